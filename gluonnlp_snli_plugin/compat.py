@@ -1,0 +1,55 @@
+"""Repairs that let the retired toolkit run on today's Python packages.
+
+Each repair names its upstream issue and applies only where it is needed. This module imports nothing but the standard
+library, because it has to act before MXNet is imported: ``gluonnlp_snli_plugin.pth``, installed beside the package, loads
+it at interpreter start, so that ``import gluonnlp`` works too when it comes before ``import gluonnlp_snli_plugin``.
+"""
+
+import importlib.abc
+import sys
+
+_REMOVED_NUMPY_ALIASES = {"bool": bool, "int": int, "float": float, "complex": complex, "object": object, "str": str}
+
+
+def restore_numpy_aliases():
+    """Put back ``np.bool`` and its kind, which NumPy 1.24 removed and MXNet 1.9.1 uses (apache/mxnet #21165)."""
+    import numpy as np
+
+    for name, builtin in _REMOVED_NUMPY_ALIASES.items():
+        if name not in vars(np) and tuple(map(int, np.__version__.split(".")[:2])) >= (1, 24):
+            setattr(np, name, builtin)
+
+
+class _BeforeMXNet(importlib.abc.MetaPathFinder):
+    """Restores the aliases when somebody starts to import MXNet, then steps aside."""
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname == "mxnet":
+            sys.meta_path.remove(self)
+            restore_numpy_aliases()
+        return None
+
+
+def repair_numpy_when_mxnet_is_imported():
+    """Defer :func:`restore_numpy_aliases` to the first ``import mxnet`` of this process."""
+    sys.meta_path.insert(0, _BeforeMXNet())
+
+
+def sentencepiece_call(original):
+    """A ``SentencepieceTokenizer.__call__`` that does not ask for sampling where none is wanted.
+
+    GluonNLP 0.10 calls ``SampleEncodeAsPieces(text, 0, alpha)`` by default and means "no sampling"
+    (the call of dmlc/gluon-nlp #615); today's sentencepiece raises ``RuntimeError`` for it.
+
+    Parameters
+    ----------
+    original : function
+        GluonNLP's own method; it still does the sampling when ``num_best`` asks for it.
+    """
+
+    def __call__(self, sample):
+        if self._nbest in (0, 1):
+            return self._processor.EncodeAsPieces(sample)
+        return original(self, sample)
+
+    return __call__

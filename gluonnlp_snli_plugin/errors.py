@@ -1,0 +1,24 @@
+"""The errors a user can act on: one family, one line each."""
+
+
+class PluginError(Exception):
+    """Something outside the program is wrong: a file, a name, a setting.
+
+    The message is one line that says what is wrong, where, and what to do.
+    """
+
+
+class UsageError(PluginError):
+    """The request itself makes no sense: an unknown name, an impossible option."""
+
+
+class DataError(PluginError):
+    """A data file cannot be used; the message names the file and the line."""
+
+
+class CheckpointError(PluginError):
+    """A weights file, a vocabulary or a model folder cannot be used."""
+
+
+class DownloadError(PluginError):
+    """A download failed; the message says where to put the file by hand."""
