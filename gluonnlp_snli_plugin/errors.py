@@ -8,7 +8,7 @@ class PluginError(Exception):
     """
 
 
-class UsageError(PluginError):
+class UsageError(PluginError, ValueError):
     """The request itself makes no sense: an unknown name, an impossible option."""
 
 

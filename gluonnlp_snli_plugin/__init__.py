@@ -1,0 +1,32 @@
+"""Natural language inference with BERT in GluonNLP.
+
+``import gluonnlp_snli_plugin`` registers the SNLI data and task, pair truncation, a BERT classification head and more BERT
+backbones in GluonNLP's own registries; :func:`deactivate` takes them out again.
+"""
+
+import os
+import sys
+
+from . import compat
+
+compat.restore_numpy_aliases()
+try:
+    import mxnet  # noqa: F401
+except ModuleNotFoundError as error:
+    if error.name != "mxnet":
+        raise
+    message = (
+        "gluonnlp_snli_plugin needs MXNet 1.9.1: pip install mxnet==1.9.1 for CPU, or the mxnet-cu* wheel of your CUDA "
+        "(docs/installation.md)"
+    )
+    if os.path.basename(sys.argv[0]) == "gluonnlp-snli":  # a command gets one line, not a traceback
+        sys.exit(f"gluonnlp-snli: error: {message}")
+    raise ImportError(message, name="mxnet") from None
+
+from .data import snli, task, truncation  # noqa: E402, F401
+from .model import backbones, classifier, store  # noqa: E402, F401
+from .registry import activate, deactivate  # noqa: E402
+
+__version__ = "0.1.0"
+
+activate()

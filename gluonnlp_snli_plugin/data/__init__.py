@@ -1,0 +1,1 @@
+"""Text to batches: the SNLI corpus, truncation, tokenizers, encoding, batches."""

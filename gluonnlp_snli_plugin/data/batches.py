@@ -1,0 +1,120 @@
+"""Batches of pairs of like length, each padded only to its own longest pair."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+_BATCHES_IN_A_POOL = 50  # shuffled pairs are sorted by length within pools of this many batches
+
+
+class Batch(NamedTuple):
+    """One batch as numpy arrays, `n` pairs padded to `length` tokens."""
+
+    input_ids: np.ndarray  #: int32, shape (n, length)
+    segment_ids: np.ndarray  #: int32, shape (n, length)
+    valid_length: np.ndarray  #: float32, shape (n,), as GluonNLP's BERT takes it
+    label: np.ndarray  #: int32, shape (n,); zeros for unlabelled pairs
+    index: np.ndarray  #: int64, shape (n,): which pairs these are
+
+
+def pad(encoded, index, round_to=1):
+    """The pairs `index` of `encoded`, padded to the longest of them.
+
+    Parameters
+    ----------
+    encoded : EncodedPairs
+    index : ndarray of int, shape (n,)
+    round_to : int, default 1
+        Round the length up to a multiple of this (8 suits float16 on a GPU).
+
+    Returns
+    -------
+    Batch
+    """
+    start, lengths = encoded.offsets[index], encoded.offsets[index + 1] - encoded.offsets[index]
+    position = np.arange(-(-int(lengths.max()) // round_to) * round_to)
+    inside = position < lengths[:, None]
+    flat = np.minimum(start[:, None] + position, len(encoded.input_ids) - 1)
+    return Batch(
+        np.where(inside, encoded.input_ids[flat], np.int32(encoded.padding_id)),
+        (inside & (position >= encoded.len_a[index, None] + 2)).astype(np.int32),
+        lengths.astype(np.float32),
+        np.zeros(len(index), np.int32) if encoded.labels is None else encoded.labels[index],
+        index,
+    )
+
+
+class LengthBucketBatches:
+    """Divides encoded pairs into batches of like length, anew each epoch.
+
+    The division is a function of (seed, epoch) alone. Every rank sees the same global batches of
+    ``batch_size * num_ranks`` pairs and takes its own share of each, so all ranks take the same number of steps.
+
+    Parameters
+    ----------
+    encoded : EncodedPairs
+    batch_size : int
+        Pairs a rank and step.
+    shuffle : bool, default True
+        Without it, all pairs are sorted by length: the least padding, for evaluation.
+    seed : int, default 0
+    rank, num_ranks : int, default 0 and 1
+    min_size : int, default 1
+        Smallest batch allowed, in pairs a rank (the number of devices); a smaller remainder joins the batch before it.
+    round_to : int, default 1
+        As in :func:`pad`.
+    """
+
+    def __init__(
+        self, encoded, batch_size, shuffle=True, seed=0, rank=0, num_ranks=1, min_size=1, round_to=1
+    ):  # fmt: skip
+        self.encoded = encoded
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.rank = rank
+        self.num_ranks = num_ranks
+        self.min_size = min_size
+        self.round_to = round_to
+
+    def __len__(self):
+        return len(self._cuts()) + 1 if len(self.encoded) else 0
+
+    def __iter__(self):
+        return self.epoch(0)
+
+    def epoch(self, epoch, start=0):
+        """The batches of an epoch, from batch number `start` on.
+
+        Yields
+        ------
+        Batch
+        """
+        for index in self.order(epoch)[start:]:
+            yield pad(self.encoded, np.array_split(index, self.num_ranks)[self.rank], self.round_to)
+
+    def order(self, epoch):
+        """Which pairs are in which global batch: a list of int64 arrays."""
+        lengths = self.encoded.valid_length
+        if not len(lengths):
+            return []
+        if not self.shuffle:
+            return np.split(np.argsort(lengths, kind="stable"), self._cuts())
+        random = np.random.default_rng((self.seed, epoch))
+        order = random.permutation(len(lengths))
+        pool = self._global_size * _BATCHES_IN_A_POOL
+        for i in range(0, len(order), pool):
+            order[i : i + pool] = order[i : i + pool][np.argsort(lengths[order[i : i + pool]], kind="stable")]
+        batches = np.split(order, self._cuts())
+        return [batches[i] for i in random.permutation(len(batches))]
+
+    @property
+    def _global_size(self):
+        return self.batch_size * self.num_ranks
+
+    def _cuts(self):
+        n = len(self.encoded)
+        cuts = list(range(self._global_size, n, self._global_size))
+        if cuts and n - cuts[-1] < self.min_size * self.num_ranks:
+            cuts.pop()
+        return cuts

@@ -1,0 +1,77 @@
+"""BERT vocabularies from files: WordPiece lists (``vocab.txt``) and SentencePiece models."""
+
+from pathlib import Path
+
+import gluonnlp as nlp
+import sentencepiece
+
+from ..errors import CheckpointError
+
+_SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def read_wordpieces(path, size=None):
+    """A ``BERTVocab`` from a ``vocab.txt``, a token a line.
+
+    Parameters
+    ----------
+    path : str or Path
+    size : int or None
+        Size of the embedding the vocabulary is for; where it is larger (some are padded to a round number), the
+        vocabulary is filled up with unused tokens.
+
+    Returns
+    -------
+    gluonnlp.vocab.BERTVocab
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read, lacks a special token or names a token twice.
+    """
+    try:
+        tokens = Path(path).read_text(encoding="utf-8").split("\n")
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{path} is no UTF-8 ({error.reason} at byte {error.start})") from None
+    if tokens[-1] == "":
+        tokens.pop()
+    tokens = [token.rstrip("\r") for token in tokens]
+    missing = [token for token in _SPECIAL_TOKENS if token not in tokens]
+    if missing:
+        raise CheckpointError(f"{path} has no token {', '.join(missing)}: it is no BERT vocabulary")
+    index = {token: i for i, token in enumerate(tokens)}
+    if len(index) != len(tokens):
+        line, token = next((i, token) for i, token in enumerate(tokens, 1) if index[token] != i - 1)
+        raise CheckpointError(f"{path}, line {line}: the token {token!r} is there twice")
+    if size is not None:
+        if len(tokens) > size:
+            raise CheckpointError(f"{path} has {len(tokens)} tokens, the weights are for {size}")
+        for i in range(len(tokens), size):
+            index[f"[unused-{i}]"] = i
+    return nlp.vocab.BERTVocab(nlp.data.count_tokens(index), token_to_idx=index)
+
+
+def read_sentencepieces(path):
+    """A ``BERTVocab`` from a SentencePiece model.
+
+    Returns
+    -------
+    vocab : gluonnlp.vocab.BERTVocab
+    special_tokens : dict
+        What ``BERTVocab.from_sentencepiece`` had to be told besides the path.
+    """
+    try:
+        model = sentencepiece.SentencePieceProcessor()
+        model.LoadFromSerializedProto(Path(path).read_bytes())
+        pieces = [model.IdToPiece(i) for i in range(model.GetPieceSize())]
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror}") from None
+    except RuntimeError:
+        raise CheckpointError(f"{path} is no SentencePiece model") from None
+    missing = [token for token in ("[CLS]", "[SEP]", "[MASK]") if token not in pieces]
+    if missing or (model.pad_id() < 0 and "[PAD]" not in pieces):
+        raise CheckpointError(f"{path} has no piece {', '.join(missing or ['[PAD]'])}: it was not trained for a BERT")
+    special_tokens = {} if model.pad_id() >= 0 else {"padding_token": "[PAD]"}
+    return nlp.vocab.BERTVocab.from_sentencepiece(str(path), **special_tokens), special_tokens

@@ -1,0 +1,62 @@
+"""Files that are whole or not there: atomic writes, locks and fingerprints."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Write a file under a temporary name; it takes the place of `path` only once it is complete and on the disk.
+
+    Yields
+    ------
+    Path
+        The temporary file, in the same folder.
+    """
+    path = Path(path)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(descriptor)
+    try:
+        yield Path(temporary)
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_json(path, content):
+    """Write `content` as indented JSON, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def locked(path):
+    """Hold the lock file `path` (made if need be), waiting for whoever holds it now."""
+    with open(path, "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def digest(path, algorithm="sha256"):
+    """Hash of a file's content, as hexadecimal digits."""
+    result = hashlib.new(algorithm)
+    with open(path, "rb") as content:
+        for block in iter(lambda: content.read(1 << 20), b""):
+            result.update(block)
+    return result.hexdigest()

@@ -1,0 +1,1 @@
+"""BERT backbones, the classification head, and where their weights are kept."""

@@ -1,0 +1,187 @@
+"""The ``model/`` folder of a fine-tuned model: weights, vocabulary, labels and settings, movable to another machine."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Dict, Optional, Tuple
+
+import mxnet as mx
+from gluonnlp.model import bert
+from gluonnlp.vocab import BERTVocab
+
+from .. import registry
+from ..data.encoding import PairEncoder
+from ..data.snli import LABELS
+from ..data.tokenizers import bert_tokenizer
+from ..data.vocabulary import read_sentencepieces
+from ..errors import CheckpointError
+from ..files import digest, replacing, write_json
+from .backbones import bert_hparams
+from .classifier import SNLIBertClassifier
+
+_FORMAT = 1
+_SETTINGS = "config.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSettings:
+    """What, besides weights and vocabulary, makes a fine-tuned model.
+
+    Attributes
+    ----------
+    backbone : str
+        BERT architecture, ``bert_L_H_A``.
+    hparams : dict
+        All hyper-parameters of the backbone, as GluonNLP names them.
+    head : {'mlp', 'pooled'}
+    hidden_units : int
+        Of the 'mlp' head.
+    dropout : float
+        Of the head.
+    lower : bool
+        Whether the text is lower-cased and stripped of accents.
+    max_len : int
+        Longest input in tokens.
+    truncation : str
+        Name of the strategy.
+    labels : tuple of str
+        Names of the classes, in the order of the logits.
+    """
+
+    backbone: str
+    hparams: Dict[str, Any]
+    head: str
+    hidden_units: int
+    dropout: float
+    lower: bool
+    max_len: int
+    truncation: str
+    labels: Tuple[str, ...] = LABELS
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A fine-tuned model in memory.
+
+    Attributes
+    ----------
+    net : SNLIBertClassifier
+    vocab : gluonnlp.vocab.BERTVocab
+    settings : ModelSettings
+    spiece : Path or None
+        The SentencePiece model of the vocabulary.
+    """
+
+    net: SNLIBertClassifier
+    vocab: BERTVocab
+    settings: ModelSettings
+    spiece: Optional[Path] = None
+
+    def encoder(self):
+        """The ``PairEncoder`` that makes this model's inputs."""
+        tokenizer = bert_tokenizer(self.vocab, self.settings.lower, self.spiece)
+        return PairEncoder(tokenizer, self.vocab, self.settings.max_len, self.settings.truncation)
+
+
+def save_model(model, folder):
+    """Write a model folder; one that is there stays whole until the new one is.
+
+    The weights go to a file named by their hash; ``config.json``, replaced last, says which file counts.
+
+    Parameters
+    ----------
+    model : Model
+    folder : Path
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / "weights.new") as temporary:
+        model.net.save_parameters(str(temporary))
+    fingerprint = digest(folder / "weights.new")
+    weights = folder / f"weights-{fingerprint[:8]}.params"
+    (folder / "weights.new").replace(weights)
+    vocab = folder / ("vocab.spiece" if model.spiece else "vocab.json")
+    with replacing(vocab) as temporary:
+        if model.spiece:
+            shutil.copyfile(model.spiece, temporary)
+        else:
+            temporary.write_text(model.vocab.to_json(), encoding="utf-8")
+    files = {"weights": weights, "vocab": vocab}
+    write_json(
+        folder / _SETTINGS,
+        {
+            "format": _FORMAT,
+            "settings": dataclasses.asdict(model.settings),
+            "files": {use: {"name": path.name, "sha256": digest(path)} for use, path in files.items()},
+        },
+    )
+    for old in folder.glob("weights-*.params"):
+        if old != weights:
+            old.unlink()
+
+
+def load_model(folder, ctx=None):
+    """Read a model folder, or the output folder that holds one.
+
+    Parameters
+    ----------
+    folder : str or Path
+    ctx : Context or list of Context, default CPU
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    CheckpointError
+        If there is no model, or a file of it is missing or changed.
+    """
+    folder = Path(folder)
+    if (folder / "model" / _SETTINGS).is_file():
+        folder = folder / "model"
+    settings, weights, vocab_file = _read_settings(folder)
+    if vocab_file.suffix == ".spiece":
+        vocab, _ = read_sentencepieces(vocab_file)
+    else:
+        vocab = BERTVocab.from_json(vocab_file.read_text(encoding="utf-8"))
+    registry.add_backbone(settings.backbone, bert_hparams(settings.backbone))
+    backbone, _ = bert.get_bert_model(
+        settings.backbone,
+        vocab=vocab,
+        pretrained=False,
+        use_pooler=settings.head == "pooled",
+        use_decoder=False,
+        use_classifier=False,
+        hparam_allow_override=True,
+        **settings.hparams,
+    )
+    net = SNLIBertClassifier(backbone, len(settings.labels), settings.head, settings.hidden_units, settings.dropout)
+    net.load_parameters(str(weights), ctx=mx.cpu() if ctx is None else ctx)
+    return Model(net, vocab, settings, vocab_file if vocab_file.suffix == ".spiece" else None)
+
+
+def _read_settings(folder):
+    """Settings and files of a model folder, the files checked against their fingerprints."""
+    path = folder / _SETTINGS
+    try:
+        content = json.loads(path.read_bytes())
+        if content["format"] != _FORMAT:
+            raise CheckpointError(f"{path} is of format {content['format']}, this version reads format {_FORMAT}")
+        settings = ModelSettings(**{**content["settings"], "labels": tuple(content["settings"]["labels"])})
+        files = {use: (entry["name"], entry["sha256"]) for use, entry in content["files"].items()}
+        named = [files["weights"], files["vocab"]]
+    except (FileNotFoundError, NotADirectoryError):
+        raise CheckpointError(f"{folder} holds no model: give the output folder of gluonnlp-snli finetune") from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror}") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise CheckpointError(f"{path} is damaged") from None
+    for name, sha256 in named:
+        file = folder / Path(name).name  # a file of this folder, whatever the settings say
+        if not file.is_file():
+            raise CheckpointError(f"{file} is missing")
+        if digest(file) != sha256:
+            raise CheckpointError(f"{file} is damaged: its content is not what {path} says")
+    return settings, *(folder / Path(name).name for name, _ in named)

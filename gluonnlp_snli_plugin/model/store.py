@@ -1,0 +1,211 @@
+"""The local model store: BERT weights and vocabularies under GluonNLP's own file names, in ``$MXNET_HOME/models``.
+
+GluonNLP's download host no longer answers (dmlc/gluon-cv #1778), so weights are imported (``import-bert``) instead. An index
+file beside them holds what GluonNLP's tables must know; every process that imports the plugin enters it there.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any, Dict, List
+
+from gluonnlp.base import get_home_dir
+from gluonnlp.data import utils as vocabulary_registry
+from mxnet.gluon.model_zoo import model_store
+
+from .. import registry
+from ..data.tokenizers import bert_tokenizer
+from ..errors import CheckpointError, UsageError
+from ..files import locked, write_json
+from .backbones import bert_hparams
+
+INDEX = "gluonnlp_snli_plugin.json"
+_OPEN_TO_CALLERS = {"use_residual", "dropout", "word_embed"}  # hyper-parameters get_bert_model lets every caller set
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """One imported BERT: what its files are called and how to build it.
+
+    Attributes
+    ----------
+    backbone : str
+        Architecture, ``bert_L_H_A``.
+    dataset_name : str
+        Name of weights and vocabulary; ends in ``_cased`` or ``_uncased``.
+    weights_sha1, vocab_sha1 : str
+    vocab_extension : str
+        '.vocab' (GluonNLP's JSON) or '.spiece' (a SentencePiece model).
+    special_tokens : dict
+        What ``BERTVocab.from_sentencepiece`` must be told.
+    hparams : dict
+        Where the architecture differs from what its name says.
+    parts : list of str
+        Which of 'pooler', 'decoder' and 'classifier' the weights have besides the encoder.
+    source : str
+        What it was imported from.
+    """
+
+    backbone: str
+    dataset_name: str
+    weights_sha1: str
+    vocab_sha1: str
+    vocab_extension: str = ".vocab"
+    special_tokens: Dict[str, str] = dataclasses.field(default_factory=dict)
+    hparams: Dict[str, Any] = dataclasses.field(default_factory=dict)
+    parts: List[str] = dataclasses.field(default_factory=list)
+    source: str = ""
+
+    @property
+    def key(self):
+        return f"{self.backbone}_{self.dataset_name}"
+
+    @property
+    def weights_file(self):
+        return f"{self.key}-{self.weights_sha1[:8]}.params"
+
+    @property
+    def vocab_file(self):
+        return f"{self.dataset_name}-{self.vocab_sha1[:8]}{self.vocab_extension}"
+
+
+def store_root(root=None):
+    """The folder of the store, a Path: `root`, or ``$MXNET_HOME/models``."""
+    return Path(root).expanduser() if root is not None else Path(get_home_dir(), "models")
+
+
+def checkpoints(root=None):
+    """The checkpoints in a store, a dict by key.
+
+    Raises
+    ------
+    CheckpointError
+        If the index file is damaged.
+    """
+    path = store_root(root) / INDEX
+    try:
+        entries = [Checkpoint(**entry) for entry in json.loads(path.read_bytes())["checkpoints"]]
+        return {entry.key: entry for entry in entries}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror}") from None
+    except (ValueError, TypeError, KeyError):
+        raise CheckpointError(f"{path} is damaged: remove it and import the weights again") from None
+
+
+def add(checkpoint, weights, vocab, root=None, overwrite=False):
+    """Move a checkpoint's files into the store and enter it into the index; processes may do so at the same time.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    weights, vocab : Path
+        The files, somewhere on the file system of the store.
+    root : str or None
+    overwrite : bool, default False
+        Whether other weights of the same key may be replaced.
+
+    Raises
+    ------
+    UsageError
+        If the name is taken.
+    """
+    root = store_root(root)
+    with locked(root / f".{INDEX}.lock"):
+        known = checkpoints(root)
+        old = known.get(checkpoint.key)
+        if old and old.weights_sha1 != checkpoint.weights_sha1 and not overwrite:
+            raise UsageError(f"{checkpoint.key} is already in {root}: give another --name, or --overwrite")
+        for other in known.values():
+            shares_name = other.dataset_name == checkpoint.dataset_name and other.key != checkpoint.key
+            if shares_name and other.vocab_sha1 != checkpoint.vocab_sha1:
+                raise UsageError(f"{other.key} in {root} has another vocabulary under that name: give another --name")
+        os.replace(weights, root / checkpoint.weights_file)
+        os.replace(vocab, root / checkpoint.vocab_file)
+        known[checkpoint.key] = checkpoint
+        write_json(root / INDEX, {"checkpoints": [dataclasses.asdict(entry) for entry in known.values()]})
+        if old and old.weights_file != checkpoint.weights_file:
+            with contextlib.suppress(FileNotFoundError):
+                (root / old.weights_file).unlink()
+    register(checkpoint)
+
+
+def register(checkpoint):
+    """Enter a checkpoint into GluonNLP's tables of architectures, weights and vocabularies."""
+    registry.add_backbone(checkpoint.backbone, bert_hparams(checkpoint.backbone))
+    registry.add_weights(checkpoint.key, checkpoint.weights_sha1)
+    registry.add_vocabulary(
+        checkpoint.dataset_name, checkpoint.vocab_sha1, checkpoint.vocab_extension, checkpoint.special_tokens
+    )
+
+
+@registry.at_activation
+def _register_all():
+    """A damaged index must not keep anybody from importing the plugin; what needs the index says so later."""
+    try:
+        for checkpoint in checkpoints().values():
+            register(checkpoint)
+    except CheckpointError as error:
+        logging.getLogger("gluonnlp_snli_plugin").warning("%s", error)
+
+
+@registry.replacement("gluonnlp.model.bert", "get_bert_model")
+def _get_bert_model(original):
+    """GluonNLP's own builder, told what an imported checkpoint needs beyond its architecture's name."""
+
+    @functools.wraps(original)
+    def get_bert_model(model_name=None, dataset_name=None, **kwargs):
+        checkpoint = checkpoints(kwargs.get("root")).get(f"{model_name}_{dataset_name}")
+        if checkpoint is None:
+            return original(model_name, dataset_name, **kwargs)
+        register(checkpoint)
+        for part in ("decoder", "classifier"):
+            wanted = kwargs.get("pretrained", True) and kwargs.get(f"use_{part}", True)
+            if wanted and part not in checkpoint.parts and not kwargs.get("pretrained_allow_missing"):
+                raise CheckpointError(f"{checkpoint.key} has no {part}: ask for it with use_{part}=False")
+        fixed = set(bert_hparams(model_name)) - _OPEN_TO_CALLERS
+        if checkpoint.hparams and not fixed & set(kwargs):
+            kwargs = {**checkpoint.hparams, **kwargs, "hparam_allow_override": True}
+        return original(model_name, dataset_name, **kwargs)
+
+    return get_bert_model
+
+
+def tokenizer_for(dataset_name, vocab, root=None):
+    """The tokenizer of a vocabulary that GluonNLP knows by name.
+
+    Parameters
+    ----------
+    dataset_name : str
+    vocab : gluonnlp.vocab.BERTVocab
+    root : str or None
+
+    Returns
+    -------
+    CachedTokenizer
+    """
+    sha1, extension, _ = vocabulary_registry._vocab_sha1[dataset_name]
+    spiece = store_root(root) / f"{dataset_name}-{sha1[:8]}{extension}" if extension == ".spiece" else None
+    return bert_tokenizer(vocab, lower="uncased" in dataset_name, sentencepiece=spiece)
+
+
+def require(backbone, dataset_name, root=None):
+    """Make sure that weights are there before GluonNLP looks for them, for it would turn to a host that is gone.
+
+    Raises
+    ------
+    UsageError
+        If they are not; the message lists what is.
+    """
+    sha1 = model_store._model_sha1.get(f"{backbone}_{dataset_name}")
+    if sha1 is None or not (store_root(root) / f"{backbone}_{dataset_name}-{sha1[:8]}.params").is_file():
+        there = ", ".join(f"{entry.backbone} {entry.dataset_name}" for entry in checkpoints(root).values()) or "nothing"
+        raise UsageError(
+            f"no weights of {backbone} under the name {dataset_name!r} in {store_root(root)} (there: {there}); "
+            "bring some with: gluonnlp-snli import-bert DIR --name NAME"
+        )
