@@ -30,3 +30,21 @@ from .registry import activate, deactivate  # noqa: E402
 __version__ = "0.1.0"
 
 activate()
+
+from .data.encoding import PairEncoder  # noqa: E402
+from .deploy.evaluation import evaluate  # noqa: E402
+from .deploy.predictor import Predictor  # noqa: E402
+from .errors import PluginError  # noqa: E402
+from .model.huggingface import import_bert  # noqa: E402
+from .train.loop import finetune  # noqa: E402
+
+__all__ = [
+    "PairEncoder",
+    "PluginError",
+    "Predictor",
+    "activate",
+    "deactivate",
+    "evaluate",
+    "finetune",
+    "import_bert",
+]

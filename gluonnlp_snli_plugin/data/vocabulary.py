@@ -10,6 +10,12 @@ from ..errors import CheckpointError
 _SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
+def wordpiece_vocab(tokens):
+    """A ``BERTVocab`` of the given tokens, in which token `i` has index `i`."""
+    index = {token: i for i, token in enumerate(tokens)}
+    return nlp.vocab.BERTVocab(nlp.data.count_tokens(index), token_to_idx=index)
+
+
 def read_wordpieces(path, size=None):
     """A ``BERTVocab`` from a ``vocab.txt``, a token a line.
 
@@ -41,16 +47,14 @@ def read_wordpieces(path, size=None):
     missing = [token for token in _SPECIAL_TOKENS if token not in tokens]
     if missing:
         raise CheckpointError(f"{path} has no token {', '.join(missing)}: it is no BERT vocabulary")
-    index = {token: i for i, token in enumerate(tokens)}
-    if len(index) != len(tokens):
-        line, token = next((i, token) for i, token in enumerate(tokens, 1) if index[token] != i - 1)
+    if len(set(tokens)) != len(tokens):
+        line, token = next((i, token) for i, token in enumerate(tokens, 1) if tokens.index(token) != i - 1)
         raise CheckpointError(f"{path}, line {line}: the token {token!r} is there twice")
     if size is not None:
         if len(tokens) > size:
             raise CheckpointError(f"{path} has {len(tokens)} tokens, the weights are for {size}")
-        for i in range(len(tokens), size):
-            index[f"[unused-{i}]"] = i
-    return nlp.vocab.BERTVocab(nlp.data.count_tokens(index), token_to_idx=index)
+        tokens += [f"[unused-{i}]" for i in range(len(tokens), size)]
+    return wordpiece_vocab(tokens)
 
 
 def read_sentencepieces(path):

@@ -42,3 +42,8 @@ def probabilities(logits):
     """Softmax of `logits` along the last axis; ndarray of float32 of the same shape."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def mean_loss(logits, labels):
+    """Mean cross-entropy of `logits` (n, num_classes) against class indices `labels` (n,); float."""
+    return float(-np.log(np.maximum(probabilities(logits)[np.arange(len(labels)), labels], 1e-30)).mean())

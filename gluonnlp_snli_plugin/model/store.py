@@ -18,7 +18,6 @@ from gluonnlp.data import utils as vocabulary_registry
 from mxnet.gluon.model_zoo import model_store
 
 from .. import registry
-from ..data.tokenizers import bert_tokenizer
 from ..errors import CheckpointError, UsageError
 from ..files import locked, write_json
 from .backbones import bert_hparams
@@ -176,22 +175,26 @@ def _get_bert_model(original):
     return get_bert_model
 
 
-def tokenizer_for(dataset_name, vocab, root=None):
-    """The tokenizer of a vocabulary that GluonNLP knows by name.
+def spiece(dataset_name, root=None):
+    """The SentencePiece model behind a vocabulary that GluonNLP knows by name; None for a WordPiece one.
 
     Parameters
     ----------
     dataset_name : str
-    vocab : gluonnlp.vocab.BERTVocab
     root : str or None
 
     Returns
     -------
-    CachedTokenizer
+    Path or None
     """
     sha1, extension, _ = vocabulary_registry._vocab_sha1[dataset_name]
-    spiece = store_root(root) / f"{dataset_name}-{sha1[:8]}{extension}" if extension == ".spiece" else None
-    return bert_tokenizer(vocab, lower="uncased" in dataset_name, sentencepiece=spiece)
+    return store_root(root) / f"{dataset_name}-{sha1[:8]}{extension}" if extension == ".spiece" else None
+
+
+def inventory(root=None):
+    """One line that says what is in the store."""
+    there = ", ".join(f"{entry.backbone} {entry.dataset_name}" for entry in checkpoints(root).values())
+    return f"there: {there or 'none'}"
 
 
 def require(backbone, dataset_name, root=None):
@@ -204,8 +207,7 @@ def require(backbone, dataset_name, root=None):
     """
     sha1 = model_store._model_sha1.get(f"{backbone}_{dataset_name}")
     if sha1 is None or not (store_root(root) / f"{backbone}_{dataset_name}-{sha1[:8]}.params").is_file():
-        there = ", ".join(f"{entry.backbone} {entry.dataset_name}" for entry in checkpoints(root).values()) or "nothing"
         raise UsageError(
-            f"no weights of {backbone} under the name {dataset_name!r} in {store_root(root)} (there: {there}); "
+            f"no weights of {backbone} under the name {dataset_name!r} in {store_root(root)} ({inventory(root)}); "
             "bring some with: gluonnlp-snli import-bert DIR --name NAME"
         )

@@ -1,0 +1,26 @@
+"""Score a fine-tuned model on labelled pairs."""
+
+import json
+
+from ..deploy.evaluation import evaluate
+from ..train.comm import parse_devices
+
+
+def add_arguments(parser):
+    parser.add_argument("model", metavar="OUT", help="output folder of finetune")
+    parser.add_argument("--file", required=True, metavar="F", help="labelled pairs: SNLI's .jsonl or .txt")
+    parser.add_argument("--on-bad-row", choices=("error", "skip"), default="error", help="default: error")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    add_device_arguments(parser)
+
+
+def add_device_arguments(parser):
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="default: 64")
+    parser.add_argument("--gpus", metavar="I,J", help="GPUs to use, for example 0,1")
+    parser.add_argument("--devices", metavar="D,E", help="devices to use, for example cpu:0,cpu:1")
+
+
+def run(options):
+    devices = parse_devices(options.gpus, options.devices)
+    evaluation = evaluate(options.model, options.file, options.on_bad_row, devices.contexts, options.batch_size)
+    print(json.dumps(evaluation.to_dict()) if options.json else evaluation)

@@ -1,0 +1,32 @@
+"""Fine-tune a BERT for natural language inference."""
+
+import argparse
+import dataclasses
+
+from ..train.config import FinetuneConfig
+from ..train.loop import finetune
+
+
+def add_arguments(parser):
+    for field in dataclasses.fields(FinetuneConfig):
+        settings = dict(field.metadata)
+        option = f"--{field.name.replace('_', '-')}"
+        if field.default is False:
+            parser.add_argument(option, action="store_true", default=argparse.SUPPRESS, **settings)
+            continue
+        kind = str if field.default is None else type(field.default)
+        if field.default not in (None, ""):
+            settings["help"] += f" (default: {field.default})"
+        settings.setdefault("metavar", None if "choices" in settings else {int: "N", float: "X"}.get(kind, "F"))
+        # An option that is not given stays out, so that the sample can bring defaults of its own.
+        parser.add_argument(option, type=kind, default=argparse.SUPPRESS, **settings)
+
+
+def run(options):
+    given = {field.name for field in dataclasses.fields(FinetuneConfig)} & set(vars(options))
+    summary = finetune(**{name: getattr(options, name) for name in given})
+    print(f"dev accuracy   {summary['dev_accuracy']:.4f} (epoch {summary['best_epoch']})")
+    if "test_accuracy" in summary:
+        print(f"test accuracy  {summary['test_accuracy']:.4f}")
+    print(f"training       {summary['train_pairs_per_second']:.0f} pairs/s, {summary['seconds']:.0f} s in all")
+    print(f"model          {options.output_dir}/model")

@@ -1,0 +1,1 @@
+"""Using a fine-tuned model: prediction and evaluation."""

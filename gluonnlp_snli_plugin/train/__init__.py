@@ -1,0 +1,1 @@
+"""Fine-tuning: settings, the loop, the optimizer, devices, and what a run leaves behind."""

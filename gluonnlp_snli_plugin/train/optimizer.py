@@ -1,0 +1,94 @@
+"""From gradients to new weights: learning rate, clipping, update; by default what GluonNLP's fine-tuning script does."""
+
+import gluonnlp as nlp
+import mxnet as mx
+from mxnet.contrib import amp
+
+
+def learning_rate(update, num_updates, lr, warmup_ratio):
+    """Learning rate of an update: a linear rise, then a linear fall to zero.
+
+    Parameters
+    ----------
+    update : int
+        Number of the update, from 0.
+    num_updates : int
+        Updates of the whole run.
+    lr : float
+        The highest rate.
+    warmup_ratio : float
+        Share of the updates in which the rate rises, in [0, 1). As in GluonNLP's script, the first rate is then 0.
+
+    Returns
+    -------
+    float
+    """
+    warmup = int(num_updates * warmup_ratio)
+    if update < warmup:
+        return lr * update / warmup
+    return lr * (num_updates - update) / (num_updates - warmup)
+
+
+class Optimizer:
+    """Updates the parameters of a net from the gradients on all its devices.
+
+    Parameters
+    ----------
+    net : HybridBlock
+    config : FinetuneConfig
+    num_updates : int
+    """
+
+    def __init__(self, net, config, num_updates):
+        parameters = net.collect_params()
+        for parameter in net.collect_params(".*beta|.*gamma|.*bias").values():
+            parameter.wd_mult = 0.0
+        settings = {"learning_rate": config.lr, "wd": config.weight_decay}
+        if config.optimizer == "bertadam":
+            settings["epsilon"] = 1e-6
+        if config.dtype == "float16":
+            settings["multi_precision"] = True
+        self._trainer = mx.gluon.Trainer(parameters, config.optimizer, settings, update_on_kvstore=False)
+        self._is_float16 = config.dtype == "float16"
+        if self._is_float16:
+            amp.init_trainer(self._trainer)
+        self._parameters = [parameter for parameter in parameters.values() if parameter.grad_req != "null"]
+        self._accumulates = config.accumulate > 1
+        if self._accumulates:
+            for parameter in self._parameters:
+                parameter.grad_req = "add"
+        self._config = config
+        self._num_updates = num_updates
+        self.num_updates_done = 0
+
+    @property
+    def next_learning_rate(self):
+        return learning_rate(self.num_updates_done, self._num_updates, self._config.lr, self._config.warmup_ratio)
+
+    def backward(self, losses):
+        """Compute gradients; call it once for each batch, inside ``autograd.record``.
+
+        Parameters
+        ----------
+        losses : list of NDArray
+            One on each device; their sum is the loss.
+        """
+        if self._is_float16:
+            with amp.scale_loss(losses, self._trainer) as scaled:
+                mx.autograd.backward(scaled)
+        else:
+            mx.autograd.backward(losses)
+
+    def update(self):
+        """Add up the gradients of all devices, clip them and make one update."""
+        self._trainer.set_learning_rate(self.next_learning_rate)
+        if self._is_float16:
+            amp.unscale(self._trainer)
+        self._trainer.allreduce_grads()
+        if self._config.clip:
+            nlp.utils.clip_grad_global_norm(self._parameters, self._config.clip, check_isfinite=False)
+        self._trainer.update(1)
+        if self._accumulates:
+            for parameter in self._parameters:
+                parameter.zero_grad()
+        self.num_updates_done += 1

@@ -1,0 +1,111 @@
+"""The output folder of a run: ``config.json``, ``metrics.jsonl``, ``summary.json`` and ``model/``."""
+
+import contextlib
+import dataclasses
+import json
+import platform
+import resource
+import shutil
+from pathlib import Path
+
+import gluonnlp
+import mxnet
+import numpy
+
+from ..errors import PluginError, UsageError
+from ..files import write_json
+from ..model.folder import save_model
+
+_OURS = ("config.json", "metrics.jsonl", "summary.json", "model")
+
+
+class OutputFolder:
+    """The output folder of a run; a context manager.
+
+    Made before the run, it only looks whether the folder can be used; entered, it removes the run that is there.
+
+    Parameters
+    ----------
+    path : str
+    overwrite : bool
+        Whether to replace a run that is already there.
+
+    Raises
+    ------
+    UsageError
+        If another run is there, or files that are not a run's.
+    PluginError
+        If the folder cannot be written.
+    """
+
+    def __init__(self, path, overwrite):
+        self.path = Path(path)
+        with self._writing():
+            self.path.mkdir(parents=True, exist_ok=True)
+            found = sorted(entry.name for entry in self.path.iterdir())
+        if "config.json" in found and not overwrite:
+            raise UsageError(f"{path} holds another run: give another --output-dir, or --overwrite")
+        foreign = [name for name in found if name not in _OURS]
+        if foreign and "config.json" not in found:
+            raise UsageError(f"{path} holds {foreign[0]}, which is no run's: give another --output-dir")
+
+    def __enter__(self):
+        with self._writing():
+            for name in _OURS:
+                entry = self.path / name
+                if entry.is_dir():
+                    shutil.rmtree(entry)
+                elif entry.exists():
+                    entry.unlink()
+            self._metrics = open(self.path / "metrics.jsonl", "a", encoding="utf-8")
+        return self
+
+    def __exit__(self, *_):
+        self._metrics.close()
+
+    @contextlib.contextmanager
+    def _writing(self):
+        try:
+            yield
+        except OSError as error:
+            raise PluginError(f"cannot write to {error.filename or self.path}: {error.strerror}") from None
+
+    def write_config(self, config, **more):
+        """Record everything that it takes to repeat the run."""
+        with self._writing():
+            content = {"settings": dataclasses.asdict(config), **more, "versions": versions()}
+            write_json(self.path / "config.json", content)
+
+    def write_metrics(self, **values):
+        """Add one line to ``metrics.jsonl``; it is on its way to the disk at once."""
+        with self._writing():
+            self._metrics.write(json.dumps(values) + "\n")
+            self._metrics.flush()
+
+    def write_summary(self, summary):
+        with self._writing():
+            write_json(self.path / "summary.json", summary)
+
+    def save(self, model):
+        """Write ``model/``, the best so far."""
+        with self._writing():
+            save_model(model, self.path / "model")
+
+
+def versions():
+    """Versions of what a result depends on."""
+    from .. import __version__
+
+    return {
+        "gluonnlp_snli_plugin": __version__,
+        "mxnet": mxnet.__version__,
+        "gluonnlp": gluonnlp.__version__,
+        "numpy": numpy.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+
+
+def peak_rss_mb():
+    """Largest memory of this process so far, in MiB."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)

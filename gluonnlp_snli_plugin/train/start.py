@@ -1,0 +1,87 @@
+"""The model a run starts from: pretrained weights of the model store, or a BERT with random weights."""
+
+from gluonnlp.model import bert
+
+from ..data.sample import sample_vocabulary
+from ..data.vocabulary import read_sentencepieces, read_wordpieces, wordpiece_vocab
+from ..errors import UsageError
+from ..model import store
+from ..model.backbones import bert_hparams
+from ..model.classifier import snli_bert_classifier
+from ..model.folder import Model, ModelSettings
+
+
+def starting_model(config, contexts):
+    """Build the net that `config` describes, with a new head.
+
+    Parameters
+    ----------
+    config : FinetuneConfig
+    contexts : list of Context
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    UsageError
+        If there is no such architecture, or no such weights in the model store.
+    """
+    backbone, vocab, spiece, hparams = _backbone(config)
+    if config.max_len > hparams["max_length"]:
+        raise UsageError(f"--max-len is {config.max_len}; {backbone} takes inputs of up to {hparams['max_length']} tokens")
+    hparams["dropout"] = config.dropout
+    net, vocab = snli_bert_classifier(
+        backbone,
+        dataset_name=config.dataset_name,
+        vocab=vocab,
+        pretrained=config.dataset_name is not None,
+        head=config.head,
+        hidden_units=config.hidden_units,
+        dropout=config.dropout,
+        ctx=contexts,
+    )
+    lower = "uncased" in config.dataset_name if config.dataset_name else not config.cased
+    settings = ModelSettings(
+        backbone=backbone,
+        hparams=hparams,
+        head=config.head,
+        hidden_units=config.hidden_units,
+        dropout=config.dropout,
+        lower=lower,
+        max_len=config.max_len,
+        truncation=config.truncation,
+    )
+    return Model(net, vocab, settings, spiece)
+
+
+def _backbone(config):
+    """Name, vocabulary (if it comes with the run), SentencePiece model and hyper-parameters of the backbone."""
+    if config.dataset_name:
+        if config.vocab:
+            raise UsageError("--dataset-name brings its own vocabulary: no --vocab with it")
+        backbone = config.backbone or _only_backbone_of(config.dataset_name)
+        hparams = bert_hparams(backbone)
+        store.require(backbone, config.dataset_name)
+        checkpoint = store.checkpoints().get(f"{backbone}_{config.dataset_name}")
+        hparams.update(checkpoint.hparams if checkpoint else bert.bert_hparams[backbone])
+        return backbone, None, store.spiece(config.dataset_name), hparams
+    backbone = config.backbone or "bert_2_256_4"
+    if config.sample and not config.vocab:
+        return backbone, wordpiece_vocab(sample_vocabulary()), None, bert_hparams(backbone)
+    if not config.vocab:
+        raise UsageError(
+            f"which BERT? --dataset-name NAME for pretrained weights ({store.inventory()}), "
+            "or --vocab FILE to start from random ones"
+        )
+    if config.vocab.endswith((".model", ".spiece")):
+        return backbone, read_sentencepieces(config.vocab)[0], config.vocab, bert_hparams(backbone)
+    return backbone, read_wordpieces(config.vocab), None, bert_hparams(backbone)
+
+
+def _only_backbone_of(dataset_name):
+    backbones = [entry.backbone for entry in store.checkpoints().values() if entry.dataset_name == dataset_name]
+    if len(backbones) > 1:
+        raise UsageError(f"--backbone is missing: {dataset_name} comes as {', '.join(backbones)}")
+    return backbones[0] if backbones else "bert_12_768_12"
