@@ -39,7 +39,7 @@ def sentencepiece_call(original):
     """A ``SentencepieceTokenizer.__call__`` that does not ask for sampling where none is wanted.
 
     GluonNLP 0.10 calls ``SampleEncodeAsPieces(text, 0, alpha)`` by default and means "no sampling"
-    (the call of dmlc/gluon-nlp #615); today's sentencepiece raises ``RuntimeError`` for it.
+    (the call of dmlc/gluon-nlp #615); today's sentencepiece refuses that.
 
     Parameters
     ----------

@@ -16,6 +16,8 @@ from gluonnlp.data import utils as vocabulary_registry
 from gluonnlp.model import bert
 from mxnet.gluon.model_zoo import model_store
 
+from . import compat
+
 _datasets = {}  # class -> its registered keyword arguments
 _tasks = {}  # lower-case name -> class
 _models = {}  # lower-case name -> function
@@ -206,3 +208,8 @@ def _look_up(original, name, offered, **kwargs):
         if "Available options are" not in str(error):
             raise
         raise ValueError("\n\t".join([str(error), *sorted(offered)])) from None
+
+
+@replacement("gluonnlp.data.transforms", "SentencepieceTokenizer.__call__")
+def _sentencepiece_call(original):
+    return compat.sentencepiece_call(original)

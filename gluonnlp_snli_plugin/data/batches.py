@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import UsageError
+
 _BATCHES_IN_A_POOL = 50  # shuffled pairs are sorted by length within pools of this many batches
 
 
@@ -63,11 +65,18 @@ class LengthBucketBatches:
         Smallest batch allowed, in pairs a rank (the number of devices); a smaller remainder joins the batch before it.
     round_to : int, default 1
         As in :func:`pad`.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer pairs than ranks.
     """
 
     def __init__(
         self, encoded, batch_size, shuffle=True, seed=0, rank=0, num_ranks=1, min_size=1, round_to=1
     ):  # fmt: skip
+        if 0 < len(encoded) < num_ranks:
+            raise UsageError(f"{len(encoded)} pairs cannot be divided among {num_ranks} ranks")
         self.encoded = encoded
         self.batch_size = batch_size
         self.shuffle = shuffle

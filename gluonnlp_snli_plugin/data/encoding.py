@@ -118,7 +118,15 @@ class PairEncoder:
         Returns
         -------
         EncodedPairs
+
+        Raises
+        ------
+        UsageError
+            If the sequences are not of one length, or a label is none of the three.
         """
+        sizes = [len(column) for column in (premises, hypotheses, labels) if column is not None]
+        if len(set(sizes)) != 1:
+            raise UsageError(f"the columns of the pairs have different lengths: {', '.join(map(str, sizes))}")
         number = {}  # a sentence's row in the ragged array; a premise usually comes three times
         a = np.fromiter((number.setdefault(text, len(number)) for text in premises), np.int64)
         b = np.fromiter((number.setdefault(text, len(number)) for text in hypotheses), np.int64)

@@ -3,6 +3,8 @@
 Bowman et al., "A large annotated corpus for learning natural language inference", EMNLP 2015.
 """
 
+import codecs
+import itertools
 import os
 from pathlib import Path
 
@@ -55,6 +57,7 @@ class PairReader:
         self._lines = lines
 
     def __iter__(self):
+        self.num_unlabelled = self.num_bad = 0
         if self._lines is not None:
             yield from self._pairs(self._lines)
             return
@@ -65,7 +68,11 @@ class PairReader:
             raise DataError(f"{self.path}: {error.strerror or error}") from None
 
     def _pairs(self, lines):
-        lines = enumerate(lines, 1)
+        lines = iter(lines)
+        first = next(lines, b"")
+        if first.startswith(codecs.BOM_UTF8):
+            first = first[len(codecs.BOM_UTF8) :]
+        lines = enumerate(itertools.chain([first], lines), 1)
         is_table = str(self.path).lower().endswith((".txt", ".tsv"))
         parse = self._table_parser(lines) if is_table else _parse_json
         previous = None
@@ -90,9 +97,9 @@ class PairReader:
 
     def _table_parser(self, lines):
         """Find the columns by the names in the header, and return what parses a row."""
-        header = next(lines, (1, b""))[1]
+        _, header = next(lines)
         try:
-            names = _decode(header.lstrip(b"\xef\xbb\xbf")).split("\t")
+            names = _decode(header).split("\t")
             columns = [names.index("sentence1"), names.index("sentence2")]
             columns.append(names.index("gold_label") if self._labelled or "gold_label" in names else None)
         except (ValueError, _BadRow):
@@ -211,6 +218,8 @@ class SNLI(mx.gluon.data.Dataset):
         return len(self.labels)
 
     def __getitem__(self, i):
+        if isinstance(i, slice):
+            return [self[j] for j in range(*i.indices(len(self)))]
         return [self.premises[i], self.hypotheses[i], self.labels[i]]
 
 

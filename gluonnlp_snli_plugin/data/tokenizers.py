@@ -16,13 +16,14 @@ class CachedTokenizer:
     Parameters
     ----------
     tokenizer : gluonnlp.data.BERTTokenizer or gluonnlp.data.BERTSPTokenizer
-        The host's tokenizer; its ``vocab`` gives the ids.
+        The host's tokenizer; its ``vocab`` gives the ids. One that samples (``num_best``) is asked each time anew.
     """
 
     def __init__(self, tokenizer):
         self._tokenizer = tokenizer
         self.vocab = tokenizer.vocab
         self._ids_of_word = {}
+        self._is_sampling = getattr(tokenizer, "_num_best", 0) not in (0, 1)
 
     def __call__(self, text):
         """Tokens of `text`, a list of str."""
@@ -30,6 +31,8 @@ class CachedTokenizer:
 
     def ids(self, text):
         """Ids of the tokens of `text`, a list of int, without special tokens."""
+        if self._is_sampling:
+            return self.vocab.to_indices(self._tokenizer(text))
         remembered = self._ids_of_word
         ids = []
         for word in text.split(" "):

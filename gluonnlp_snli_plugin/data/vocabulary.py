@@ -13,7 +13,7 @@ _SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 def wordpiece_vocab(tokens):
     """A ``BERTVocab`` of the given tokens, in which token `i` has index `i`."""
     index = {token: i for i, token in enumerate(tokens)}
-    return nlp.vocab.BERTVocab(nlp.data.count_tokens(index), token_to_idx=index)
+    return nlp.vocab.BERTVocab(nlp.data.count_tokens(list(index)), token_to_idx=index)
 
 
 def read_wordpieces(path, size=None):

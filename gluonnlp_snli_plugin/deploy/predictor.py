@@ -5,6 +5,7 @@ from typing import Dict, NamedTuple
 
 import mxnet as mx
 
+from ..errors import UsageError
 from ..model.folder import load_model
 from ..model.inference import logits, probabilities
 
@@ -28,6 +29,11 @@ class Predictor:
         The devices that hold the model, default CPU.
     batch_size : int, default 64
 
+    Raises
+    ------
+    UsageError
+        If there can be no such batches.
+
     Examples
     --------
     >>> predictor = Predictor.load('out')
@@ -36,6 +42,8 @@ class Predictor:
     """
 
     def __init__(self, model, contexts=None, batch_size=64):
+        if batch_size < 1:
+            raise UsageError(f"--batch-size is {batch_size}; it must be at least 1")
         self.labels = model.settings.labels
         self.encoder = model.encoder()
         self._net = model.net

@@ -7,6 +7,7 @@ from mxnet.gluon import nn
 from .. import registry
 from ..data.snli import LABELS
 from ..errors import UsageError
+from .store import store_root
 
 HEADS = ("mlp", "pooled")
 
@@ -124,8 +125,6 @@ def snli_bert_classifier(
         return model.net, model.vocab
     if head not in HEADS:
         raise UsageError(f"no head {head!r}; there are {', '.join(HEADS)}")
-    if root is not None:
-        kwargs["root"] = str(root)
     bert, vocab = nlp.model.get_model(
         backbone,
         dataset_name=dataset_name,
@@ -136,6 +135,7 @@ def snli_bert_classifier(
         use_decoder=False,
         use_classifier=False,
         dropout=dropout,
+        root=str(store_root(root)),
         **kwargs,
     )
     net = SNLIBertClassifier(bert, num_classes, head, hidden_units, dropout)

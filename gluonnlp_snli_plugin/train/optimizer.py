@@ -46,8 +46,6 @@ class Optimizer:
         settings = {"learning_rate": config.lr, "wd": config.weight_decay}
         if config.optimizer == "bertadam":
             settings["epsilon"] = 1e-6
-        if config.dtype == "float16":
-            settings["multi_precision"] = True
         self._trainer = mx.gluon.Trainer(parameters, config.optimizer, settings, update_on_kvstore=False)
         self._is_float16 = config.dtype == "float16"
         if self._is_float16:

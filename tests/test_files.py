@@ -1,0 +1,60 @@
+"""Files are whole or not there."""
+
+import hashlib
+import json
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from gluonnlp_snli_plugin.files import digest, locked, replacing, write_json
+
+
+def test_a_file_takes_its_place_only_when_complete(tmp_path):
+    target = tmp_path / "file"
+    target.write_text("old")
+    with replacing(target) as temporary:
+        temporary.write_text("new")
+        assert target.read_text() == "old"
+    assert target.read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "file"
+    target.write_text("old")
+    with pytest.raises(RuntimeError):
+        with replacing(target) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_permissions_follow_the_umask(tmp_path):
+    old = os.umask(0o027)
+    try:
+        write_json(tmp_path / "file", {})
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
+
+
+def test_json_is_written_as_utf8(tmp_path):
+    write_json(tmp_path / "file", {"name": "Ünïcode"})
+    assert json.loads((tmp_path / "file").read_bytes()) == {"name": "Ünïcode"}
+
+
+def test_a_lock_keeps_other_processes_out(tmp_path):
+    code = "import fcntl, sys; fcntl.flock(open(sys.argv[1], 'a'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+    lock = tmp_path / "lock"
+    with locked(lock):
+        assert subprocess.run([sys.executable, "-c", code, str(lock)], stderr=subprocess.DEVNULL).returncode == 1
+    assert subprocess.run([sys.executable, "-c", code, str(lock)]).returncode == 0
+
+
+def test_digest_is_the_hash_of_the_content(tmp_path):
+    (tmp_path / "file").write_bytes(b"x" * 3_000_000)
+    assert digest(tmp_path / "file", "sha1") == hashlib.sha1(b"x" * 3_000_000).hexdigest()

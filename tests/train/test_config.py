@@ -1,0 +1,53 @@
+"""Settings that make no sense are refused, each in one line that names the option."""
+
+import dataclasses
+
+import pytest
+
+from gluonnlp_snli_plugin.errors import UsageError
+from gluonnlp_snli_plugin.train.config import FinetuneConfig, configure
+
+
+def test_defaults_are_those_of_gluonnlps_script():
+    config = configure(output_dir="out")
+    assert (config.optimizer, config.warmup_ratio, config.weight_decay, config.clip) == ("bertadam", 0.1, 0.01, 1.0)
+    assert (config.epochs, config.batch_size, config.max_len, config.dropout) == (3, 32, 128, 0.1)
+
+
+def test_the_sample_brings_defaults_that_any_option_overrides():
+    config = configure(sample=True, output_dir="out", epochs=1)
+    assert (config.backbone, config.epochs) == ("bert_2_256_4", 1)
+    assert config.lr != configure(output_dir="out").lr
+
+
+@pytest.mark.parametrize(
+    "options, complaint",
+    [
+        ({"epochs": 0}, "--epochs is 0"),
+        ({"batch_size": -1}, "--batch-size is -1"),
+        ({"lr": 0.0}, "--lr is 0.0"),
+        ({"lr": float("nan")}, "--lr is nan"),
+        ({"lr": 5.0}, "--lr is 5.0"),
+        ({"dropout": 1.0}, "--dropout is 1.0"),
+        ({"warmup_ratio": 1.0}, "--warmup-ratio is 1.0"),
+        ({"clip": -1.0}, "--clip is -1.0"),
+        ({"max_len": 4}, "--max-len is 4"),
+        ({"truncation": "middle"}, "--truncation is 'middle'; it can be equal, longest_first"),
+        ({"head": "cnn"}, "--head is 'cnn'"),
+        ({"optimizer": "sgd"}, "--optimizer is 'sgd'"),
+        ({"dtype": "float64"}, "--dtype is 'float64'"),
+        ({"gpus": "0", "devices": "cpu"}, "--gpus and --devices"),
+        ({"sample": True, "train_file": "f"}, "--sample brings its own pairs"),
+        ({"train_file": "f"}, "--train-file and --dev-file go together"),
+        ({"output_dir": ""}, "--output-dir is missing"),
+        ({"learning_rate": 1.0}, "no setting learning_rate"),
+    ],
+)
+def test_each_mistake_is_named(options, complaint):
+    with pytest.raises(UsageError, match=complaint) as refused:
+        configure(**{"output_dir": "out", **options})
+    assert "\n" not in str(refused.value)
+
+
+def test_every_setting_has_a_help_text():
+    assert all(field.metadata["help"] for field in dataclasses.fields(FinetuneConfig))

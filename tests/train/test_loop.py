@@ -1,0 +1,146 @@
+"""Fine-tuning from end to end, on a tiny BERT."""
+
+import json
+import shutil
+
+import mxnet as mx
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from gluonnlp_snli_plugin import evaluate, finetune, import_bert
+from gluonnlp_snli_plugin.errors import DataError, PluginError, UsageError
+from gluonnlp_snli_plugin.model.folder import load_model
+
+
+@pytest.fixture
+def run(tiny_name, pairs_file, tmp_path):
+    """Fine-tune the tiny BERT; returns (summary, folder)."""
+
+    def start(name="out", **options):
+        settings = {
+            "dataset_name": tiny_name,
+            "train_file": str(pairs_file),
+            "dev_file": str(pairs_file),
+            "output_dir": str(tmp_path / name),
+            "max_len": 32,
+            "epochs": 2,
+            "batch_size": 16,
+            "lr": 3e-3,
+            "log_steps": 3,
+        }
+        return finetune(**{**settings, **options}), tmp_path / name
+
+    return start
+
+
+def _weights(folder):
+    net = load_model(folder).net
+    return {name: value.data().asnumpy() for name, value in net._collect_params_with_prefix().items()}
+
+
+def _metrics(folder, kind):
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [line for line in map(json.loads, lines) if line["kind"] == kind]
+
+
+def test_a_run_learns_and_leaves_all_its_files(run, pairs_file):
+    summary, folder = run(epochs=12, test_file=str(pairs_file))
+    assert summary["dev_accuracy"] > 0.9 and summary["test_accuracy"] == summary["dev_accuracy"]
+    assert json.loads((folder / "summary.json").read_text()) == summary
+    assert {"best_epoch", "train_pairs_per_second", "seconds", "peak_rss_mb"} <= set(summary)
+    config = json.loads((folder / "config.json").read_text())
+    assert config["settings"]["lr"] == 3e-3 and config["data"]["train"]["pairs"] == 120
+    assert len(config["data"]["train"]["sha256"]) == 64 and "mxnet" in config["versions"]
+    assert [line["epoch"] for line in _metrics(folder, "dev")] == list(range(1, 13))
+    losses = [line["loss"] for line in _metrics(folder, "train")]
+    assert losses[-1] < losses[0] and losses[0] == pytest.approx(np.log(3), abs=0.3)
+
+
+def test_the_saved_model_is_the_best_and_scores_as_the_summary_says(run, pairs_file):
+    summary, folder = run(epochs=6, lr=2e-2)
+    dev = _metrics(folder, "dev")
+    assert summary["dev_accuracy"] == max(line["accuracy"] for line in dev)
+    assert dev[summary["best_epoch"] - 1]["accuracy"] == summary["dev_accuracy"]
+    assert evaluate(folder, pairs_file).accuracy == pytest.approx(summary["dev_accuracy"])
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(run):
+    first, again, other = (run(name, seed=seed)[1] for name, seed in (("a", 5), ("b", 5), ("c", 6)))
+    assert _metrics(first, "dev") == _metrics(again, "dev") != _metrics(other, "dev")
+    for name, weight in _weights(first).items():
+        np.testing.assert_array_equal(weight, _weights(again)[name])
+
+
+def test_two_devices_give_the_parameters_of_one(run):
+    _, one = run("one", dropout=0.0, epochs=3)  # 24 updates
+    _, two = run("two", dropout=0.0, epochs=3, devices="cpu:0,cpu:1")
+    for name, weight in _weights(one).items():
+        np.testing.assert_allclose(weight, _weights(two)[name], atol=1e-4, err_msg=name)
+    assert json.loads((two / "config.json").read_text())["devices"] == "cpu:0,cpu:1"
+
+
+def test_accumulating_takes_fewer_updates(run):
+    summary, folder = run(batch_size=8, accumulate=4)
+    assert summary["updates"] == 2 * 4  # 15 batches an epoch in groups of four
+    assert _metrics(folder, "train")[-1]["update"] == 8
+
+
+def test_evaluation_every_few_updates(run):
+    _, folder = run(eval_steps=3)
+    assert [line["update"] for line in _metrics(folder, "dev")] == [3, 6, 8, 9, 12, 15, 16]
+
+
+def test_early_stopping(run):
+    summary, folder = run(epochs=50, lr=1e-8, warmup_ratio=0.0, early_stop=2)
+    assert summary["updates"] == 3 * 8 and summary["best_epoch"] == 1
+    assert len(_metrics(folder, "dev")) == 3
+
+
+def test_the_chapters_settings(run):
+    summary, _ = run(optimizer="adam", warmup_ratio=0.0, weight_decay=0.0, clip=0.0, head="mlp", epochs=12)
+    assert summary["dev_accuracy"] > 0.9
+
+
+def test_a_loss_that_is_no_number_stops_the_run(run, tiny_bert, tmp_path):
+    tensors = load_file(str(tiny_bert / "model.safetensors"))
+    for which in ("word", "position"):
+        tensors[f"embeddings.{which}_embeddings.weight"][:] = 3e38  # finite, but their sum is not
+    folder = tmp_path / "huge"
+    shutil.copytree(str(tiny_bert), str(folder))
+    save_file(tensors, str(folder / "model.safetensors"))
+    import_bert(folder, "huge_uncased")
+    with pytest.raises(PluginError, match="the loss is .*try a lower --lr"):
+        run(dataset_name="huge_uncased")
+
+
+def test_float16_needs_a_gpu(run):
+    with pytest.raises(UsageError, match="needs a GPU"):
+        run(dtype="float16")
+
+
+def test_a_file_without_labelled_pairs_is_named(run, tmp_path):
+    (tmp_path / "empty.jsonl").write_text('{"sentence1": "a", "sentence2": "b", "gold_label": "-"}\n')
+    with pytest.raises(DataError, match="empty.jsonl has no labelled pairs"):
+        run(train_file=str(tmp_path / "empty.jsonl"))
+    with pytest.raises(DataError, match="nowhere.jsonl: No such file"):
+        run(dev_file=str(tmp_path / "nowhere.jsonl"))
+
+
+def test_fewer_pairs_than_devices_is_refused(run, tmp_path, pairs_file):
+    (tmp_path / "one.jsonl").write_text(pairs_file.read_text().splitlines()[0])
+    with pytest.raises(UsageError, match="1 training pairs cannot be divided among 2 devices"):
+        run(train_file=str(tmp_path / "one.jsonl"), devices="cpu:0,cpu:1")
+
+
+def test_the_run_that_is_there_survives_a_mistake_in_the_next(run, tmp_path):
+    _, folder = run(epochs=1)
+    before = _weights(folder)
+    with pytest.raises(DataError):
+        run(train_file=str(tmp_path / "nowhere.jsonl"), overwrite=True)
+    assert _weights(folder).keys() == before.keys()
+
+
+def test_training_leaves_autograd_off(run):
+    run(epochs=1)
+    assert not mx.autograd.is_recording()

@@ -1,0 +1,54 @@
+"""A run's folder never swallows what is not its own."""
+
+import json
+
+import pytest
+
+from gluonnlp_snli_plugin.errors import PluginError, UsageError
+from gluonnlp_snli_plugin.train.output import OutputFolder
+
+
+def _leave_a_run(path):
+    with OutputFolder(path, overwrite=False) as output:
+        output.write_metrics(loss=1.0)
+        (path / "config.json").write_text("{}")
+
+
+def test_metrics_are_one_object_a_line(tmp_path):
+    with OutputFolder(tmp_path / "a" / "b", overwrite=False) as output:
+        output.write_metrics(kind="train", loss=1.5)
+        output.write_metrics(kind="dev", accuracy=0.5)
+        lines = (tmp_path / "a" / "b" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [{"kind": "train", "loss": 1.5}, {"kind": "dev", "accuracy": 0.5}]
+
+
+def test_another_run_is_kept_unless_it_may_be_overwritten(tmp_path):
+    _leave_a_run(tmp_path)
+    with pytest.raises(UsageError, match="holds another run.*--overwrite"):
+        OutputFolder(tmp_path, overwrite=False)
+    OutputFolder(tmp_path, overwrite=True)  # not entered: nothing is lost yet
+    assert (tmp_path / "metrics.jsonl").read_text()
+    with OutputFolder(tmp_path, overwrite=True):
+        assert not (tmp_path / "metrics.jsonl").read_text() and not (tmp_path / "config.json").exists()
+
+
+def test_overwriting_spares_files_of_other_people(tmp_path):
+    _leave_a_run(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    with OutputFolder(tmp_path, overwrite=True):
+        pass
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("...")
+    for overwrite in (False, True):
+        with pytest.raises(UsageError, match="thesis.tex, which is no run's"):
+            OutputFolder(tmp_path, overwrite)
+
+
+def test_a_path_that_cannot_be_a_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PluginError, match="cannot write to .*file") as refused:
+        OutputFolder(tmp_path / "file" / "out", overwrite=False)
+    assert "\n" not in str(refused.value)

@@ -1,0 +1,46 @@
+"""The model a run starts from."""
+
+import mxnet as mx
+import pytest
+
+from gluonnlp_snli_plugin.errors import UsageError
+from gluonnlp_snli_plugin.train.config import configure
+from gluonnlp_snli_plugin.train.start import starting_model
+
+
+def _start(**options):
+    return starting_model(configure(output_dir="out", **options), [mx.cpu()])
+
+
+def test_the_only_backbone_of_a_name_need_not_be_named(tiny_name):
+    model = _start(dataset_name=tiny_name, max_len=32, dropout=0.2)
+    assert model.settings.backbone == "bert_2_16_2"
+    assert model.settings.lower and model.settings.hparams["hidden_size"] == 32
+    assert model.settings.hparams["dropout"] == 0.2
+
+
+def test_the_sample_starts_from_a_small_bert_with_its_own_vocabulary():
+    model = _start(sample=True)
+    assert model.settings.backbone == "bert_2_256_4" and len(model.vocab) < 1000
+
+
+def test_a_vocabulary_file_starts_from_random_weights(tiny_bert):
+    model = _start(vocab=str(tiny_bert / "vocab.txt"), backbone="bert_1_8_2", cased=True)
+    assert not model.settings.lower and model.vocab["[CLS]"] == 2
+
+
+@pytest.mark.parametrize(
+    "options, complaint",
+    [
+        ({}, "which BERT.*--dataset-name.*--vocab"),
+        ({"dataset_name": "nobody_uncased"}, "no weights of bert_12_768_12 under the name 'nobody_uncased'.*import-bert"),
+        ({"dataset_name": "tiny_uncased", "backbone": "bert_3_16_2"}, "no weights of bert_3_16_2"),
+        ({"dataset_name": "tiny_uncased", "backbone": "roberta_12_768_12"}, "no BERT architecture 'roberta_12_768_12'"),
+        ({"dataset_name": "tiny_uncased"}, "--max-len is 128; bert_2_16_2 takes inputs of up to 64"),
+        ({"dataset_name": "tiny_uncased", "vocab": "vocab.txt"}, "no --vocab with it"),
+    ],
+)
+def test_what_cannot_be_started_is_refused_in_one_line(tiny_name, options, complaint):
+    with pytest.raises(UsageError, match=complaint) as refused:
+        _start(**options)
+    assert "\n" not in str(refused.value)
