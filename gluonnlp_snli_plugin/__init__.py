@@ -1,7 +1,7 @@
 """Natural language inference with BERT in GluonNLP.
 
-``import gluonnlp_snli_plugin`` registers the SNLI data and task, pair truncation, a BERT classification head and more BERT
-backbones in GluonNLP's own registries; :func:`deactivate` takes them out again.
+``import gluonnlp_snli_plugin`` registers the SNLI data and task, pair truncation, a BERT classification head and more
+BERT backbones in GluonNLP's own registries; :func:`deactivate` takes them out again.
 """
 
 import os

@@ -1,11 +1,10 @@
 """Repairs that let the retired toolkit run on today's Python packages.
 
 Each repair names its upstream issue and applies only where it is needed. This module imports nothing but the standard
-library, because it has to act before MXNet is imported: ``gluonnlp_snli_plugin.pth``, installed beside the package, loads
-it at interpreter start, so that ``import gluonnlp`` works too when it comes before ``import gluonnlp_snli_plugin``.
+library, because it has to act before MXNet is imported: ``gluonnlp_snli_plugin.pth``, installed beside the package,
+loads it at interpreter start, so that ``import gluonnlp`` works too when it comes before the plugin's own import.
 """
 
-import importlib.abc
 import sys
 
 _REMOVED_NUMPY_ALIASES = {"bool": bool, "int": int, "float": float, "complex": complex, "object": object, "str": str}
@@ -20,12 +19,14 @@ def restore_numpy_aliases():
             setattr(np, name, builtin)
 
 
-class _BeforeMXNet(importlib.abc.MetaPathFinder):
-    """Restores the aliases when somebody starts to import MXNet, then steps aside."""
+class _BeforeMXNet:
+    """Finds no module, but restores the aliases when somebody starts to import MXNet.
+
+    No ``importlib.abc`` base class: importing that would cost each interpreter start more than all the rest.
+    """
 
     def find_spec(self, fullname, path=None, target=None):
         if fullname == "mxnet":
-            sys.meta_path.remove(self)
             restore_numpy_aliases()
         return None
 

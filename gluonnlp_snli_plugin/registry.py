@@ -1,12 +1,13 @@
 """What the plugin adds to GluonNLP, and the only place that writes into GluonNLP's and MXNet's tables.
 
 A thing is entered into the catalogue here by one decorator where it is defined (:func:`dataset`, :func:`task`,
-:func:`model`, :func:`truncation`, :func:`replacement`, :func:`at_activation`); :func:`activate` writes the catalogue into
-the host's tables and :func:`deactivate` takes every entry back out.
+:func:`model`, :func:`truncation`, :func:`replacement`, :func:`at_activation`); :func:`activate` writes the catalogue
+into the host's tables and :func:`deactivate` takes every entry back out.
 """
 
 import functools
 import importlib
+from typing import Any, Callable, Dict, List, Tuple
 
 import gluonnlp as nlp
 import mxnet as mx
@@ -18,12 +19,12 @@ from mxnet.gluon.model_zoo import model_store
 
 from . import compat
 
-_datasets = {}  # class -> its registered keyword arguments
-_tasks = {}  # lower-case name -> class
-_models = {}  # lower-case name -> function
-_truncations = {}  # base class -> {name: class}
-_replacements = []  # (module name, dotted attribute, factory)
-_at_activation = []  # functions
+_datasets: Dict[type, Dict[str, Any]] = {}  # class -> its registered keyword arguments
+_tasks: Dict[str, Any] = {}  # lower-case name -> class
+_models: Dict[str, Callable[..., Any]] = {}  # lower-case name -> function
+_truncations: Dict[type, Dict[str, type]] = {}  # base class -> {name: class}
+_replacements: List[Tuple[str, str, Callable[..., Any]]] = []  # (module name, dotted attribute, factory)
+_at_activation: List[Callable[[], None]] = []
 
 
 # The catalogue ------------------------------------------------------------------------------------------------------
@@ -66,7 +67,7 @@ def truncation(base_class, name):
 
 
 def replacement(module, attribute):
-    """Replace a function of GluonNLP while the plugin is active, by what the decorated factory makes of the original."""
+    """Replace a function of GluonNLP, while the plugin is active, by what the decorated factory makes of it."""
 
     def enter(factory):
         _replacements.append((module, attribute, factory))
@@ -129,7 +130,8 @@ def activate():
         _changes.set_item(classes.setdefault(mx.gluon.data.Dataset, {}), class_.__name__.lower(), class_)
         _changes.set_item(dataset_registry._REGSITRY_NAME_KWARGS, class_, kwargs)
     for base_class, strategies in _truncations.items():
-        _changes.set_item(classes, base_class, dict(strategies))
+        for name, class_ in strategies.items():
+            _changes.set_item(classes.setdefault(base_class, {}), name, class_)
     for module, attribute, factory in _replacements:
         *path, name = attribute.split(".")
         owner = functools.reduce(getattr, path, importlib.import_module(module))
@@ -165,6 +167,17 @@ def add_vocabulary(name, sha1, extension, special_tokens):
     entry = [sha1, extension, special_tokens]
     if _changes is not None and vocabulary_registry._vocab_sha1.get(name) != entry:
         _changes.set_item(vocabulary_registry._vocab_sha1, name, entry)
+
+
+def weights_sha1(name):
+    """The sha1 of the weights that GluonNLP knows as `name`, or None."""
+    return model_store._model_sha1.get(name)
+
+
+def vocabulary_file(name):
+    """File name and extension of the vocabulary that GluonNLP knows as `name`."""
+    sha1, extension, _ = vocabulary_registry._vocab_sha1[name]
+    return f"{name}-{sha1[:8]}{extension}", extension
 
 
 def is_host_vocabulary(name):

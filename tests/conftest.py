@@ -125,9 +125,8 @@ def command():
         kwargs.setdefault("timeout", 600)
         return subprocess.run(
             [sys.executable, "-m", "gluonnlp_snli_plugin", *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            universal_newlines=True,
+            capture_output=True,
+            text=True,
             cwd=kwargs.pop("cwd", REPOSITORY),
             **kwargs,
         )

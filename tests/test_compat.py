@@ -12,7 +12,9 @@ import gluonnlp_snli_plugin
 def unigram_model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sentencepiece")
     corpus = folder / "corpus.txt"
-    corpus.write_text("\n".join(f"the {a} sees the {b}" for a in ("dog", "cat", "man") for b in ("bird", "tree", "car")))
+    corpus.write_text(
+        "\n".join(f"the {a} sees the {b}" for a in ("dog", "cat", "man") for b in ("bird", "tree", "car"))
+    )
     sentencepiece.SentencePieceTrainer.Train(
         input=str(corpus), model_prefix=str(folder / "spm"), vocab_size=40, hard_vocab_limit=False, minloglevel=2
     )

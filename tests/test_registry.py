@@ -107,5 +107,7 @@ import gluonnlp as nlp, gluonnlp_snli_plugin
 nlp.data.list_datasets('SNLI'); nlp.data.get_task('SNLI'); nlp.data.classification.get_task('SNLI')
 print(sorted(set(nlp.model.bert.bert_hparams) & {'bert_2_256_4', 'bert_6_384_12'}))
 """
-    done = subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", lines], stdout=subprocess.PIPE, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-c", lines], stdout=subprocess.PIPE, timeout=120
+    )
     assert done.returncode == 0 and done.stdout.decode().strip() == "['bert_2_256_4', 'bert_6_384_12']"

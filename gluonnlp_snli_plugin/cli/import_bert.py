@@ -8,7 +8,7 @@ def add_arguments(parser):
     parser.add_argument(
         "source",
         metavar="DIR",
-        help="folder with config.json, vocab.txt (or a SentencePiece model) and model.safetensors; or a name on the hub",
+        help="folder with config.json, model.safetensors and a vocabulary; or a name on the Hugging Face hub",
     )
     parser.add_argument("--name", required=True, help="name to give it, ending in _cased or _uncased")
     parser.add_argument("--root", metavar="D", help="folder of the store (default: $MXNET_HOME/models)")

@@ -12,13 +12,14 @@ def add_arguments(parser):
 
 
 def run(options):
-    names = {
-        **registry.names(),
-        "weights": [f"{entry.backbone} {entry.dataset_name}" for entry in store.checkpoints().values()],
-        "truncations": list_truncations(),
-    }
     if options.kind:
-        print(*names[options.kind], sep="\n")
+        print(*_names(options.kind), sep="\n")
         return
     for kind in _KINDS:
-        print(f"{kind:12} {', '.join(names[kind]) or 'none'}")
+        print(f"{kind:12} {', '.join(_names(kind)) or 'none'}")
+
+
+def _names(kind):
+    if kind == "weights":
+        return [f"{entry.backbone} {entry.dataset_name}" for entry in store.checkpoints().values()]
+    return list_truncations() if kind == "truncations" else registry.names()[kind]

@@ -1,11 +1,12 @@
 """Label pairs of sentences; JSON lines in, JSON lines out, in the same order.
 
-A pair in a file or on standard input is a JSON object with sentence1 (premise) and sentence2 (hypothesis), a line each; or a
-row of a .txt file in SNLI's format.
+A pair in a file or on standard input is a JSON object with sentence1 (premise) and sentence2 (hypothesis), a line each;
+or a row of a .txt file in SNLI's format.
 """
 
 import itertools
 import json
+import logging
 import os
 import select
 import sys
@@ -15,6 +16,8 @@ from ..deploy.predictor import Predictor
 from ..errors import UsageError
 from ..train.comm import parse_devices
 from .evaluate import add_device_arguments
+
+_log = logging.getLogger("gluonnlp_snli_plugin")
 
 
 def add_arguments(parser):
@@ -30,23 +33,31 @@ def run(options):
     is_single = options.premise is not None and options.hypothesis is not None
     if is_single == (options.file is not None) or (options.premise is None) != (options.hypothesis is None):
         raise UsageError("give --premise and --hypothesis, or --file F (- for standard input)")
-    waits = bool
-    if is_single:
-        row = json.dumps({"sentence1": options.premise, "sentence2": options.hypothesis}).encode()
-        reader = PairReader("--premise and --hypothesis", labelled=False, lines=[row])
-    elif options.file == "-":
-        lines = _StandardInput()
-        waits = lines.waits
-        reader = PairReader("standard input", options.on_bad_row, labelled=False, lines=lines)
-    else:
-        reader = PairReader(options.file, options.on_bad_row, labelled=False)
     devices = parse_devices(options.gpus, options.devices)
+    if is_single:
+        for option in ("premise", "hypothesis"):
+            if not getattr(options, option).strip():
+                raise UsageError(f"--{option} is empty")
     predictor = Predictor.load(options.model, devices.contexts, options.batch_size)
-    pairs, echo = itertools.tee((premise, hypothesis) for premise, hypothesis, _ in reader)
-    for (premise, hypothesis), (label, probabilities) in zip(echo, predictor.stream(pairs, waits)):
+    if is_single:
+        _answer(predictor, [(options.premise, options.hypothesis)])
+        return
+    lines = _StandardInput() if options.file == "-" else None
+    name = "standard input" if lines else options.file
+    reader = PairReader(name, options.on_bad_row, labelled=False, lines=lines)
+    _answer(predictor, (row[:2] for row in reader), lines.waits if lines else None)
+    if reader.num_bad:
+        _log.warning("%d bad rows left out", reader.num_bad)
+
+
+def _answer(predictor, pairs, waits=None):
+    """Print a line for each pair; where the input may keep us waiting, at once."""
+    pairs, echo = itertools.tee(pairs)
+    predictions = predictor.stream(pairs, waits) if waits else predictor.stream(pairs)
+    for (premise, hypothesis), (label, probabilities) in zip(echo, predictions):
         rounded = {name: round(value, 6) for name, value in probabilities.items()}
         answer = {"sentence1": premise, "sentence2": hypothesis, "label": label, "probabilities": rounded}
-        print(json.dumps(answer, ensure_ascii=False), flush=waits is not bool)
+        print(json.dumps(answer, ensure_ascii=False), flush=waits is not None)
 
 
 class _StandardInput:

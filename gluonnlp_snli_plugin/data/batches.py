@@ -16,7 +16,7 @@ class Batch(NamedTuple):
     segment_ids: np.ndarray  #: int32, shape (n, length)
     valid_length: np.ndarray  #: float32, shape (n,), as GluonNLP's BERT takes it
     label: np.ndarray  #: int32, shape (n,); zeros for unlabelled pairs
-    index: np.ndarray  #: int64, shape (n,): which pairs these are
+    index: np.ndarray  # type: ignore[assignment]  #: int64, shape (n,): which pairs these are; hides tuple.index
 
 
 def pad(encoded, index, round_to=1):

@@ -1,6 +1,7 @@
 """From pairs of sentences to BERT inputs: ``[CLS] premise [SEP] hypothesis [SEP]``."""
 
 import itertools
+from typing import Dict
 
 import mxnet as mx
 import numpy as np
@@ -127,7 +128,7 @@ class PairEncoder:
         sizes = [len(column) for column in (premises, hypotheses, labels) if column is not None]
         if len(set(sizes)) != 1:
             raise UsageError(f"the columns of the pairs have different lengths: {', '.join(map(str, sizes))}")
-        number = {}  # a sentence's row in the ragged array; a premise usually comes three times
+        number: Dict[str, int] = {}  # a sentence's row in the ragged array; a premise usually comes three times
         a = np.fromiter((number.setdefault(text, len(number)) for text in premises), np.int64)
         b = np.fromiter((number.setdefault(text, len(number)) for text in hypotheses), np.int64)
         ids_of_sentence = [self.tokenizer.ids(text) for text in number]

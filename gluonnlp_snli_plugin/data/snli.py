@@ -22,7 +22,7 @@ NO_GOLD_LABEL = "-"  # the annotators did not agree
 
 
 class PairReader:
-    """Iterates over the pairs of a file in SNLI's format: JSON lines (``.jsonl``) or tab-separated with a header (``.txt``).
+    """Iterates over the pairs of a file in SNLI's format: JSON lines (``.jsonl``), or a tab-separated table (``.txt``).
 
     Yields ``(premise, hypothesis, label)``, three str, and counts what it leaves out. Only the fields ``sentence1``,
     ``sentence2`` and ``gold_label`` are looked at.
@@ -168,8 +168,8 @@ class SNLI(mx.gluon.data.Dataset):
     Each row is ``[premise, hypothesis, label]`` (three str, as GluonNLP's GLUE datasets have them), with the label
     'entailment', 'contradiction' or 'neutral'. Rows without a gold label are left out.
 
-    The official files ``snli_1.0_{train,dev,test}`` are read from `root`, ``.jsonl`` before ``.txt``; where there are none,
-    the official archive (95 MB) is downloaded first.
+    The official files ``snli_1.0_{train,dev,test}`` are read from `root`, ``.jsonl`` before ``.txt``; where there are
+    none, the official archive (95 MB) is downloaded first.
 
     Parameters
     ----------

@@ -10,8 +10,8 @@ class CachedTokenizer:
     """Gives exactly what a GluonNLP BERT tokenizer gives, but tokenizes each distinct word once.
 
     BERT's tokenizers work word by word, and nothing they do (white space, control characters, lower case, accents,
-    punctuation, word pieces) looks across a space. So a text may be split at spaces first, and what the host's tokenizer
-    makes of each part remembered.
+    punctuation, word pieces) looks across a space. So a text may be split at spaces first, and what the host's
+    tokenizer makes of each part remembered.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """Pair truncation: how many tokens of each sentence stay where a pair is too long (``--truncation``).
 
-A strategy sees lengths, never tokens: ``(len_a, len_b, budget) -> (keep_a, keep_b)``, where `budget` is the number of tokens
-that the pair may keep, special tokens not counted. It works on one pair (integers) and on whole arrays at once, and tokens
-are always dropped from the end of a sentence.
+A strategy sees lengths, never tokens: ``(len_a, len_b, budget) -> (keep_a, keep_b)``, where `budget` is the number of
+tokens that the pair may keep, special tokens not counted. It works on one pair (integers) and on whole arrays at once,
+and tokens are always dropped from the end of a sentence.
 """
 
 import mxnet as mx
@@ -28,7 +28,8 @@ class Truncation:
         Returns
         -------
         keep_a, keep_b : ndarray of int64, shape () or (n,)
-            ``keep_a <= len_a``, ``keep_b <= len_b``, ``keep_a + keep_b <= budget``; the lengths themselves where they fit.
+            ``keep_a <= len_a``, ``keep_b <= len_b``, ``keep_a + keep_b <= budget``; the lengths themselves where they
+            fit.
 
         Raises
         ------
@@ -48,7 +49,7 @@ class Truncation:
 
 @registry.truncation(Truncation, "longest_first")
 class LongestFirst(Truncation):
-    """Drop from the longer sentence until the pair fits, from the second on a tie (the rule of the BERT paper's code)."""
+    """Drop from the longer sentence until the pair fits, from the second on a tie, as the BERT paper's code does."""
 
     def _keep(self, len_a, len_b, budget):
         half = budget // 2
@@ -59,7 +60,7 @@ class LongestFirst(Truncation):
 
 @registry.truncation(Truncation, "equal")
 class Equal(LongestFirst):
-    """Give each sentence an equal share and what the other leaves of its own: ``gluonnlp.data.bert.glue.truncate_seqs_equal``.
+    """Give each sentence an equal share and what the other leaves of its own: GluonNLP's ``truncate_seqs_equal``.
 
     Of two sentences this keeps what ``longest_first`` keeps; the two rules differ only from three sentences on.
     """

@@ -1,5 +1,7 @@
-"""BERT vocabularies from files: WordPiece lists (``vocab.txt``) and SentencePiece models."""
+"""BERT vocabularies from files: WordPiece lists (``vocab.txt``, ``tokenizer.json``) and SentencePiece models."""
 
+import json
+import logging
 from pathlib import Path
 
 import gluonnlp as nlp
@@ -7,6 +9,7 @@ import sentencepiece
 
 from ..errors import CheckpointError
 
+_log = logging.getLogger("gluonnlp_snli_plugin")
 _SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -17,11 +20,12 @@ def wordpiece_vocab(tokens):
 
 
 def read_wordpieces(path, size=None):
-    """A ``BERTVocab`` from a ``vocab.txt``, a token a line.
+    """A ``BERTVocab`` from a ``vocab.txt``, a token a line, or from the ``tokenizer.json`` of a WordPiece tokenizer.
 
     Parameters
     ----------
     path : str or Path
+        Read as JSON if it ends in ``.json``.
     size : int or None
         Size of the embedding the vocabulary is for; where it is larger (some are padded to a round number), the
         vocabulary is filled up with unused tokens.
@@ -36,25 +40,46 @@ def read_wordpieces(path, size=None):
         If the file cannot be read, lacks a special token or names a token twice.
     """
     try:
-        tokens = Path(path).read_text(encoding="utf-8").split("\n")
+        text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise CheckpointError(f"{path} is no UTF-8 ({error.reason} at byte {error.start})") from None
-    if tokens[-1] == "":
-        tokens.pop()
-    tokens = [token.rstrip("\r") for token in tokens]
-    missing = [token for token in _SPECIAL_TOKENS if token not in tokens]
+    if Path(path).suffix == ".json":
+        tokens = _tokens_of_json(path, text)
+    else:  # not splitlines: a token may be a line separator of Unicode
+        tokens = (text[:-1] if text.endswith("\n") else text).split("\n")
+    first_line = {token: line for line, token in reversed(list(enumerate(tokens, 1)))}
+    missing = [token for token in _SPECIAL_TOKENS if token not in first_line]
     if missing:
         raise CheckpointError(f"{path} has no token {', '.join(missing)}: it is no BERT vocabulary")
-    if len(set(tokens)) != len(tokens):
-        line, token = next((i, token) for i, token in enumerate(tokens, 1) if tokens.index(token) != i - 1)
+    if len(first_line) != len(tokens):
+        line, token = next((line, token) for line, token in enumerate(tokens, 1) if first_line[token] != line)
         raise CheckpointError(f"{path}, line {line}: the token {token!r} is there twice")
     if size is not None:
         if len(tokens) > size:
             raise CheckpointError(f"{path} has {len(tokens)} tokens, the weights are for {size}")
+        if len(tokens) < size:
+            _log.warning(
+                "%s has %d tokens, the weights are for %d: filled up with unused ones", path, len(tokens), size
+            )
         tokens += [f"[unused-{i}]" for i in range(len(tokens), size)]
     return wordpiece_vocab(tokens)
+
+
+def _tokens_of_json(path, text):
+    """The tokens in a ``tokenizer.json``, all that transformers 5 writes for a BERT tokenizer."""
+    try:
+        model = json.loads(text)["model"]
+        tokens = sorted(model["vocab"], key=model["vocab"].__getitem__)
+        numbered = [model["vocab"][token] for token in tokens] == list(range(len(tokens)))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is no JSON ({error})") from None
+    except (TypeError, KeyError, AttributeError, RecursionError):
+        numbered = False
+    if not numbered or model.get("type", "WordPiece") != "WordPiece":
+        raise CheckpointError(f"{path} holds no WordPiece vocabulary")
+    return tokens
 
 
 def read_sentencepieces(path):

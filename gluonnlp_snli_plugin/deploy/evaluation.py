@@ -47,7 +47,7 @@ class Evaluation:
 
     @property
     def per_class(self):
-        """Precision, recall, F1 and number of gold pairs of each class, a dict by label; 0 where nothing was counted."""
+        """Precision, recall, F1 and number of gold pairs of each class, by label; 0 where nothing was counted."""
         hits = np.diag(self.confusion)
         precision = hits / np.maximum(self.confusion.sum(axis=0), 1)
         recall = hits / np.maximum(self.confusion.sum(axis=1), 1)
@@ -88,7 +88,13 @@ class Evaluation:
         lines += ["", f"{'gold':{width}}  predicted " + "  ".join(f"{label:>{width}}" for label in self.labels)]
         for label, row in zip(self.labels, self.confusion):
             lines.append(f"{label:{width}}            " + "  ".join(f"{count:{width}d}" for count in row))
-        return "\n".join(lines)
+        notes = {
+            "rows without gold label left out": self.num_unlabelled,
+            "bad rows left out": self.num_bad,
+            "pairs truncated": self.num_truncated,
+        }
+        noted = ", ".join(f"{count} {what}" for what, count in notes.items() if count)
+        return "\n".join([*lines, *(["", noted] if noted else [])])
 
 
 def evaluate(model, file, on_bad_row="error", contexts=None, batch_size=64):

@@ -93,7 +93,7 @@ class Predictor:
             encoded = self.encoder.encode([premise for premise, _ in chunk], [hypothesis for _, hypothesis in chunk])
             for row in probabilities(self.logits(encoded)).tolist():
                 by_label = dict(zip(self.labels, row))
-                yield Prediction(max(by_label, key=by_label.get), by_label)
+                yield Prediction(max(by_label, key=by_label.__getitem__), by_label)
 
     def logits(self, encoded):
         """Logits of encoded pairs; ndarray of float32, shape (n, classes)."""

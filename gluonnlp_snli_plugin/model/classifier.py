@@ -21,16 +21,19 @@ class SNLIBertClassifier(mx.gluon.HybridBlock):
         Without decoder and next-sentence classifier; with pooler if, and only if, `head` is 'pooled'.
     num_classes : int, default 3
     head : {'mlp', 'pooled'}, default 'mlp'
-        'mlp': Dense(`hidden_units`, relu), dropout, Dense(`num_classes`) on the encoding of ``[CLS]``, the head of the
-        *Dive into Deep Learning* chapter. 'pooled': dropout, Dense(`num_classes`) on BERT's pooled output; its parameter
-        files are those of ``gluonnlp.model.BERTClassifier``.
+        'mlp': Dense(`hidden_units`, relu), dropout, Dense(`num_classes`) on the encoding of ``[CLS]``, two new layers
+        as in the *Dive into Deep Learning* chapter (whose first one is BERT's own tanh layer). 'pooled': dropout,
+        Dense(`num_classes`) on BERT's pooled output; its parameter files are those of
+        ``gluonnlp.model.BERTClassifier``.
     hidden_units : int, default 256
         Of the 'mlp' head.
     dropout : float, default 0.1
         Of the head.
     """
 
-    def __init__(self, bert, num_classes=len(LABELS), head="mlp", hidden_units=256, dropout=0.1, prefix=None, params=None):
+    def __init__(
+        self, bert, num_classes=len(LABELS), head="mlp", hidden_units=256, dropout=0.1, prefix=None, params=None
+    ):
         super().__init__(prefix=prefix, params=params)
         if head not in HEADS:
             raise UsageError(f"no head {head!r}; there are {', '.join(HEADS)}")
@@ -100,8 +103,8 @@ def snli_bert_classifier(
     dropout : float, default 0.1
         Of backbone and head alike.
     params_dir : str or None
-        Output folder of ``gluonnlp-snli finetune`` (or the ``model`` folder inside): load the fine-tuned model instead. All
-        but `ctx` is then read from there.
+        Output folder of ``gluonnlp-snli finetune`` (or the ``model`` folder inside): load the fine-tuned model
+        instead. All but `ctx` is then read from there.
     ctx : Context or list of Context, default CPU
     root : str or None
         Folder of the model store, default ``$MXNET_HOME/models``.
@@ -115,7 +118,8 @@ def snli_bert_classifier(
 
     Examples
     --------
-    >>> net, vocab = nlp.model.get_model('snli_bert_classifier', backbone='bert_6_384_12', dataset_name='minilm_uncased')
+    >>> net, vocab = nlp.model.get_model(
+    ...     'snli_bert_classifier', backbone='bert_6_384_12', dataset_name='minilm_uncased')
     """
     ctx = mx.cpu() if ctx is None else ctx
     if params_dir is not None:
@@ -125,6 +129,8 @@ def snli_bert_classifier(
         return model.net, model.vocab
     if head not in HEADS:
         raise UsageError(f"no head {head!r}; there are {', '.join(HEADS)}")
+    if dataset_name is None and vocab is None:
+        raise UsageError("which BERT? dataset_name='...' for pretrained weights, or vocab=... and pretrained=False")
     bert, vocab = nlp.model.get_model(
         backbone,
         dataset_name=dataset_name,

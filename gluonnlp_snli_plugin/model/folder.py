@@ -139,7 +139,7 @@ def load_model(folder, ctx=None):
         If there is no model, or a file of it is missing or changed.
     """
     folder = Path(folder)
-    if (folder / "model" / _SETTINGS).is_file():
+    if (folder / "model").is_dir():
         folder = folder / "model"
     settings, weights, vocab_file = _read_settings(folder)
     if vocab_file.suffix == ".spiece":
@@ -167,6 +167,8 @@ def _read_settings(folder):
     path = folder / _SETTINGS
     try:
         content = json.loads(path.read_bytes())
+        if "format" not in content and "versions" in content:  # the settings of a run, not of a model
+            raise CheckpointError(f"{folder} holds no model yet: its run ended before the first evaluation")
         if content["format"] != _FORMAT:
             raise CheckpointError(f"{path} is of format {content['format']}, this version reads format {_FORMAT}")
         settings = ModelSettings(**{**content["settings"], "labels": tuple(content["settings"]["labels"])})

@@ -1,5 +1,6 @@
-"""Imports a BERT in Hugging Face's layout (``config.json``, ``vocab.txt``, ``model.safetensors``) into the model store."""
+"""Imports a BERT in Hugging Face's layout: ``config.json``, ``vocab.txt``, ``model.safetensors``."""
 
+import contextlib
 import json
 import logging
 import re
@@ -18,7 +19,14 @@ from . import store
 from .backbones import bert_hparams
 
 _ACTIVATIONS = {"gelu": "gelu", "gelu_new": "approx_gelu", "gelu_pytorch_tanh": "approx_gelu", "relu": "relu"}
-_SPIECE_NAMES = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "spm.model")
+_VOCABULARIES = (  # the first that is there counts; .model is SentencePiece
+    "vocab.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+    "spm.model",
+    "tokenizer.json",
+)
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
@@ -28,14 +36,15 @@ def import_bert(source, name, root=None, overwrite=False):
     Parameters
     ----------
     source : str or Path
-        Folder with ``config.json``, ``vocab.txt`` (or a SentencePiece model) and ``model.safetensors``; or a name on the
-        Hugging Face hub such as 'bert-base-uncased', fetched if ``huggingface_hub`` is installed.
+        Folder with ``config.json``, ``vocab.txt`` (or ``tokenizer.json``, or a SentencePiece model) and
+        ``model.safetensors``; or a name on the Hugging Face hub such as 'bert-base-uncased', fetched if
+        ``huggingface_hub`` is installed.
     name : str
         Name to give it, ending in ``_cased`` or ``_uncased``.
     root : str or None
         Folder of the store, default ``$MXNET_HOME/models``.
     overwrite : bool, default False
-        Whether other weights under the same name may be replaced.
+        Whether another checkpoint under the same name may be replaced.
 
     Returns
     -------
@@ -48,25 +57,20 @@ def import_bert(source, name, root=None, overwrite=False):
     CheckpointError
         If the checkpoint is no BERT, is incomplete or contradicts itself; names the file.
     """
-    if not re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*_(un)?cased$", name):
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*_(un)?cased", name):
         raise UsageError(f"--name {name!r} must end in _cased or _uncased and hold only letters, digits, '.', '_', '-'")
     if registry.is_host_vocabulary(name):
         raise UsageError(f"{name} is a name of GluonNLP's own: give another --name")
     folder = _folder(source)
     config = _read_config(folder / "config.json")
     backbone, hparams = _architecture(config, folder / "config.json")
-    _check_case(folder, name)
+    _check_tokenizer(folder, name)
     root = store.store_root(root)
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        workspace = tempfile.TemporaryDirectory(dir=root, prefix=".import-")
-    except OSError as error:
-        raise CheckpointError(f"{error.filename}: {error.strerror}") from None
-    with workspace:
-        vocab_file = Path(workspace.name, "vocab")
+    with _writing(root), tempfile.TemporaryDirectory(dir=root, prefix=".import-") as workspace:
+        vocab_file = Path(workspace, "vocab")
         vocab, extension, special_tokens = _vocabulary(folder, config["vocab_size"], vocab_file)
         parameters, parts = _convert(hparams, len(vocab), _Tensors(folder))
-        weights_file = Path(workspace.name, "weights")
+        weights_file = Path(workspace, "weights")
         mx.nd.save(str(weights_file), parameters)
         named = bert_hparams(backbone)
         checkpoint = store.Checkpoint(
@@ -84,6 +88,18 @@ def import_bert(source, name, root=None, overwrite=False):
     return checkpoint
 
 
+@contextlib.contextmanager
+def _writing(root):
+    """Make the store's folder, and turn what goes wrong in writing there into one line."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise CheckpointError(f"cannot write to {error.filename or root}: {error.strerror}") from None
+    except mx.MXNetError as error:
+        raise CheckpointError(f"cannot write to {root}: {str(error).strip().splitlines()[-1]}") from None
+
+
 # Reading ------------------------------------------------------------------------------------------------------------
 
 
@@ -91,7 +107,7 @@ def _folder(source):
     folder = Path(source)
     if folder.is_dir():
         return folder
-    if folder.exists() or not re.match(r"[\w.-]+(/[\w.-]+)?$", str(source)):
+    if folder.exists() or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(source)):
         raise CheckpointError(f"{source} is no folder: give the folder that holds config.json and model.safetensors")
     try:
         from huggingface_hub import snapshot_download
@@ -100,7 +116,7 @@ def _folder(source):
             f"there is no folder {source}; for a name on the Hugging Face hub: pip install gluonnlp-snli-plugin[hub]"
         ) from None
     try:
-        wanted = ["config.json", "tokenizer_config.json", "vocab.txt", "model.safetensors", *_SPIECE_NAMES]
+        wanted = ["config.json", "tokenizer_config.json", *_VOCABULARIES, "model.safetensors"]
         return Path(snapshot_download(str(source), allow_patterns=wanted))
     except Exception as error:  # huggingface_hub raises many kinds, of its own and of the network's
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -114,7 +130,7 @@ def _read_config(path):
         raise CheckpointError(f"{path} is missing") from None
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is no JSON ({error})") from None
     if not isinstance(config, dict):
         raise CheckpointError(f"{path} is no JSON object")
@@ -123,7 +139,10 @@ def _read_config(path):
 
 def _architecture(config, path):
     """Name and hyper-parameters of the architecture, in GluonNLP's terms."""
-    kind = config.get("model_type", "bert")
+    kind = config.get("model_type")
+    if kind is None:  # as in the first configs
+        classes = config.get("architectures") or ["BertModel"]
+        kind = "bert" if str(classes[0]).startswith("Bert") else classes[0]
     if kind != "bert":
         raise CheckpointError(f"{path}: the architecture is {kind!r}; only 'bert' can be imported")
     if config.get("position_embedding_type", "absolute") != "absolute":
@@ -146,7 +165,7 @@ def _architecture(config, path):
     if sizes["type_vocab_size"] < 2:
         raise CheckpointError(f"{path}: type_vocab_size is 1; telling premise from hypothesis takes 2")
     activation = config.get("hidden_act", "gelu")
-    if activation not in _ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in _ACTIVATIONS:
         raise CheckpointError(f"{path}: hidden_act {activation!r}; GluonNLP has {', '.join(sorted(_ACTIVATIONS))}")
     eps = config.get("layer_norm_eps", 1e-12)
     if not isinstance(eps, float) or not 0 < eps < 1:
@@ -175,29 +194,34 @@ def _positive(config, key, path):
     return value
 
 
-def _check_case(folder, name):
+def _check_tokenizer(folder, name):
+    """Whether GluonNLP's tokenizer, which is told the case and nothing else, does what this one does."""
     path = folder / "tokenizer_config.json"
-    if path.is_file():
-        lower = _read_config(path).get("do_lower_case")
-        if isinstance(lower, bool) and lower != name.endswith("_uncased"):
-            wanted = "_uncased" if lower else "_cased"
-            raise UsageError(f"{path} says do_lower_case={str(lower).lower()}: --name must end in {wanted}")
+    if not path.is_file():
+        return
+    config, uncased = _read_config(path), name.endswith("_uncased")
+    lower = config.get("do_lower_case")
+    if isinstance(lower, bool) and lower != uncased:
+        wanted = "_uncased" if lower else "_cased"
+        raise UsageError(f"{path} says do_lower_case={str(lower).lower()}: --name must end in {wanted}")
+    for setting, ours in (("strip_accents", uncased), ("tokenize_chinese_chars", True)):
+        if config.get(setting) not in (None, ours):
+            _log.warning("%s says %s=%s; GluonNLP's tokenizer has %s", path, setting, config[setting], ours)
 
 
 def _vocabulary(folder, size, target):
     """Write GluonNLP's vocabulary file to `target`; returns (vocab, file extension, special tokens)."""
-    spiece = next((folder / name for name in _SPIECE_NAMES if (folder / name).is_file()), None)
-    path = folder / "vocab.txt"
-    if path.is_file():
+    path = next((folder / name for name in _VOCABULARIES if (folder / name).is_file()), None)
+    if path is None:
+        raise CheckpointError(f"{folder} has no vocabulary: none of {', '.join(_VOCABULARIES)}")
+    if path.suffix != ".model":
         vocab = read_wordpieces(path, size)
         target.write_text(vocab.to_json(), encoding="utf-8")
         return vocab, ".vocab", {}
-    if spiece is None:
-        raise CheckpointError(f"{folder} has neither vocab.txt nor a SentencePiece model ({', '.join(_SPIECE_NAMES)})")
-    target.write_bytes(spiece.read_bytes())
-    vocab, special_tokens = read_sentencepieces(spiece)
+    vocab, special_tokens = read_sentencepieces(path)
     if len(vocab) != size:
-        raise CheckpointError(f"{spiece} has {len(vocab)} pieces, the weights are for {size}")
+        raise CheckpointError(f"{path} has {len(vocab)} pieces, the weights are for {size}")
+    target.write_bytes(path.read_bytes())
     return vocab, ".spiece", special_tokens
 
 
@@ -216,9 +240,10 @@ class _Tensors:
             raise CheckpointError(f"{self.path} is missing")
         try:
             with safetensors.safe_open(str(self.path), framework="np") as file:
-                self._names = {self._common(name): name for name in file.keys()}
+                names = file.keys()
         except (safetensors.SafetensorError, OSError) as error:
             raise CheckpointError(f"{self.path} is no safetensors file ({error})") from None
+        self._names = {self._common(name): name for name in names}
 
     @staticmethod
     def _common(name):
@@ -241,8 +266,12 @@ class _Tensors:
             return file.get_tensor(self._names[name]).astype(np.float32)
 
     def _bfloat16(self, name):
-        tensor = dict(safetensors.deserialize(self.path.read_bytes()))[name]
-        bits = np.frombuffer(tensor["data"], np.uint16).astype(np.uint32) << 16
+        with open(self.path, "rb") as file:  # safe_open has checked the sizes
+            header_size = int.from_bytes(file.read(8), "little")
+            tensor = json.loads(file.read(header_size))[name]
+            begin, end = tensor["data_offsets"]
+            file.seek(8 + header_size + begin)
+            bits = np.frombuffer(file.read(end - begin), "<u2").astype(np.uint32) << 16
         return bits.view(np.float32).reshape(tensor["shape"])
 
 
@@ -303,9 +332,7 @@ def _encoder_mapping(hparams, vocab_size):
     for i in range(hparams["num_layers"]):
         ours, theirs = f"encoder.transformer_cells.{i}", f"encoder.layer.{i}"
         for which in ("query", "key", "value"):
-            yield from _dense(
-                f"{ours}.attention_cell.proj_{which}", f"{theirs}.attention.self.{which}", (units, units)
-            )
+            yield from _dense(f"{ours}.attention_cell.proj_{which}", f"{theirs}.attention.self.{which}", (units, units))
         yield from _dense(f"{ours}.proj", f"{theirs}.attention.output.dense", (units, units))
         yield from _layer_norm(f"{ours}.layer_norm", f"{theirs}.attention.output.LayerNorm", units)
         yield from _dense(f"{ours}.ffn.ffn_1", f"{theirs}.intermediate.dense", (hidden, units))

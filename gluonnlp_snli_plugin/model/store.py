@@ -1,7 +1,7 @@
 """The local model store: BERT weights and vocabularies under GluonNLP's own file names, in ``$MXNET_HOME/models``.
 
-GluonNLP's download host no longer answers (dmlc/gluon-cv #1778), so weights are imported (``import-bert``) instead. An index
-file beside them holds what GluonNLP's tables must know; every process that imports the plugin enters it there.
+GluonNLP's download host no longer answers (dmlc/gluon-cv #1778), so weights are imported (``import-bert``) instead. An
+index file beside them holds what GluonNLP's tables must know; every process that imports the plugin enters it there.
 """
 
 import contextlib
@@ -14,12 +14,10 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from gluonnlp.base import get_home_dir
-from gluonnlp.data import utils as vocabulary_registry
-from mxnet.gluon.model_zoo import model_store
 
 from .. import registry
 from ..errors import CheckpointError, UsageError
-from ..files import locked, write_json
+from ..files import digest, locked, write_json
 from .backbones import bert_hparams
 
 INDEX = "gluonnlp_snli_plugin.json"
@@ -87,14 +85,23 @@ def checkpoints(root=None):
     """
     path = store_root(root) / INDEX
     try:
-        entries = [Checkpoint(**entry) for entry in json.loads(path.read_bytes())["checkpoints"]]
+        entries = [_checkpoint(entry) for entry in json.loads(path.read_bytes())["checkpoints"]]
         return {entry.key: entry for entry in entries}
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise CheckpointError(f"{path} is damaged: remove it and import the weights again") from None
+
+
+def _checkpoint(entry):
+    """A Checkpoint from the index; TypeError or ValueError if it is none."""
+    checkpoint, sample = Checkpoint(**entry), Checkpoint("", "", "", "")
+    if any(not isinstance(value, type(getattr(sample, name))) for name, value in vars(checkpoint).items()):
+        raise TypeError
+    bert_hparams(checkpoint.backbone)
+    return checkpoint
 
 
 def add(checkpoint, weights, vocab, root=None, overwrite=False):
@@ -107,7 +114,7 @@ def add(checkpoint, weights, vocab, root=None, overwrite=False):
         The files, somewhere on the file system of the store.
     root : str or None
     overwrite : bool, default False
-        Whether other weights of the same key may be replaced.
+        Whether another checkpoint of the same key may be replaced.
 
     Raises
     ------
@@ -118,7 +125,7 @@ def add(checkpoint, weights, vocab, root=None, overwrite=False):
     with locked(root / f".{INDEX}.lock"):
         known = checkpoints(root)
         old = known.get(checkpoint.key)
-        if old and old.weights_sha1 != checkpoint.weights_sha1 and not overwrite:
+        if old and dataclasses.replace(old, source=checkpoint.source) != checkpoint and not overwrite:
             raise UsageError(f"{checkpoint.key} is already in {root}: give another --name, or --overwrite")
         for other in known.values():
             shares_name = other.dataset_name == checkpoint.dataset_name and other.key != checkpoint.key
@@ -128,9 +135,10 @@ def add(checkpoint, weights, vocab, root=None, overwrite=False):
         os.replace(vocab, root / checkpoint.vocab_file)
         known[checkpoint.key] = checkpoint
         write_json(root / INDEX, {"checkpoints": [dataclasses.asdict(entry) for entry in known.values()]})
-        if old and old.weights_file != checkpoint.weights_file:
-            with contextlib.suppress(FileNotFoundError):
-                (root / old.weights_file).unlink()
+        if old:
+            for name in {old.weights_file, old.vocab_file} - {checkpoint.weights_file, checkpoint.vocab_file}:
+                with contextlib.suppress(FileNotFoundError):
+                    (root / name).unlink()
     register(checkpoint)
 
 
@@ -159,20 +167,44 @@ def _get_bert_model(original):
 
     @functools.wraps(original)
     def get_bert_model(model_name=None, dataset_name=None, **kwargs):
-        checkpoint = checkpoints(kwargs.get("root")).get(f"{model_name}_{dataset_name}")
+        root = kwargs.get("root")
+        checkpoint = checkpoints(root).get(f"{model_name}_{dataset_name}")
         if checkpoint is None:
             return original(model_name, dataset_name, **kwargs)
+        pretrained = kwargs.get("pretrained", True)
+        check_files(checkpoint, root, with_weights=pretrained)
         register(checkpoint)
         for part in ("decoder", "classifier"):
-            wanted = kwargs.get("pretrained", True) and kwargs.get(f"use_{part}", True)
+            wanted = pretrained and kwargs.get(f"use_{part}", True)
             if wanted and part not in checkpoint.parts and not kwargs.get("pretrained_allow_missing"):
                 raise CheckpointError(f"{checkpoint.key} has no {part}: ask for it with use_{part}=False")
         fixed = set(bert_hparams(model_name)) - _OPEN_TO_CALLERS
-        if checkpoint.hparams and not fixed & set(kwargs):
+        if checkpoint.hparams and (kwargs.get("hparam_allow_override") or not fixed & set(kwargs)):
             kwargs = {**checkpoint.hparams, **kwargs, "hparam_allow_override": True}
         return original(model_name, dataset_name, **kwargs)
 
     return get_bert_model
+
+
+def check_files(checkpoint, root=None, with_weights=True):
+    """Make sure that a checkpoint's files are whole: GluonNLP would try to download others, from a host that is gone.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing or damaged.
+    """
+    files = {checkpoint.vocab_file: checkpoint.vocab_sha1}
+    if with_weights:
+        files[checkpoint.weights_file] = checkpoint.weights_sha1
+    for name, sha1 in files.items():
+        path = store_root(root) / name
+        problem = None if path.is_file() else "missing"
+        problem = problem or (None if digest(path, "sha1") == sha1 else "damaged")
+        if problem:
+            raise CheckpointError(
+                f"{path} is {problem}: import it again from {checkpoint.source or 'where it came from'}"
+            )
 
 
 def spiece(dataset_name, root=None):
@@ -187,8 +219,8 @@ def spiece(dataset_name, root=None):
     -------
     Path or None
     """
-    sha1, extension, _ = vocabulary_registry._vocab_sha1[dataset_name]
-    return store_root(root) / f"{dataset_name}-{sha1[:8]}{extension}" if extension == ".spiece" else None
+    name, extension = registry.vocabulary_file(dataset_name)
+    return store_root(root) / name if extension == ".spiece" else None
 
 
 def inventory(root=None):
@@ -203,10 +235,17 @@ def require(backbone, dataset_name, root=None):
     Raises
     ------
     UsageError
-        If they are not; the message lists what is.
+        If there are none of that name; the message lists those there are.
+    CheckpointError
+        If their files are missing or damaged.
     """
-    sha1 = model_store._model_sha1.get(f"{backbone}_{dataset_name}")
-    if sha1 is None or not (store_root(root) / f"{backbone}_{dataset_name}-{sha1[:8]}.params").is_file():
+    key = f"{backbone}_{dataset_name}"
+    checkpoint = checkpoints(root).get(key)
+    if checkpoint:
+        check_files(checkpoint, root)
+        return
+    sha1 = registry.weights_sha1(key)  # weights of GluonNLP's own, from the days when its host answered
+    if sha1 is None or not (store_root(root) / f"{key}-{sha1[:8]}.params").is_file():
         raise UsageError(
             f"no weights of {backbone} under the name {dataset_name!r} in {store_root(root)} ({inventory(root)}); "
             "bring some with: gluonnlp-snli import-bert DIR --name NAME"

@@ -81,5 +81,7 @@ def parse_devices(gpus=None, devices=None):
         raise UsageError(f"{devices}: CPU and GPU cannot share one run")
     there = mx.context.num_gpus() if contexts[0].device_type == "gpu" else None
     if there is not None and max(ctx.device_id for ctx in contexts) >= there:
-        raise UsageError(f"{devices}: MXNet sees {there} GPU(s) here (docs/installation.md says which wheel has GPU support)")
+        raise UsageError(
+            f"{devices}: MXNet sees {there} GPU(s) here (docs/installation.md says which wheel has GPU support)"
+        )
     return Devices(contexts)

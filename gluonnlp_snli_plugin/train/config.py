@@ -3,12 +3,13 @@
 import dataclasses
 from typing import Optional
 
-from ..data.truncation import list_truncations
+from ..data import truncation as truncations
 from ..errors import UsageError
 from ..model.classifier import HEADS
 
 DTYPES = ("float32", "float16")
 OPTIMIZERS = ("bertadam", "adam")
+SCHEDULES = ("linear", "constant")
 
 
 def _option(default, help, **argparse_settings):
@@ -32,23 +33,28 @@ class FinetuneConfig:
     train_file: Optional[str] = _option(None, "pairs to train on: SNLI's .jsonl or .txt (default: SNLI's)", metavar="F")
     dev_file: Optional[str] = _option(None, "pairs to choose the best model by", metavar="F")
     test_file: Optional[str] = _option(None, "pairs to score once at the end", metavar="F")
-    snli_root: Optional[str] = _option(None, "folder of the SNLI corpus (default: $MXNET_HOME/datasets/snli)", metavar="D")
+    snli_root: Optional[str] = _option(
+        None, "folder of the SNLI corpus (default: $MXNET_HOME/datasets/snli)", metavar="D"
+    )
     on_bad_row: str = _option("error", "what to do with a row that cannot be used", choices=("error", "skip"))
 
     backbone: Optional[str] = _option(None, "BERT architecture, bert_LAYERS_UNITS_HEADS", metavar="NAME")
     dataset_name: Optional[str] = _option(None, "which weights and vocabulary of the model store", metavar="NAME")
     vocab: Optional[str] = _option(None, "train from scratch with this vocabulary: vocab.txt or a SentencePiece .model")
     cased: bool = _option(False, "the vocabulary given with --vocab is a cased one")
-    head: str = _option("mlp", "mlp: two layers on the encoding of [CLS]; pooled: one on the pooled output", choices=HEADS)
+    head: str = _option(
+        "mlp", "mlp: two layers on the encoding of [CLS]; pooled: one on the pooled output", choices=HEADS
+    )
     hidden_units: int = _option(256, "units of the mlp head's first layer")
     dropout: float = _option(0.1, "dropout of backbone and head")
     max_len: int = _option(128, "longest input in tokens, special tokens included")
-    truncation: str = _option("longest_first", "what gives way in a longer pair", choices=tuple(list_truncations()))
+    truncation: str = _option("longest_first", "what gives way in a longer pair; see list truncations", metavar="NAME")
 
     epochs: int = _option(3, "passes over the training pairs")
-    batch_size: int = _option(32, "pairs a step (per process)")
-    accumulate: int = _option(1, "steps whose gradients make one update")
+    batch_size: int = _option(32, "pairs a batch (per process)")
+    accumulate: int = _option(1, "batches whose gradients make one update")
     lr: float = _option(5e-5, "highest learning rate")
+    schedule: str = _option("linear", "the learning rate's fall to zero, or constant", choices=SCHEDULES)
     optimizer: str = _option("bertadam", "bertadam as in GluonNLP's script, or plain adam", choices=OPTIMIZERS)
     warmup_ratio: float = _option(0.1, "share of the updates in which the learning rate rises")
     weight_decay: float = _option(0.01, "not applied to LayerNorm and bias")
@@ -63,27 +69,50 @@ class FinetuneConfig:
     log_steps: int = _option(50, "updates between two lines of the log")
 
     def __post_init__(self):
-        def check(holds, complaint):
-            if not holds:
-                raise UsageError(complaint)
+        for complaint in self._complaints():
+            raise UsageError(complaint)
+        truncations.create(self.truncation)
 
-        check(self.output_dir, "--output-dir is missing: where should the model go?")
-        for name in ("hidden_units", "epochs", "batch_size", "accumulate", "log_steps"):
-            check(getattr(self, name) >= 1, f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1")
-        for name in ("weight_decay", "clip", "early_stop", "eval_steps", "seed"):
-            check(getattr(self, name) >= 0, f"--{name.replace('_', '-')} is {getattr(self, name)}; it cannot be negative")
-        check(0 <= self.dropout < 1, f"--dropout is {self.dropout}; it must be in [0, 1)")
-        check(0 <= self.warmup_ratio < 1, f"--warmup-ratio is {self.warmup_ratio}; it must be in [0, 1)")
-        check(0 < self.lr < 1, f"--lr is {self.lr}; it must be in (0, 1)")
-        check(self.max_len >= 5, f"--max-len is {self.max_len}; a pair needs at least 5 tokens")
+    def _complaints(self):
+        """What is wrong with the settings, a line each."""
+        given = {_option_name(field.name): getattr(self, field.name) for field in dataclasses.fields(self)}
+        if not self.output_dir:
+            yield "--output-dir is missing: where should the model go?"
+        for option in ("--hidden-units", "--epochs", "--batch-size", "--accumulate", "--log-steps"):
+            if given[option] < 1:
+                yield f"{option} is {given[option]}; it must be at least 1"
+        for option in ("--weight-decay", "--clip", "--early-stop", "--eval-steps", "--seed"):
+            if not given[option] >= 0:
+                yield f"{option} is {given[option]}; it cannot be negative"
+        for option in ("--dropout", "--warmup-ratio"):
+            if not 0 <= given[option] < 1:
+                yield f"{option} is {given[option]}; it must be in [0, 1)"
+        if not 0 < self.lr < 1:
+            yield f"--lr is {self.lr}; it must be in (0, 1)"
+        if self.max_len < 5:
+            yield f"--max-len is {self.max_len}; a pair needs at least 5 tokens"
         for field in dataclasses.fields(self):
-            choices = field.metadata.get("choices")
-            value = getattr(self, field.name)
-            option = f"--{field.name.replace('_', '-')}"
-            check(not choices or value in choices, f"{option} is {value!r}; it can be {', '.join(choices or ())}")
-        check(not (self.gpus and self.devices), "--gpus and --devices say the same thing twice: give one of them")
-        check(not (self.sample and (self.train_file or self.dev_file)), "--sample brings its own pairs: no files with it")
-        check(bool(self.train_file) == bool(self.dev_file), "--train-file and --dev-file go together")
+            option, choices = _option_name(field.name), field.metadata.get("choices")
+            if choices and given[option] not in choices:
+                yield f"{option} is {given[option]!r}; it can be {', '.join(choices)}"
+        if self.gpus and self.devices:
+            yield "--gpus and --devices say the same thing twice: give one of them"
+        if self.sample:
+            for option in ("--train-file", "--dev-file", "--test-file", "--snli-root", "--dataset-name", "--vocab"):
+                if given[option]:
+                    yield f"--sample brings its own pairs and vocabulary: no {option} with it"
+        if bool(self.train_file) != bool(self.dev_file):
+            yield "--train-file and --dev-file go together"
+        if self.test_file and not self.train_file:
+            yield "--test-file goes with --train-file and --dev-file"
+        if self.dataset_name and self.vocab:
+            yield "--dataset-name brings its own vocabulary: no --vocab with it"
+        if self.cased and not self.vocab:
+            yield "--cased is about the vocabulary given with --vocab"
+
+
+def _option_name(field_name):
+    return f"--{field_name.replace('_', '-')}"
 
 
 # What suits the embedded sample: a small BERT that starts from random weights.

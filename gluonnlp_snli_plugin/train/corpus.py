@@ -41,10 +41,7 @@ def load_corpus(config):
     if config.sample:
         return {segment: _sample_segment(segment) for segment in ("train", "dev")}
     files = {"train": config.train_file, "dev": config.dev_file, "test": config.test_file}
-    if config.train_file:
-        segments = [segment for segment in SEGMENTS if files[segment]]
-    else:
-        segments = SEGMENTS
+    segments = [segment for segment in SEGMENTS if files[segment] or not config.train_file]
     return {segment: _file_segment(segment, files[segment], config) for segment in segments}
 
 

@@ -171,9 +171,8 @@ class _Best:
         self._num_pairs += len(self._encoded)
         self._output.write_metrics(kind="dev", epoch=epoch, update=update, loss=loss, accuracy=accuracy)
         is_better = accuracy > self.accuracy
-        self._progress.say(
-            f"epoch {epoch}, step {update}: dev accuracy {accuracy:.4f}, loss {loss:.4f}{', the best so far' * is_better}"
-        )
+        remark = ", the best so far" if is_better else ""
+        self._progress.say(f"epoch {epoch}, update {update}: dev accuracy {accuracy:.4f}, loss {loss:.4f}{remark}")
         if is_better:
             self.accuracy, self.epoch, self.update = accuracy, epoch, update
             self._since_best = 0

@@ -1,12 +1,12 @@
-"""From gradients to new weights: learning rate, clipping, update; by default what GluonNLP's fine-tuning script does."""
+"""From gradients to new weights: learning rate, clipping, update; by default as GluonNLP's fine-tuning script does."""
 
 import gluonnlp as nlp
 import mxnet as mx
 from mxnet.contrib import amp
 
 
-def learning_rate(update, num_updates, lr, warmup_ratio):
-    """Learning rate of an update: a linear rise, then a linear fall to zero.
+def learning_rate(update, num_updates, lr, warmup_ratio, schedule="linear"):
+    """Learning rate of an update: a linear rise, then a linear fall to zero or none.
 
     Parameters
     ----------
@@ -18,6 +18,8 @@ def learning_rate(update, num_updates, lr, warmup_ratio):
         The highest rate.
     warmup_ratio : float
         Share of the updates in which the rate rises, in [0, 1). As in GluonNLP's script, the first rate is then 0.
+    schedule : {'linear', 'constant'}, default 'linear'
+        What comes after the rise.
 
     Returns
     -------
@@ -26,6 +28,8 @@ def learning_rate(update, num_updates, lr, warmup_ratio):
     warmup = int(num_updates * warmup_ratio)
     if update < warmup:
         return lr * update / warmup
+    if schedule == "constant":
+        return lr
     return lr * (num_updates - update) / (num_updates - warmup)
 
 
@@ -61,7 +65,8 @@ class Optimizer:
 
     @property
     def next_learning_rate(self):
-        return learning_rate(self.num_updates_done, self._num_updates, self._config.lr, self._config.warmup_ratio)
+        config = self._config
+        return learning_rate(self.num_updates_done, self._num_updates, config.lr, config.warmup_ratio, config.schedule)
 
     def backward(self, losses):
         """Compute gradients; call it once for each batch, inside ``autograd.record``.

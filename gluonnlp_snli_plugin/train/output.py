@@ -41,16 +41,24 @@ class OutputFolder:
     def __init__(self, path, overwrite):
         self.path = Path(path)
         with self._writing():
-            self.path.mkdir(parents=True, exist_ok=True)
-            found = sorted(entry.name for entry in self.path.iterdir())
-        if "config.json" in found and not overwrite:
+            found = sorted(entry.name for entry in self.path.iterdir()) if self.path.exists() else []
+        if found and not self._is_run(found):
+            foreign = next((name for name in found if name not in _OURS), found[0])
+            raise UsageError(f"{path} holds {foreign}, which is no run's: give another --output-dir")
+        if found and not overwrite:
             raise UsageError(f"{path} holds another run: give another --output-dir, or --overwrite")
-        foreign = [name for name in found if name not in _OURS]
-        if foreign and "config.json" not in found:
-            raise UsageError(f"{path} holds {foreign[0]}, which is no run's: give another --output-dir")
+
+    def _is_run(self, found):
+        """Whether the folder is one that this class made, not somebody's who has a ``config.json`` too."""
+        try:
+            config = json.loads((self.path / "config.json").read_bytes())
+            return {"settings", "versions"} <= set(config)
+        except (OSError, ValueError, TypeError):
+            return set(found) <= set(_OURS) and "model" not in found
 
     def __enter__(self):
         with self._writing():
+            self.path.mkdir(parents=True, exist_ok=True)
             for name in _OURS:
                 entry = self.path / name
                 if entry.is_dir():

@@ -54,7 +54,11 @@ class Meter:
         seconds = time.perf_counter() - self._begin
         if not math.isfinite(loss):
             raise PluginError(f"the loss is {loss}: try a lower --lr or a longer warm-up (--warmup-ratio)")
-        figures = {"loss": loss, "accuracy": hits / self._window_pairs, "pairs_per_second": self._window_pairs / seconds}
+        figures = {
+            "loss": loss,
+            "accuracy": hits / self._window_pairs,
+            "pairs_per_second": self._window_pairs / seconds,
+        }
         self._seconds += seconds
         self._num_pairs += self._window_pairs
         self.restart()
@@ -83,7 +87,7 @@ class Progress:
 
     def __enter__(self):
         if sys.stderr.isatty():
-            self._bar = tqdm(total=self._num_updates, unit="step", dynamic_ncols=True)
+            self._bar = tqdm(total=self._num_updates, unit="update", dynamic_ncols=True)
         return self
 
     def __exit__(self, *_):
@@ -103,8 +107,8 @@ class Progress:
             self._bar.set_postfix_str(f"epoch {epoch}, {figures}")
             return
         left = (time.perf_counter() - self._begin) / self._done * (self._num_updates - self._done)
-        step = f"step {self._done}/{self._num_updates}"
-        _log.info("epoch %d, %s: %s, %s left", epoch, step, figures, tqdm.format_interval(left))
+        update = f"update {self._done}/{self._num_updates}"
+        _log.info("epoch %d, %s: %s, %s left", epoch, update, figures, tqdm.format_interval(left))
 
     def say(self, text):
         """One line that stays."""

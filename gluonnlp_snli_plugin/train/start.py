@@ -1,7 +1,5 @@
 """The model a run starts from: pretrained weights of the model store, or a BERT with random weights."""
 
-from gluonnlp.model import bert
-
 from ..data.sample import sample_vocabulary
 from ..data.vocabulary import read_sentencepieces, read_wordpieces, wordpiece_vocab
 from ..errors import UsageError
@@ -30,7 +28,9 @@ def starting_model(config, contexts):
     """
     backbone, vocab, spiece, hparams = _backbone(config)
     if config.max_len > hparams["max_length"]:
-        raise UsageError(f"--max-len is {config.max_len}; {backbone} takes inputs of up to {hparams['max_length']} tokens")
+        raise UsageError(
+            f"--max-len is {config.max_len}; {backbone} takes inputs of up to {hparams['max_length']} tokens"
+        )
     hparams["dropout"] = config.dropout
     net, vocab = snli_bert_classifier(
         backbone,
@@ -59,16 +59,14 @@ def starting_model(config, contexts):
 def _backbone(config):
     """Name, vocabulary (if it comes with the run), SentencePiece model and hyper-parameters of the backbone."""
     if config.dataset_name:
-        if config.vocab:
-            raise UsageError("--dataset-name brings its own vocabulary: no --vocab with it")
         backbone = config.backbone or _only_backbone_of(config.dataset_name)
         hparams = bert_hparams(backbone)
         store.require(backbone, config.dataset_name)
         checkpoint = store.checkpoints().get(f"{backbone}_{config.dataset_name}")
-        hparams.update(checkpoint.hparams if checkpoint else bert.bert_hparams[backbone])
+        hparams.update(checkpoint.hparams if checkpoint else {})
         return backbone, None, store.spiece(config.dataset_name), hparams
     backbone = config.backbone or "bert_2_256_4"
-    if config.sample and not config.vocab:
+    if config.sample:
         return backbone, wordpiece_vocab(sample_vocabulary()), None, bert_hparams(backbone)
     if not config.vocab:
         raise UsageError(

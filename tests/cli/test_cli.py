@@ -40,13 +40,26 @@ def test_import_finetune_evaluate_predict(command, tiny_bert, pairs_file, tmp_pa
     out = tmp_path / "out"
     done = command(
         *("finetune", "--backbone", "bert_2_16_2", "--dataset-name", "mine_uncased", "--train-file", pairs_file),
-        *("--dev-file", pairs_file, "--output-dir", out, "--epochs", 2, "--batch-size", 16, "--lr", 5e-3, "--max-len", 32),
+        *(
+            "--dev-file",
+            pairs_file,
+            "--output-dir",
+            out,
+            "--epochs",
+            2,
+            "--batch-size",
+            16,
+            "--lr",
+            5e-3,
+            "--max-len",
+            32,
+        ),
         *("--truncation", "ratio", "--head", "pooled", "--seed", 1, "--log-steps", 4),
         env=environment,
     )
     assert done.returncode == 0, done.stderr
     assert "dev accuracy" in done.stdout and f"{out}/model" in done.stdout
-    assert "epoch 1, step 4/16: loss " in done.stderr
+    assert "epoch 1, update 4/16: loss " in done.stderr
     done = command("evaluate", out, "--file", pairs_file, "--json", env=environment)
     figures = json.loads(done.stdout)
     assert figures["accuracy"] == pytest.approx(json.loads((out / "summary.json").read_text())["dev_accuracy"])
@@ -80,7 +93,9 @@ def test_predict_answers_each_line_while_standard_input_is_open(trained):
     )
     with process:
         for hypothesis in ("a dog is running", "a dog is sleeping"):
-            process.stdin.write(json.dumps({"sentence1": "The dog is running.", "sentence2": hypothesis}).encode() + b"\n")
+            process.stdin.write(
+                json.dumps({"sentence1": "The dog is running.", "sentence2": hypothesis}).encode() + b"\n"
+            )
             process.stdin.flush()
             assert json.loads(process.stdout.readline())["sentence2"] == hypothesis
         process.stdin.close()
@@ -89,7 +104,7 @@ def test_predict_answers_each_line_while_standard_input_is_open(trained):
 
 def test_a_reader_that_has_had_enough_is_no_error(trained, pairs_file):
     program = f"{sys.executable} -m gluonnlp_snli_plugin predict {trained} --file {pairs_file} | head -1"
-    done = subprocess.run(["bash", "-c", f"set -o pipefail; {program}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {program}"], capture_output=True)
     assert done.returncode in (0, 141) and b"Traceback" not in done.stderr and b"Exception" not in done.stderr
 
 
@@ -114,6 +129,7 @@ def test_list(capsys, tiny_name):
         (["predict", "{trained}"], "give --premise and --hypothesis, or --file"),
         (["predict", "{trained}", "--premise", "a"], "give --premise and --hypothesis, or --file"),
         (["predict", "{trained}", "--premise", "a", "--hypothesis", "b", "--file", "-"], "or --file"),
+        (["predict", "{trained}", "--premise", " ", "--hypothesis", "b"], "--premise is empty"),
         (["evaluate", "{trained}"], "--file"),
         (["evaluate", "{trained}", "--file", "{pairs}", "--batch-size", "0"], "--batch-size is 0"),
         (["import-bert", "{tmp}", "--name", "mine"], "_cased or _uncased"),
@@ -177,6 +193,9 @@ def test_without_mxnet_there_is_one_clear_line(tmp_path):
     line = done.stderr.decode()
     assert done.returncode == 1 and len(line.splitlines()) == 1 and "pip install mxnet==1.9.1" in line
     done = subprocess.run(
-        [sys.executable, "-c", "import gluonnlp_snli_plugin"], stderr=subprocess.PIPE, env=environment, cwd=str(tmp_path)
+        [sys.executable, "-c", "import gluonnlp_snli_plugin"],
+        stderr=subprocess.PIPE,
+        env=environment,
+        cwd=str(tmp_path),
     )
     assert done.stderr.decode().splitlines()[-1].startswith("ImportError: gluonnlp_snli_plugin needs MXNet 1.9.1")

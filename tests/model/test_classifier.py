@@ -40,19 +40,26 @@ def test_padding_does_not_change_the_logits(tiny_name):
 
 def test_the_mlp_head_is_dense_relu_dense_on_the_encoding_of_cls(tiny_name):
     net, _ = nlp.model.get_model(
-        "snli_bert_classifier", backbone="bert_2_16_2", dataset_name=tiny_name, head="mlp", hidden_units=7, num_classes=5
+        "snli_bert_classifier",
+        backbone="bert_2_16_2",
+        dataset_name=tiny_name,
+        head="mlp",
+        hidden_units=7,
+        num_classes=5,
     )
     inputs = _inputs(3, 6)
     hidden, _, output = net.classifier
     cls = net.bert(*inputs)[:, 0, :]
-    expected = mx.nd.dot(mx.nd.relu(mx.nd.dot(cls, hidden.weight.data().T) + hidden.bias.data()), output.weight.data().T)
+    expected = mx.nd.dot(
+        mx.nd.relu(mx.nd.dot(cls, hidden.weight.data().T) + hidden.bias.data()), output.weight.data().T
+    )
     assert hidden.weight.shape == (7, 16) and output.weight.shape == (5, 7)
     np.testing.assert_allclose(net(*inputs).asnumpy(), (expected + output.bias.data()).asnumpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
 def test_pooled_files_are_interchangeable_with_gluonnlps_classifier(tiny_name, tmp_path, dropout):
-    ours, vocab = nlp.model.get_model(
+    ours, _ = nlp.model.get_model(
         "snli_bert_classifier", backbone="bert_2_16_2", dataset_name=tiny_name, head="pooled", dropout=dropout
     )
     bert, _ = nlp.model.get_model(

@@ -94,7 +94,9 @@ def test_missing_files_are_named(folder):
         load_model(folder)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format": 1}', '{"format": 1, "settings": [], "files": {}}'])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", '{"format": 1}', '{"format": 1, "settings": [], "files": {}}']
+)
 def test_settings_that_make_no_sense_are_named(folder, content):
     (folder / "model" / "config.json").write_text(content)
     with pytest.raises(CheckpointError, match="config.json is damaged"):
@@ -117,6 +119,12 @@ def test_a_file_outside_the_folder_is_never_read(folder, tmp_path):
     path.write_text(json.dumps(content))
     with pytest.raises(CheckpointError, match="secret.params is missing"):
         load_model(folder)
+
+
+def test_a_run_that_has_not_saved_a_model_yet_is_told_from_a_damaged_one(tmp_path):
+    (tmp_path / "config.json").write_text('{"settings": {}, "versions": {}}')
+    with pytest.raises(CheckpointError, match="holds no model yet"):
+        load_model(tmp_path)
 
 
 def test_a_folder_without_model_is_refused(tmp_path):

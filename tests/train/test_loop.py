@@ -98,7 +98,9 @@ def test_early_stopping(run):
 
 
 def test_the_chapters_settings(run):
-    summary, _ = run(optimizer="adam", warmup_ratio=0.0, weight_decay=0.0, clip=0.0, head="mlp", epochs=12)
+    summary, _ = run(
+        optimizer="adam", schedule="constant", warmup_ratio=0.0, weight_decay=0.0, clip=0.0, head="mlp", epochs=12
+    )
     assert summary["dev_accuracy"] > 0.9
 
 

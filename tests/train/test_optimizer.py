@@ -26,6 +26,11 @@ def test_the_schedule_is_the_scripts(num_updates, warmup_ratio):
         assert learning_rate(update, num_updates, 5e-5, warmup_ratio) == pytest.approx(expected, abs=1e-12)
 
 
+def test_a_constant_rate_stays_after_the_warm_up():
+    rates = [learning_rate(update, 10, 1.0, 0.2, "constant") for update in range(10)]
+    assert rates == [0.0, 0.5] + [1.0] * 8
+
+
 def _net(contexts=None):
     mx.random.seed(1)
     net = mx.gluon.nn.HybridSequential()
@@ -46,7 +51,10 @@ def test_five_updates_are_those_of_the_scripts_own_calls():
     ours, theirs = _net(), _net()
     optimizer = Optimizer(ours, config, 5)
     trainer = mx.gluon.Trainer(
-        theirs.collect_params(), "bertadam", {"learning_rate": 0.01, "epsilon": 1e-6, "wd": 0.01}, update_on_kvstore=False
+        theirs.collect_params(),
+        "bertadam",
+        {"learning_rate": 0.01, "epsilon": 1e-6, "wd": 0.01},
+        update_on_kvstore=False,
     )
     for parameter in theirs.collect_params(".*beta|.*gamma|.*bias").values():
         parameter.wd_mult = 0.0

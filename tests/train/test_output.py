@@ -5,13 +5,14 @@ import json
 import pytest
 
 from gluonnlp_snli_plugin.errors import PluginError, UsageError
+from gluonnlp_snli_plugin.train.config import configure
 from gluonnlp_snli_plugin.train.output import OutputFolder
 
 
 def _leave_a_run(path):
     with OutputFolder(path, overwrite=False) as output:
         output.write_metrics(loss=1.0)
-        (path / "config.json").write_text("{}")
+        output.write_config(configure(output_dir=str(path)))
 
 
 def test_metrics_are_one_object_a_line(tmp_path):
@@ -40,15 +41,24 @@ def test_overwriting_spares_files_of_other_people(tmp_path):
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-def test_a_folder_of_something_else_is_refused(tmp_path):
-    (tmp_path / "thesis.tex").write_text("...")
+@pytest.mark.parametrize("name, content", [("thesis.tex", "..."), ("config.json", '{"model_type": "bert"}')])
+def test_a_folder_of_something_else_is_refused(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    (tmp_path / "model").mkdir()
     for overwrite in (False, True):
-        with pytest.raises(UsageError, match="thesis.tex, which is no run's"):
+        with pytest.raises(UsageError, match=f"{name}, which is no run's"):
             OutputFolder(tmp_path, overwrite)
+    assert (tmp_path / name).read_text() == content
+
+
+def test_a_run_that_is_not_entered_leaves_no_folder(tmp_path):
+    OutputFolder(tmp_path / "out", overwrite=False)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_path_that_cannot_be_a_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
+    output = OutputFolder(tmp_path / "file" / "out", overwrite=False)
     with pytest.raises(PluginError, match="cannot write to .*file") as refused:
-        OutputFolder(tmp_path / "file" / "out", overwrite=False)
+        output.__enter__()
     assert "\n" not in str(refused.value)

@@ -33,11 +33,13 @@ def test_a_vocabulary_file_starts_from_random_weights(tiny_bert):
     "options, complaint",
     [
         ({}, "which BERT.*--dataset-name.*--vocab"),
-        ({"dataset_name": "nobody_uncased"}, "no weights of bert_12_768_12 under the name 'nobody_uncased'.*import-bert"),
+        (
+            {"dataset_name": "nobody_uncased"},
+            "no weights of bert_12_768_12 under the name 'nobody_uncased'.*import-bert",
+        ),
         ({"dataset_name": "tiny_uncased", "backbone": "bert_3_16_2"}, "no weights of bert_3_16_2"),
         ({"dataset_name": "tiny_uncased", "backbone": "roberta_12_768_12"}, "no BERT architecture 'roberta_12_768_12'"),
         ({"dataset_name": "tiny_uncased"}, "--max-len is 128; bert_2_16_2 takes inputs of up to 64"),
-        ({"dataset_name": "tiny_uncased", "vocab": "vocab.txt"}, "no --vocab with it"),
     ],
 )
 def test_what_cannot_be_started_is_refused_in_one_line(tiny_name, options, complaint):

@@ -1,0 +1,53 @@
+# Each target first does the set-up it needs, and goes on at once where that is done.
+# `make PYTHON=python3.9 ...` names the Python to use.
+
+VENV := .venv
+python := $(VENV)/bin/python
+quick := -m pytest --ignore=tests/integration
+
+.PHONY: help demo test test-quick test-matrix lint format clean venv
+.NOTPARALLEL:
+
+help:  ## This list.
+	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' $(MAKEFILE_LIST) | \
+	while read -r name does; do printf '%-14s%s\n' "$$name" "$$does"; done
+
+demo:  ## Fine-tune a small BERT on the embedded sample, about two minutes; then classify a pair.
+	@scripts/bootstrap $(VENV) mxnet
+	$(VENV)/bin/gluonnlp-snli finetune --sample --output-dir out/demo --overwrite
+	$(VENV)/bin/gluonnlp-snli predict out/demo \
+	    --premise "A man is playing a guitar." --hypothesis "A man is playing an instrument."
+
+test: lint test-matrix  ## Everything: lint, the quick tests on other Pythons, all tests on this one.
+	$(python) -m pytest
+
+test-quick: venv  ## All tests but those of whole runs.
+	$(python) $(quick)
+
+test-matrix: venv  ## The quick tests on the oldest and the newest supported Python of this machine.
+	@pythons=$$(scripts/bootstrap --list) || exit; \
+	here=$$($(python) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	others=$$(echo "$$pythons" | sed -n '1p;$$p' | grep -v "^$$here\." | uniq); \
+	if [ -z "$$others" ]; then \
+	    echo "test-matrix: Python $$here is the only one here, and 'make test' runs everything on it"; exit; \
+	fi; \
+	echo "$$others" | while read -r version path; do \
+	    venv=.venv-$${version%.*}; \
+	    PYTHON=$$path scripts/bootstrap $$venv test && echo "test-matrix: Python $$version" && \
+	    $$venv/bin/python $(quick) </dev/null || exit; \
+	done
+
+lint: venv  ## ruff and mypy.
+	$(python) -m ruff check
+	$(python) -m ruff format --check
+	$(python) -m mypy
+
+format: venv  ## Let ruff put things in order.
+	$(python) -m ruff check --fix
+	$(python) -m ruff format
+
+clean:  ## Remove what the other targets made.
+	rm -rf .venv .venv-3.* build dist *.egg-info out/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+venv:
+	@scripts/bootstrap $(VENV) test,dev
