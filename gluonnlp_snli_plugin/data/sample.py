@@ -1,238 +1,141 @@
-"""The embedded sample: synthetic pairs in SNLI's format, so that a run needs neither a download nor a pretrained model.
+"""The embedded sample: synthetic pairs in SNLI's form, so that a run needs neither a download nor a pretrained model.
 
-The pairs are *synthetic*: a small grammar writes a scene as a premise and says of it what follows, what cannot be and
-what may be. They are for demonstrations, tests and a first look at the program, never for a result about English. Each
-premise comes with one hypothesis of every label, and each hypothesis occurs with all labels about equally often, so
-that neither sentence alone tells the label (the flaw of SNLI itself that Gururangan et al. 2018 and Poliak et al. 2018
-measured).
+The pairs are **synthetic**. A small grammar writes a scene as a premise, and tables of meanings (``sample_words.py``)
+decide what follows from it, what cannot be, and what may be. They are for demonstrations, tests and a first look at
+the program; a result on them says nothing about English.
+
+Each premise comes with one hypothesis of every label, and each hypothesis gets every label about equally often, so that
+neither sentence alone tells the label. (In SNLI the hypothesis often does: Gururangan et al. 2018, Poliak et al. 2018.)
+As in SNLI, both sentences are about the same scene: "A dog swimming." contradicts "A dog is sleeping."
 """
 
 from __future__ import annotations
 
+import functools
 import random
+import re
+import string
+from typing import NamedTuple, Optional, Tuple
 
-from typing import NamedTuple
-
+from ..errors import UsageError
 from .sample_words import (
-    ANIMAL_PLACES,
     ANYWHERE,
-    BARE,
-    ROOMS,
+    AREAS,
     COLORS,
-    COUNT_VERDICTS,
     COUNTS,
     EVENTS,
     GARMENTS,
     NOUNS,
-    OPEN_AIR,
     PLACES,
+    TIME_VERDICTS,
+    TIMES,
     TRAITS,
-    TRAITS_OF,
-    UNCLEAR_EVENTS,
+    WEATHER,
     WET,
-    WHEN,
-    WHEN_VERDICTS,
+    WITHOUT,
+    C,
+    E,
+    N,
+    Scene,
+    believable,
+    is_animal,
+    judge_claim,
+    judge_subject,
 )
 
-_SEED = 20
-_PREMISES = {"train": 1600, "dev": 200}
-_LABELS = {"E": "entailment", "C": "contradiction", "N": "neutral"}
+_SEED = 9
+_PREMISES = 3200
+_DEV_SHARE = 16  # every 16th premise
+_LABELS = ("entailment", "neutral", "contradiction")
 
 
-class Scene(NamedTuple):
-    """What a premise says; None for what it leaves open."""
+def sample_pairs(segment: str) -> list[list[str]]:
+    """The synthetic sample, the same in every process and every Python version.
 
-    count: str
-    who: str | None
-    trait: str | None = None
-    garment: tuple | None = None
-    event: str | None = None
-    place: str | None = None
-    when: str | None = None
+    Parameters
+    ----------
+    segment : {'train', 'dev'}
+        9,000 or 600 pairs. No premise is in both segments; every word of the second is in the first.
+
+    Returns
+    -------
+    list of [premise, hypothesis, label]
+        The label is 'entailment', 'contradiction' or 'neutral', a third of the pairs each.
+
+    Raises
+    ------
+    UsageError
+        If there is no such segment.
+    """
+    if segment not in ("train", "dev"):
+        raise UsageError(f"the embedded sample has the segments 'train' and 'dev', not {segment!r}")
+    return [list(pair) for i, pair in enumerate(_all_pairs()) if (i // 3 % _DEV_SHARE == 0) == (segment == "dev")]
 
 
-class Claim(NamedTuple):
-    """One thing that a hypothesis says: ``Claim("event", "sleep", affirmed=False)`` for "is not sleeping"."""
+def sample_vocabulary() -> list[str]:
+    """The tokens of a WordPiece vocabulary for the sample, in the order of their ids.
 
-    aspect: str
-    value: object
-    affirmed: bool = True
+    Returns
+    -------
+    list of str
+        BERT's five special tokens, the pieces of one character (so that a word which is not in the sample is split
+        rather than unknown), then every lower-case word of the sample.
+    """
+    characters = string.ascii_lowercase + string.digits
+    words = {word for *pair, _ in _all_pairs() for text in pair for word in re.findall("[a-z]+", text.lower())}
+    pieces = [*characters, *("##" + character for character in characters), *string.punctuation]
+    return ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *pieces, *sorted(words.difference(pieces))]
 
 
-class Hypothesis(NamedTuple):
-    """A sentence, whom it is about (count and noun; None for the weather, say), and what it claims."""
+class _Hypothesis(NamedTuple):
+    """A sentence, the (count, noun) it is about or None, and its claims: (aspect, value, affirmed) each."""
 
     text: str
-    subject: tuple | None
+    subject: Optional[Tuple[str, str]]
     claims: tuple
 
 
 class _Dice:
-    """Choices made from ``random.Random.random`` alone, which gives the same numbers in every Python version."""
+    """Choices made by ``random.Random.random`` alone, whose numbers are the same in every Python version."""
 
     def __init__(self, seed):
-        self.chance = random.Random(seed).random
+        self.roll = random.Random(seed).random
 
     def pick(self, options):
-        return options[int(self.chance() * len(options))]
+        return options[int(self.roll() * len(options))]
 
-    def maybe(self, share, value):
-        return value if self.chance() < share else None
-
-
-# --- what follows from a scene: E, C, N, or None where readers would not agree
+    def maybe(self, chance, options):
+        return self.pick(options) if self.roll() < chance else None
 
 
-def _wider(parents):
-    """Every concept with itself and all that are wider: ``{"puppy": ("puppy", "dog", "animal")}``."""
+def _verdicts(scene, hypotheses, dice):
+    """The hypotheses on which readers agree, with the verdict on each; few of those about somebody else.
 
-    def lineage(concept):
-        return (concept, *lineage(parents[concept])) if concept else ()
-
-    return {concept: lineage(concept) for concept in parents}
-
-
-_KINDS = _wider({name: noun.parent for name, noun in NOUNS.items()})
-_ACTS = _wider({name: event.parent for name, event in EVENTS.items()})
-_AREAS = _wider({name: parent for name, (_, parent) in PLACES.items()})
-_OPPOSITE = {"E": "C", "C": "E", "N": "N", None: None}
-
-
-def _compare(said, claimed, wider):
-    """Entailed where the claim is as wide or wider, open where it is narrower, excluded on another branch."""
-    return "E" if claimed in wider[said] else "N" if said in wider[claimed] else "C"
-
-
-def _within(places, place):
-    return place is None or any(place in _AREAS[narrow] for narrow in places)
-
-
-def _possible(who, event, place):
-    """Whether a reader would believe it: nobody plays soccer in the kitchen, and no horse reads."""
-    if "animal" in _KINDS[who]:
-        homes = next((ANIMAL_PLACES[kind] for kind in _KINDS[who] if kind in ANIMAL_PLACES), OPEN_AIR)
-        if not _within(homes, place) or (event and not EVENTS[event].by_animals):
-            return False
-    return event is None or _within(EVENTS[event].places, place)
-
-
-def _traits(who):
-    return next(TRAITS_OF[kind] for kind in _KINDS[who] if kind in TRAITS_OF)
-
-
-def _judge_subject(scene, subject):
-    count, who = subject
-    counted, same = COUNT_VERDICTS[scene.count].get(count), _compare(scene.who, who, _KINDS)
-    return None if counted is None else max(counted, same, key="ENC".index)
-
-
-def _judge_event(scene, event):
-    if scene.event:
-        first, second = UNCLEAR_EVENTS
-        if (scene.event in first and event in second) or (scene.event in second and event in first):
-            return None
-        verdict = _compare(scene.event, event, _ACTS)
-        if verdict != "N":
-            return verdict
-    return "N" if _possible(scene.who, event, scene.place) else None
-
-
-def _judge_place(scene, place):
-    known = scene.place or ("outdoors" if scene.when in WET else None)
-    verdict = _compare(known, place, _AREAS) if known else "N"
-    if verdict != "N":
-        return verdict
-    told = known or (scene.event and not EVENTS[scene.event].suggests_place)
-    return "N" if told and _possible(scene.who, scene.event, place) else None
-
-
-def _judge_trait(scene, trait):
-    if trait not in _traits(scene.who):
-        return None
-    return "E" if trait == scene.trait else "C" if scene.trait == TRAITS[trait][1] else "N"
-
-
-def _judge_garment(scene, garment):
-    item, color = garment
-    if "animal" in _KINDS[scene.who]:
-        return None
-    if scene.garment is None or scene.garment[0] != item:
-        return "N"
-    worn = scene.garment[1]
-    return "C" if worn == BARE else "E" if color in (None, worn) else "N" if worn is None else "C"
-
-
-def _judge_color(scene, garment):
-    worn = scene.garment and scene.garment[0] == garment[0] and scene.garment[1] != BARE
-    return _judge_garment(scene, garment) if worn else None
-
-
-def _judge_empty(scene, place):
-    if scene.place not in ANYWHERE:
-        return None
-    if scene.who is None:
-        return "E" if scene.place == place else None
-    return "C" if scene.place == place else "N"
-
-
-def _judge_when(scene, sentence):
-    return WHEN_VERDICTS[sentence].get(scene.when, "N")
-
-
-_JUDGES = {
-    "event": _judge_event,
-    "place": _judge_place,
-    "trait": _judge_trait,
-    "garment": _judge_garment,
-    "color": _judge_color,
-    "empty": _judge_empty,
-    "when": _judge_when,
-}
-
-
-def _judge(scene, subject, claims, known):
-    """The label of a hypothesis about a scene; ``known`` remembers the verdicts on this scene's single claims."""
-    if subject is None:
-        verdicts = []
-    elif scene.who is None:
-        return "C" if Claim("place", scene.place) in claims else None
-    else:
-        if subject not in known:
-            known[subject] = _judge_subject(scene, subject)
-        verdicts = [known[subject]]
-        if verdicts[0] is None:
-            return None
-    for claim in claims:
-        if claim not in known:
-            if scene.who is None and claim.aspect not in ("when", "empty"):
-                known[claim] = None
+    Parameters
+    ----------
+    hypotheses : dict of subject to list of (id, claims)
+    """
+    known: dict = {}
+    for subject, said in hypotheses.items():
+        whom = judge_subject(scene, subject) if subject else E
+        if whom is None or (whom == C and dice.roll() < 0.7):
+            continue
+        for i, claims in said:
+            verdict = whom
+            for claim in claims:
+                if claim not in known:
+                    known[claim] = judge_claim(scene, claim)
+                judged = known[claim]
+                # of somebody else, "not" says nothing clear, and what the premise leaves open may well be true
+                if judged is None or (whom != E and not claim[2]) or (whom == C and judged == N):
+                    break
+                if judged > verdict:
+                    verdict = judged
             else:
-                verdict = _JUDGES[claim.aspect](scene, claim.value)
-                known[claim] = verdict if claim.affirmed else _OPPOSITE[verdict]
-        verdicts.append(known[claim])
-    if None in verdicts:
-        return None
-    if subject and claims and verdicts[0] != "E":
-        # somebody else is no contradiction of its own where the rest is open, nor is "not" about somebody else
-        if not all(claim.affirmed for claim in claims) or (verdicts[0] == "C" and "N" in verdicts):
-            return None
-    return max(verdicts, key="ENC".index)
+                yield i, verdict
 
 
 # --- sentences
-
-
-def _subject(dice, count, who, trait=None):
-    noun = NOUNS[who]
-    words = [dice.pick(TRAITS[trait][0])] if trait else []
-    words.append(dice.pick(noun.singular if count == "one" else noun.plural))
-    counted = dice.pick(COUNTS[count])
-    return " ".join(["an" if counted == "a" and words[0][0] in "aeiou" else counted, *words])
-
-
-def _dressed(garment):
-    item, color = garment
-    return f"without a {item}" if color == BARE else f"in a {color} {item}" if color else f"in a {item}"
 
 
 def _sentence(*words):
@@ -240,140 +143,152 @@ def _sentence(*words):
     return text[0].upper() + text[1:] + "."
 
 
-def _write(dice, scene):
-    """A premise for a scene."""
+def _subject(dice, count, who, trait=None):
+    noun = dice.pick(NOUNS[who].singular if count == "one" else NOUNS[who].plural)
+    words = [dice.pick(TRAITS[trait][0]), noun] if trait else [noun]
+    counted = dice.pick(COUNTS[count])
+    return " ".join(["an" if counted == "a" and words[0][0] in "aeiou" else counted, *words])
+
+
+def _dressed(garment):
+    item, color = garment
+    return f"without a {item}" if color == WITHOUT else f"in a {color} {item}" if color else f"in a {item}"
+
+
+def _imagine(dice):
+    """A scene that a reader would believe."""
+    if dice.roll() < 0.06:
+        return Scene("one", None, place=dice.pick(ANYWHERE), time=dice.pick(("morning", "night")))
+    while True:
+        count = dice.pick(("one", "one", "one", "one", "one", "two", "three", dice.pick(("some", "many"))))
+        who = dice.pick(tuple(NOUNS))
+        event = dice.maybe(0.8, tuple(EVENTS))
+        place = dice.maybe(0.35 if event else 1, tuple(PLACES))
+        if believable(who, event, place):
+            break
+    scene = Scene(count, who, event, place)
+    detail = dice.pick(("time", "trait", "garment")) if dice.roll() < (0.3 if event and place else 0.6) else None
+    if detail == "trait":
+        return scene._replace(trait=dice.pick(NOUNS[who].traits))
+    if detail == "garment" and count == "one" and not is_animal(who):
+        return scene._replace(garment=(dice.pick(GARMENTS), dice.pick((None, WITHOUT, *COLORS))))
+    if detail == "time":
+        time = dice.pick(tuple(TIMES))
+        inside = place and "indoors" in AREAS[place]
+        if not (time in WEATHER and inside) and (time not in WET or believable(who, event, "outdoors")):
+            return scene._replace(time=time)
+    return scene
+
+
+def _describe(dice, scene):
+    """A scene as a caption."""
     place = dice.pick(PLACES[scene.place][0]) if scene.place else ""
-    when = dice.pick(WHEN[scene.when]) if scene.when else ""
+    time = TIMES.get(scene.time, "")
     if scene.who is None:
-        return _sentence(dice.pick(("nobody is", "there is nobody")), place, when)
-    who = _subject(dice, scene.count, scene.who, scene.trait)
+        return _sentence(dice.pick(("nobody is", "there is nobody")), place, time)
+    who = _subject(dice, scene.number, scene.who, scene.trait)
     if scene.garment:
         who += " " + _dressed(scene.garment)
-    be = "is" if scene.count == "one" else "are"
-    front, back = (when + ",", "") if when and dice.chance() < 0.25 else ("", when)
     if scene.event is None:
-        return _sentence(front, *dice.pick(((who, be), ("there", be, who))), place, back)
+        return _sentence(who, "is" if scene.number == "one" else "are", place, time)
     event = EVENTS[scene.event]
-    if event.passive and dice.chance() < 0.2:
-        return _sentence(front, event.passive, "by", who, place, back)
-    return _sentence(front, who, be, dice.pick(event.phrases), place, back)
+    if event.passive and dice.roll() < 0.1:
+        return _sentence(*event.passive, "by", who, place, time)
+    return _sentence(who, dice.pick(event.phrases), place, time)
 
 
-def _scene(dice):
-    """A scene that a reader would believe."""
-    if dice.chance() < 0.04:
-        return Scene("one", None, place=dice.pick(ANYWHERE), when=dice.maybe(0.8, dice.pick(tuple(WHEN))))
-    while True:
-        count = dice.pick(("one", "one", "one", "two", "three", dice.pick(("some", "many"))))
-        who, event = dice.pick(_PREMISE_NOUNS), dice.maybe(0.8, dice.pick(tuple(EVENTS)))
-        place = dice.maybe(0.6 if event else 1, dice.pick(tuple(PLACES)))
-        if _possible(who, event, place):
-            break
-    trait = dice.maybe(0.3, dice.pick(_traits(who)))
-    garment = None
-    if count == "one" and "animal" not in _KINDS[who]:
-        garment = dice.maybe(0.3, (dice.pick(GARMENTS), dice.pick((None, BARE, *COLORS))))
-    when = dice.maybe(0.3, dice.pick(tuple(WHEN)))
-    if when and when not in ("morning", "evening", "night", "day") and place and "indoors" in _AREAS[place]:
-        when = None
-    if when in WET and not _possible(who, event, "outdoors"):
-        when = None
-    return Scene(count, who, trait, garment, event, place, when)
+_SUBJECTS = [("one", who) for who in NOUNS] + [
+    (count, who) for count in ("two", "three", "some") for who in ("person", "child", "animal")
+]
+
+
+def _predicates(dice, who):
+    """What may be claimed of somebody: (how often such a sentence is wanted, its words, its claims)."""
+    for name, event in EVENTS.items():
+        if not believable(who, name, None):
+            continue
+        phrase, done = dice.pick(event.phrases), ("event", name, True)
+        yield 0.4, phrase, (done,)
+        for place, (phrases, _) in PLACES.items():
+            if believable(who, name, place):
+                yield 0.01, f"{phrase} {dice.pick(phrases)}", (done, ("place", place, True))
+    for place, (phrases, _) in PLACES.items():
+        if believable(who, None, place):
+            yield 0.4, dice.pick(phrases), (("place", place, True),)
+    for trait in NOUNS[who].traits:
+        yield 0.3, dice.pick(TRAITS[trait][0]), (("trait", trait, True),)
 
 
 def _hypotheses(dice):
-    """The sentences that are said of scenes, each of many of them."""
+    """The sentences that are said of scenes, each of them of many."""
     for count, who in _SUBJECTS:
-        be = "is" if count == "one" else "are"
-        subject = (count, who)
-
-        def about(share, predicate, *claims, trait=None):
-            if dice.chance() < share:
-                yield Hypothesis(_sentence(_subject(dice, count, who, trait), be, predicate), subject, claims)
-
+        one, subject = count == "one", (count, who)
+        for chance, predicate, claims in _predicates(dice, who):
+            if dice.roll() < chance * (1 if one else 0.35):
+                text = _sentence(_subject(dice, count, who), "is" if one else "are", predicate)
+                yield _Hypothesis(text, subject, claims)
+        if not one:
+            yield _Hypothesis(_sentence("there are", _subject(dice, count, who)), subject, (("present", None, True),))
+            continue
+        if is_animal(who):
+            continue
         for name, event in EVENTS.items():
-            if not _possible(who, name, None):
-                continue
-            done, phrase = Claim("event", name), dice.pick(event.phrases)
-            yield from about(0.2, phrase, done)
-            if event.passive and dice.chance() < 0.08:
-                yield Hypothesis(_sentence(event.passive, "by", _subject(dice, count, who)), subject, (done,))
-            if count == "one" and dice.chance() < 0.12:
-                text = _sentence("the", dice.pick(NOUNS[who].singular), "is not", phrase)
-                yield Hypothesis(text, subject, (Claim("event", name, False),))
-            for place, (phrases, _) in PLACES.items():
-                if _possible(who, name, place):
-                    yield from about(0.01, f"{phrase} {dice.pick(phrases)}", done, Claim("place", place))
-            trait = dice.pick(_traits(who))
-            yield from about(0.03, phrase, done, Claim("trait", trait), trait=trait)
-        for place, (phrases, _) in PLACES.items():
-            if _possible(who, None, place):
-                yield from about(0.3, dice.pick(phrases), Claim("place", place))
-        for trait in _traits(who):
-            yield from about(0.3, dice.pick(TRAITS[trait][0]), Claim("trait", trait))
-        if count == "one" and "animal" not in _KINDS[who]:
-            for item in GARMENTS:
-                for color in (None, *COLORS):
+            if event.passive and dice.roll() < 0.15:
+                thing, done = event.passive
+                text = _sentence(thing, "is", done, "by", _subject(dice, count, who))
+                yield _Hypothesis(text, subject, (("event", name, True),))
+            if dice.roll() < 0.12:
+                text = _sentence("the", dice.pick(NOUNS[who].singular), "is not", dice.pick(event.phrases))
+                yield _Hypothesis(text, subject, (("event", name, False),))
+        for item in GARMENTS:
+            for color in (None, *COLORS):
+                if dice.roll() < 0.3:
                     worn = f"wearing a {color} {item}" if color else f"wearing a {item}"
-                    yield from about(0.3, worn, Claim("garment", (item, color)))
-        if count != "one":
-            yield Hypothesis(_sentence("there are", _subject(dice, count, who)), subject, ())
-    for sentence in WHEN_VERDICTS:
-        yield Hypothesis(_sentence(sentence), None, (Claim("when", sentence),))
+                    text = _sentence(_subject(dice, count, who), "is", worn)
+                    yield _Hypothesis(text, subject, (("garment", (item, color), True),))
+    for sentence in TIME_VERDICTS:
+        yield _Hypothesis(_sentence(sentence), None, (("time", sentence, True),))
     for item in GARMENTS:
         for color in COLORS:
-            yield Hypothesis(_sentence("the", item, "is", color), None, (Claim("color", (item, color)),))
-    for place in ROOMS + OPEN_AIR:
-        yield Hypothesis(_sentence("the", place, "is empty"), None, (Claim("empty", place),))
+            yield _Hypothesis(_sentence("the", item, "is", color), None, (("color", (item, color), True),))
+    for place in ANYWHERE:
+        yield _Hypothesis(_sentence("the", place, "is empty"), None, (("empty", place, True),))
 
 
 # --- a selection in which no sentence alone tells the label
 
 
-def _select(dice, hypotheses, premises, wanted):
-    """Give each premise one hypothesis of each label so that each hypothesis gets all labels equally often."""
-    used = {hypothesis.text: dict.fromkeys("ECN", 0) for hypothesis in hypotheses}
-    pairs = []
-    for scene, premise in premises:
-        known, best = {}, {}
-        for text, subject, claims in hypotheses:
-            label = _judge(scene, subject, claims, known)
-            if label is None:
-                continue
-            counts = used[text]
-            if counts[label] > min(counts.values()):
-                continue
-            cost = counts[label] - 0.7 * (max(counts.values()) > counts[label]) + 0.5 * dice.chance()
-            if label not in best or cost < best[label][0]:
-                best[label] = cost, text
-        if len(best) == 3:
-            for label, (_, text) in best.items():
-                used[text][label] += 1
-                pairs.append([premise, text, _LABELS[label]])
-            if len(pairs) == 3 * wanted:
-                break
-    return pairs
+@functools.lru_cache(None)
+def _all_pairs():
+    """Pairs by threes: a premise with one hypothesis of each label, so that every hypothesis gets each about as often.
 
-
-_PREMISE_NOUNS = tuple(NOUNS)
-_SUBJECTS = [("one", who) for who in NOUNS] + [
-    (count, who)
-    for count in ("two", "three", "some")
-    for who in ("person", "child", "man", "woman", "boy", "girl", "animal", "dog")
-]
-
-
-def _make():
+    A hypothesis may be used with a label at most three times more than with any other. Of those that may, a premise
+    takes one whose use with this label lags behind, and rather a new one.
+    """
     dice = _Dice(_SEED)
-    hyps = list(_hypotheses(dice))
+    hypotheses = list(_hypotheses(dice))
+    by_subject: dict = {}
+    for i, hypothesis in enumerate(hypotheses):
+        by_subject.setdefault(hypothesis.subject, []).append((i, hypothesis.claims))
+    used = [[0, 0, 0] for _ in hypotheses]
     seen = set()
-
-    def premises():
-        while True:
-            scene = _scene(dice)
-            text = _write(dice, scene)
-            if text not in seen:
-                seen.add(text)
-                yield scene, text
-
-    return {seg: _select(dice, hyps, premises(), n) for seg, n in _PREMISES.items()}, hyps
+    pairs: list = []
+    while len(pairs) < 3 * _PREMISES:
+        scene = _imagine(dice)
+        premise = _describe(dice, scene)
+        if premise in seen:
+            continue
+        seen.add(premise)
+        best: dict = {}
+        for i, verdict in _verdicts(scene, by_subject, dice):
+            counts = used[i]
+            count = counts[verdict]
+            if count <= min(counts) + 2:
+                cost = 2.3 * count - 2 * max(counts) + 1.5 * dice.roll()
+                if verdict not in best or cost < best[verdict][0]:
+                    best[verdict] = cost, i
+        if len(best) == 3:
+            for verdict, (_, i) in best.items():
+                used[i][verdict] += 1
+                pairs.append((premise, hypotheses[i].text, _LABELS[verdict]))
+    return pairs

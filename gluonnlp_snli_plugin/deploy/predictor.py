@@ -37,7 +37,7 @@ class Predictor:
     Examples
     --------
     >>> predictor = Predictor.load('out')
-    >>> predictor([('A man is asleep.', 'A man is awake.')])[0].label
+    >>> predictor([('Two dogs run through the snow.', 'The dogs are asleep.')])[0].label
     'contradiction'
     """
 

@@ -145,5 +145,19 @@ def snli_bert_classifier(
         **kwargs,
     )
     net = SNLIBertClassifier(bert, num_classes, head, hidden_units, dropout)
-    (net.classifier if pretrained else net).initialize(mx.init.Normal(0.02), ctx=ctx)
+    if pretrained:
+        net.classifier.initialize(mx.init.Normal(0.02), ctx=ctx)
+    else:
+        _initialize_from_scratch(net, ctx)
     return net, vocab
+
+
+def _initialize_from_scratch(net, ctx):
+    """Random weights for a BERT that is trained on labelled pairs alone.
+
+    BERT's own 0.02 is meant for pretraining: with it, a small BERT hardly begins to learn from a few thousand pairs.
+    Here weights keep the scale of what goes through them, and a token says what it is much louder than where it is.
+    """
+    net.initialize(mx.init.Normal(net.bert._units**-0.5), ctx=ctx)
+    net.bert.word_embed.initialize(mx.init.Normal(0.1), ctx=ctx, force_reinit=True)
+    net.bert.encoder.position_weight.initialize(mx.init.Normal(0.01), ctx=ctx, force_reinit=True)

@@ -116,7 +116,15 @@ def _option_name(field_name):
 
 
 # What suits the embedded sample: a small BERT that starts from random weights.
-SAMPLE_SETTINGS = {"backbone": "bert_2_256_4", "max_len": 64, "epochs": 10, "lr": 5e-4, "batch_size": 32}
+SAMPLE_SETTINGS = {
+    "backbone": "bert_2_256_4",
+    "max_len": 64,
+    "dropout": 0.0,
+    "epochs": 7,
+    "lr": 2e-4,
+    "optimizer": "adam",
+    "weight_decay": 0.0,
+}
 
 
 def configure(**options):
