@@ -18,7 +18,7 @@ from ..data.vocabulary import read_sentencepieces
 from ..errors import CheckpointError
 from ..files import digest, replacing, write_json
 from .backbones import bert_hparams
-from .classifier import SNLIBertClassifier
+from .net import SNLIBertClassifier
 
 _FORMAT = 1
 _SETTINGS = "config.json"

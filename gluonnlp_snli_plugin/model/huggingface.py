@@ -8,8 +8,6 @@ import tempfile
 from pathlib import Path
 
 import mxnet as mx
-import numpy as np
-import safetensors
 
 from .. import registry
 from ..data.vocabulary import read_sentencepieces, read_wordpieces
@@ -17,6 +15,7 @@ from ..errors import CheckpointError, UsageError
 from ..files import digest
 from . import store
 from .backbones import bert_hparams
+from .conversion import Tensors, convert_weights
 
 _ACTIVATIONS = {"gelu": "gelu", "gelu_new": "approx_gelu", "gelu_pytorch_tanh": "approx_gelu", "relu": "relu"}
 _VOCABULARIES = (  # the first that is there counts; .model is SentencePiece
@@ -69,7 +68,7 @@ def import_bert(source, name, root=None, overwrite=False):
     with _writing(root), tempfile.TemporaryDirectory(dir=root, prefix=".import-") as workspace:
         vocab_file = Path(workspace, "vocab")
         vocab, extension, special_tokens = _vocabulary(folder, config["vocab_size"], vocab_file)
-        parameters, parts = _convert(hparams, len(vocab), _Tensors(folder))
+        parameters, parts = convert_weights(hparams, len(vocab), Tensors(folder))
         weights_file = Path(workspace, "weights")
         mx.nd.save(str(weights_file), parameters)
         named = bert_hparams(backbone)
@@ -98,9 +97,6 @@ def _writing(root):
         raise CheckpointError(f"cannot write to {error.filename or root}: {error.strerror}") from None
     except mx.MXNetError as error:
         raise CheckpointError(f"cannot write to {root}: {str(error).strip().splitlines()[-1]}") from None
-
-
-# Reading ------------------------------------------------------------------------------------------------------------
 
 
 def _folder(source):
@@ -223,128 +219,3 @@ def _vocabulary(folder, size, target):
         raise CheckpointError(f"{path} has {len(vocab)} pieces, the weights are for {size}")
     target.write_bytes(path.read_bytes())
     return vocab, ".spiece", special_tokens
-
-
-class _Tensors:
-    """The tensors of ``model.safetensors`` as float32 arrays, by one spelling of their names."""
-
-    def __init__(self, folder):
-        self.path = folder / "model.safetensors"
-        if not self.path.is_file():
-            pickled = next(folder.glob("pytorch_model*.bin"), None)
-            if pickled is not None:
-                raise CheckpointError(
-                    f"{pickled} is a pickle, and loading one can run any program; convert it where it comes from: "
-                    "AutoModel.from_pretrained(DIR).save_pretrained(DIR, safe_serialization=True)"
-                )
-            raise CheckpointError(f"{self.path} is missing")
-        try:
-            with safetensors.safe_open(str(self.path), framework="np") as file:
-                names = file.keys()
-        except (safetensors.SafetensorError, OSError) as error:
-            raise CheckpointError(f"{self.path} is no safetensors file ({error})") from None
-        self._names = {self._common(name): name for name in names}
-
-    @staticmethod
-    def _common(name):
-        """Without the prefix of ``BertFor…`` models, and with the LayerNorm names of today."""
-        name = name[len("bert.") :] if name.startswith("bert.") else name
-        return re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name))
-
-    def __contains__(self, name):
-        return name in self._names
-
-    def __getitem__(self, name):
-        if name not in self:
-            raise CheckpointError(f"{self.path} has no tensor {name}: it is no complete BERT")
-        with safetensors.safe_open(str(self.path), framework="np") as file:
-            tensor = file.get_slice(self._names[name])
-            if tensor.get_dtype() == "BF16":  # no numpy type: widen the bits
-                return self._bfloat16(self._names[name])
-            if tensor.get_dtype() not in ("F16", "F32", "F64"):
-                raise CheckpointError(f"{self.path}: {name} is of type {tensor.get_dtype()}, no floating point")
-            return file.get_tensor(self._names[name]).astype(np.float32)
-
-    def _bfloat16(self, name):
-        with open(self.path, "rb") as file:  # safe_open has checked the sizes
-            header_size = int.from_bytes(file.read(8), "little")
-            tensor = json.loads(file.read(header_size))[name]
-            begin, end = tensor["data_offsets"]
-            file.seek(8 + header_size + begin)
-            bits = np.frombuffer(file.read(end - begin), "<u2").astype(np.uint32) << 16
-        return bits.view(np.float32).reshape(tensor["shape"])
-
-
-# Converting ---------------------------------------------------------------------------------------------------------
-
-
-def _convert(hparams, vocab_size, tensors):
-    """The parameters of GluonNLP's BERT from those of Hugging Face's; returns ({name: NDArray}, parts)."""
-    units = hparams["units"]
-    mapping = dict(_encoder_mapping(hparams, vocab_size))
-    parts = [part for part in ("pooler", "decoder", "classifier") if _usable(part, hparams, tensors)]
-    if "pooler" in parts:
-        mapping.update(_dense("pooler", "pooler.dense", (units, units)))
-    if "decoder" in parts:
-        mapping.update(_dense("decoder.0", "cls.predictions.transform.dense", (units, units)))
-        mapping.update(_layer_norm("decoder.2", "cls.predictions.transform.LayerNorm", units))
-        mapping["decoder.3.bias"] = ("cls.predictions.bias", (vocab_size,))
-    if "classifier" in parts:
-        mapping.update(_dense("classifier", "cls.seq_relationship", (2, units)))
-    parameters = {}
-    for ours, (theirs, shape) in mapping.items():
-        tensor = tensors[theirs]
-        if tensor.shape != shape:
-            raise CheckpointError(f"{tensors.path}: {theirs} is of shape {tensor.shape}, config.json says {shape}")
-        if not np.isfinite(tensor).all():
-            raise CheckpointError(f"{tensors.path}: {theirs} holds numbers that are not finite")
-        parameters[ours] = mx.nd.array(tensor, dtype=np.float32)
-    if "pooler" not in parts:
-        _log.warning("%s has no pooler: a new one is made, to be trained with the head", tensors.path)
-        new = np.random.default_rng(0).normal(0, 0.02, (units, units))  # the same at every import
-        parameters["pooler.weight"] = mx.nd.array(new, dtype=np.float32)
-        parameters["pooler.bias"] = mx.nd.zeros(units)
-        parts.insert(0, "pooler")
-    return parameters, parts
-
-
-def _usable(part, hparams, tensors):
-    """Whether the weights have a part in a form that GluonNLP's BERT can hold."""
-    if part == "decoder":  # GluonNLP ties it to the word embedding and always uses GELU in it
-        own = "cls.predictions.decoder.weight"
-        tied = own not in tensors or np.array_equal(tensors[own], tensors["embeddings.word_embeddings.weight"])
-        return "cls.predictions.bias" in tensors and tied and "activation" not in hparams
-    if part == "classifier":
-        return "cls.seq_relationship.weight" in tensors and "pooler.dense.weight" in tensors
-    return "pooler.dense.weight" in tensors
-
-
-def _encoder_mapping(hparams, vocab_size):
-    """GluonNLP's parameter name -> (Hugging Face's name, shape)."""
-    units, hidden = hparams["units"], hparams["hidden_size"]
-    for ours, theirs, rows in (
-        ("word_embed.0.weight", "word", vocab_size),
-        ("token_type_embed.0.weight", "token_type", hparams["token_type_vocab_size"]),
-        ("encoder.position_weight", "position", hparams["max_length"]),
-    ):
-        yield ours, (f"embeddings.{theirs}_embeddings.weight", (rows, units))
-    yield from _layer_norm("encoder.layer_norm", "embeddings.LayerNorm", units)
-    for i in range(hparams["num_layers"]):
-        ours, theirs = f"encoder.transformer_cells.{i}", f"encoder.layer.{i}"
-        for which in ("query", "key", "value"):
-            yield from _dense(f"{ours}.attention_cell.proj_{which}", f"{theirs}.attention.self.{which}", (units, units))
-        yield from _dense(f"{ours}.proj", f"{theirs}.attention.output.dense", (units, units))
-        yield from _layer_norm(f"{ours}.layer_norm", f"{theirs}.attention.output.LayerNorm", units)
-        yield from _dense(f"{ours}.ffn.ffn_1", f"{theirs}.intermediate.dense", (hidden, units))
-        yield from _dense(f"{ours}.ffn.ffn_2", f"{theirs}.output.dense", (units, hidden))
-        yield from _layer_norm(f"{ours}.ffn.layer_norm", f"{theirs}.output.LayerNorm", units)
-
-
-def _dense(ours, theirs, shape):
-    yield f"{ours}.weight", (f"{theirs}.weight", shape)
-    yield f"{ours}.bias", (f"{theirs}.bias", shape[:1])
-
-
-def _layer_norm(ours, theirs, units):
-    yield f"{ours}.gamma", (f"{theirs}.weight", (units,))
-    yield f"{ours}.beta", (f"{theirs}.bias", (units,))

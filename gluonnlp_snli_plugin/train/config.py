@@ -5,7 +5,7 @@ from typing import Optional
 
 from ..data import truncation as truncations
 from ..errors import UsageError
-from ..model.classifier import HEADS
+from ..model.net import HEADS
 
 DTYPES = ("float32", "float16")
 OPTIMIZERS = ("bertadam", "adam")
@@ -120,8 +120,8 @@ SAMPLE_SETTINGS = {
     "backbone": "bert_2_256_4",
     "max_len": 64,
     "dropout": 0.0,
-    "epochs": 7,
-    "lr": 2e-4,
+    "epochs": 6,
+    "lr": 3e-4,
     "optimizer": "adam",
     "weight_decay": 0.0,
 }

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gluonnlp_snli_plugin.errors import UsageError
-from gluonnlp_snli_plugin.model.classifier import SNLIBertClassifier
+from gluonnlp_snli_plugin.model.net import SNLIBertClassifier
 
 
 def _inputs(batch, length):
