@@ -2,12 +2,10 @@
 
 import itertools
 import math
-import random
 import sys
 import time
 
 import mxnet as mx
-import numpy as np
 from mxnet.contrib import amp
 
 from ..data.batches import LengthBucketBatches
@@ -55,8 +53,6 @@ def finetune(**options):
         if not devices.is_gpu:
             raise UsageError("--dtype float16 needs a GPU: name it with --gpus 0")
         amp.init()  # must come before the net
-    random.seed(config.seed)
-    np.random.seed(config.seed)
     mx.random.seed(config.seed)
 
     output = OutputFolder(config.output_dir, config.overwrite)
@@ -67,8 +63,9 @@ def finetune(**options):
     batches = LengthBucketBatches(
         encoded["train"], config.batch_size, seed=config.seed, min_size=len(devices), round_to=8 if is_float16 else 1
     )
-    if len(encoded["train"]) < len(devices):
-        raise UsageError(f"{len(encoded['train'])} training pairs cannot be divided among {len(devices)} devices")
+    if min(len(encoded["train"]), config.batch_size) < len(devices):
+        size = f"{len(encoded['train'])} training pairs in batches of {config.batch_size}"
+        raise UsageError(f"{size} cannot be divided among {len(devices)} devices")
 
     net = model.net
     net.hybridize(static_alloc=True)

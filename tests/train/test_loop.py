@@ -6,6 +6,7 @@ import shutil
 import mxnet as mx
 import numpy as np
 import pytest
+import sentencepiece
 from safetensors.numpy import load_file, save_file
 
 from gluonnlp_snli_plugin import evaluate, finetune, import_bert
@@ -104,6 +105,28 @@ def test_the_chapters_settings(run):
     assert summary["dev_accuracy"] > 0.9
 
 
+def test_a_sentencepiece_vocabulary_goes_all_the_way(run, pairs_file, tmp_path):
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("\n".join(json.loads(line)["sentence1"].lower() for line in pairs_file.read_text().splitlines()))
+    sentencepiece.SentencePieceTrainer.Train(
+        input=str(corpus),
+        model_prefix=str(tmp_path / "spm"),
+        vocab_size=60,
+        hard_vocab_limit=False,
+        user_defined_symbols=["[CLS]", "[SEP]", "[MASK]"],
+        pad_id=0,
+        pad_piece="[PAD]",
+        unk_id=1,
+        unk_piece="[UNK]",
+        bos_id=-1,
+        eos_id=-1,
+        minloglevel=2,
+    )
+    summary, folder = run(dataset_name=None, vocab=str(tmp_path / "spm.model"), backbone="bert_1_16_2", epochs=1)
+    (tmp_path / "spm.model").unlink()  # the model folder has a copy
+    assert evaluate(folder, pairs_file).accuracy == pytest.approx(summary["dev_accuracy"])
+
+
 def test_a_loss_that_is_no_number_stops_the_run(run, tiny_bert, tmp_path):
     tensors = load_file(str(tiny_bert / "model.safetensors"))
     for which in ("word", "position"):
@@ -131,8 +154,10 @@ def test_a_file_without_labelled_pairs_is_named(run, tmp_path):
 
 def test_fewer_pairs_than_devices_is_refused(run, tmp_path, pairs_file):
     (tmp_path / "one.jsonl").write_text(pairs_file.read_text().splitlines()[0])
-    with pytest.raises(UsageError, match="1 training pairs cannot be divided among 2 devices"):
+    with pytest.raises(UsageError, match="1 training pairs .* cannot be divided among 2 devices"):
         run(train_file=str(tmp_path / "one.jsonl"), devices="cpu:0,cpu:1")
+    with pytest.raises(UsageError, match="batches of 1 cannot be divided among 2 devices"):
+        run(batch_size=1, devices="cpu:0,cpu:1")
 
 
 def test_the_run_that_is_there_survives_a_mistake_in_the_next(run, tmp_path):
