@@ -35,7 +35,7 @@ from .data.encoding import PairEncoder  # noqa: E402
 from .deploy.evaluation import evaluate  # noqa: E402
 from .deploy.predictor import Predictor  # noqa: E402
 from .errors import PluginError  # noqa: E402
-from .model.huggingface import import_bert  # noqa: E402
+from .model.importing import import_bert  # noqa: E402
 from .train.loop import finetune  # noqa: E402
 
 __all__ = [

@@ -54,3 +54,27 @@ def sentencepiece_call(original):
         return original(self, sample)
 
     return __call__
+
+
+def export(original):
+    """A ``HybridBlock.export`` that writes the parameters of a ``SymbolBlock`` too that has not run yet.
+
+    MXNet 1.9.1 leaves them all out, without a word (apache/mxnet #20577); GluonNLP's script exports a quantized net so.
+
+    Parameters
+    ----------
+    original : function
+        MXNet's own method.
+    """
+
+    def export(self, *args, **kwargs):
+        has_run = bool(self._cached_op_args) or not self._cached_graph
+        if has_run:
+            return original(self, *args, **kwargs)
+        self._cached_op_args = [(False, parameter) for parameter in self.collect_params().values()]
+        try:
+            return original(self, *args, **kwargs)
+        finally:
+            self._cached_op_args = []
+
+    return export

@@ -94,7 +94,7 @@ def names():
 # The tables ---------------------------------------------------------------------------------------------------------
 
 
-class _Changes:
+class Changes:
     """Writes into tables and modules, and undoes it to the letter."""
 
     def __init__(self):
@@ -124,7 +124,7 @@ def activate():
     global _changes
     if _changes is not None:
         return
-    _changes = _Changes()
+    _changes = Changes()
     classes = mx.registry._REGISTRY
     for class_, kwargs in _datasets.items():
         _changes.set_item(classes.setdefault(mx.gluon.data.Dataset, {}), class_.__name__.lower(), class_)
@@ -226,3 +226,8 @@ def _look_up(original, name, offered, **kwargs):
 @replacement("gluonnlp.data.transforms", "SentencepieceTokenizer.__call__")
 def _sentencepiece_call(original):
     return compat.sentencepiece_call(original)
+
+
+@replacement("mxnet.gluon.block", "HybridBlock.export")
+def _export(original):
+    return compat.export(original)

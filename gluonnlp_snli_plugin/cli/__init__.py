@@ -8,7 +8,8 @@ import sys
 
 from .. import __version__
 from ..errors import PluginError, UsageError
-from . import evaluate, finetune, import_bert, list, predict
+from ..train.comm import HAS_SAID_WHY, launched_backend, leave_ranks
+from . import evaluate, finetune, import_bert, list, predict, run
 
 PROGRAM = "gluonnlp-snli"
 _COMMANDS = {
@@ -16,6 +17,7 @@ _COMMANDS = {
     "evaluate": evaluate,
     "predict": predict,
     "import-bert": import_bert,
+    "run": run,
     "list": list,
 }
 
@@ -40,7 +42,22 @@ def main(arguments=None):
     int
         Exit status: 0, 2 for a request that makes no sense, 1 for a run that failed, 130 for Ctrl-C.
     """
-    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    status = _run(sys.argv[1:] if arguments is None else arguments)
+    if status and launched_backend():
+        leave_ranks(status)
+    return status
+
+
+def _log_to_standard_error():
+    """Show the package's own messages, and leave the root logger to the scripts that ``run`` runs."""
+    log = logging.getLogger("gluonnlp_snli_plugin")
+    log.handlers[:] = [logging.StreamHandler(sys.stderr)]
+    log.setLevel(logging.INFO)
+    log.propagate = False
+
+
+def _run(arguments):
+    _log_to_standard_error()
     parser = _Parser(prog=PROGRAM, description="Natural language inference with BERT in GluonNLP.")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
@@ -51,12 +68,15 @@ def main(arguments=None):
         command.set_defaults(run=module.run)
     try:
         options = parser.parse_args(arguments)
-        options.run(options)
+        options.arguments = arguments
+        status = options.run(options) or 0
         sys.stdout.flush()
-        return 0
+        return status
     except PluginError as error:
         print(f"{PROGRAM}: error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+        if isinstance(error, UsageError):
+            return 2
+        return HAS_SAID_WHY if launched_backend() else 1
     except KeyboardInterrupt:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT

@@ -7,11 +7,21 @@ from ..train.comm import parse_devices
 
 
 def add_arguments(parser):
-    parser.add_argument("model", metavar="OUT", help="output folder of finetune")
+    add_model_arguments(parser)
     parser.add_argument("--file", required=True, metavar="F", help="labelled pairs: SNLI's .jsonl or .txt")
     parser.add_argument("--on-bad-row", choices=("error", "skip"), default="error", help="default: error")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     add_device_arguments(parser)
+
+
+def add_model_arguments(parser):
+    parser.add_argument(
+        "model",
+        metavar="OUT",
+        help="output folder of finetune; or a .params file of GluonNLP's finetune_classifier.py",
+    )
+    parser.add_argument("--dataset-name", metavar="NAME", help="whose vocabulary in the model store a .params file has")
+    parser.add_argument("--backbone", metavar="B", help="its architecture, where that name has several")
 
 
 def add_device_arguments(parser):
@@ -22,5 +32,13 @@ def add_device_arguments(parser):
 
 def run(options):
     devices = parse_devices(options.gpus, options.devices)
-    evaluation = evaluate(options.model, options.file, options.on_bad_row, devices.contexts, options.batch_size)
+    evaluation = evaluate(
+        options.model,
+        options.file,
+        options.on_bad_row,
+        devices.contexts,
+        options.batch_size,
+        options.dataset_name,
+        options.backbone,
+    )
     print(json.dumps(evaluation.to_dict()) if options.json else evaluation)

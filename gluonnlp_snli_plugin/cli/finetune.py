@@ -3,8 +3,10 @@
 import argparse
 import dataclasses
 
-from ..train.config import FinetuneConfig
+from ..train.comm import launched_rank, parse_devices
+from ..train.config import FinetuneConfig, configure
 from ..train.loop import finetune
+from .ranks import add_rank_arguments, run_on_ranks
 
 
 def add_arguments(parser):
@@ -20,13 +22,24 @@ def add_arguments(parser):
         settings.setdefault("metavar", None if "choices" in settings else {int: "N", float: "X"}.get(kind, "F"))
         # An option that is not given stays out, so that the sample can bring defaults of its own.
         parser.add_argument(option, type=kind, default=argparse.SUPPRESS, **settings)
+    add_rank_arguments(parser)
 
 
 def run(options):
     given = {field.name for field in dataclasses.fields(FinetuneConfig)} & set(vars(options))
-    summary = finetune(**{name: getattr(options, name) for name in given})
+    settings = {name: getattr(options, name) for name in given}
+    config = configure(**settings)  # complains before any rank is started
+    if options.np:
+        parse_devices(config.gpus, config.devices).of_rank(0, options.np)
+    return run_on_ranks(options, lambda comm: _finetune(comm, settings))
+
+
+def _finetune(comm, settings):
+    summary = finetune(comm, **settings)
+    if launched_rank() > 0:
+        return
     print(f"dev accuracy   {summary['dev_accuracy']:.4f} (epoch {summary['best_epoch']})")
     if "test_accuracy" in summary:
         print(f"test accuracy  {summary['test_accuracy']:.4f}")
     print(f"training       {summary['train_pairs_per_second']:.0f} pairs/s, {summary['seconds']:.0f} s in all")
-    print(f"model          {options.output_dir}/model")
+    print(f"model          {settings['output_dir']}/model")

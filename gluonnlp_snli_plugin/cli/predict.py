@@ -15,13 +15,13 @@ from ..data.snli import PairReader
 from ..deploy.predictor import Predictor
 from ..errors import UsageError
 from ..train.comm import parse_devices
-from .evaluate import add_device_arguments
+from .evaluate import add_device_arguments, add_model_arguments
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
 def add_arguments(parser):
-    parser.add_argument("model", metavar="OUT", help="output folder of finetune")
+    add_model_arguments(parser)
     parser.add_argument("--premise", metavar="P", help="premise of a single pair")
     parser.add_argument("--hypothesis", metavar="H", help="hypothesis of a single pair")
     parser.add_argument("--file", metavar="F", help="pairs to label; - reads standard input")
@@ -38,7 +38,9 @@ def run(options):
         for option in ("premise", "hypothesis"):
             if not getattr(options, option).strip():
                 raise UsageError(f"--{option} is empty")
-    predictor = Predictor.load(options.model, devices.contexts, options.batch_size)
+    predictor = Predictor.load(
+        options.model, devices.contexts, options.batch_size, options.dataset_name, options.backbone
+    )
     if is_single:
         _answer(predictor, [(options.premise, options.hypothesis)])
         return

@@ -17,6 +17,7 @@ class Batch(NamedTuple):
     valid_length: np.ndarray  #: float32, shape (n,), as GluonNLP's BERT takes it
     label: np.ndarray  #: int32, shape (n,); zeros for unlabelled pairs
     index: np.ndarray  # type: ignore[assignment]  #: int64, shape (n,): which pairs these are; hides tuple.index
+    num_pairs: int  #: pairs of the batches of all ranks together
 
 
 def pad(encoded, index, round_to=1):
@@ -43,6 +44,7 @@ def pad(encoded, index, round_to=1):
         lengths.astype(np.float32),
         np.zeros(len(index), np.int32) if encoded.labels is None else encoded.labels[index],
         index,
+        len(index),
     )
 
 
@@ -100,7 +102,8 @@ class LengthBucketBatches:
         Batch
         """
         for index in self.order(epoch)[start:]:
-            yield pad(self.encoded, np.array_split(index, self.num_ranks)[self.rank], self.round_to)
+            mine = np.array_split(index, self.num_ranks)[self.rank]
+            yield pad(self.encoded, mine, self.round_to)._replace(num_pairs=len(index))
 
     def order(self, epoch):
         """Which pairs are in which global batch: a list of int64 arrays."""

@@ -7,6 +7,7 @@ import codecs
 import itertools
 import os
 from pathlib import Path
+from typing import Any, Dict
 
 import mxnet as mx
 import orjson
@@ -19,6 +20,10 @@ from .download import download_snli
 LABELS = ("entailment", "contradiction", "neutral")
 SEGMENTS = ("train", "dev", "test")
 NO_GOLD_LABEL = "-"  # the annotators did not agree
+
+# Where segments come from that are asked for without file and root: a folder, or files by segment. Where some files
+# are named, a segment that is not holds no pairs.
+SOURCE: Dict[str, Any] = {"root": None, "files": None}
 
 
 class PairReader:
@@ -204,7 +209,9 @@ class SNLI(mx.gluon.data.Dataset):
     """
 
     def __init__(self, segment="train", root=None, file=None, on_bad_row="error", url=None):
-        self.path = Path(file) if file is not None else _official_file(segment, root, url)
+        if file is None and root is None and SOURCE["files"]:
+            file = SOURCE["files"].get(segment) or os.devnull
+        self.path = Path(file) if file is not None else _official_file(segment, root or SOURCE["root"], url)
         reader = PairReader(self.path, on_bad_row)
         self.premises, self.hypotheses, self.labels = [], [], []
         for premise, hypothesis, label in reader:

@@ -1,4 +1,4 @@
-"""BERT vocabularies from files: WordPiece lists (``vocab.txt``, ``tokenizer.json``) and SentencePiece models."""
+"""BERT vocabularies from files: WordPiece lists (``vocab.txt``, ``tokenizer.json``), GluonNLP's JSON, SentencePiece."""
 
 import json
 import logging
@@ -80,6 +80,62 @@ def _tokens_of_json(path, text):
     if not numbered or model.get("type", "WordPiece") != "WordPiece":
         raise CheckpointError(f"{path} holds no WordPiece vocabulary")
     return tokens
+
+
+def read_vocabulary(path):
+    """A ``BERTVocab`` from any file that holds one, told by its name and, for ``.json``, by its content.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.model`` or ``.spiece``: a SentencePiece model; ``.vocab``, or ``.json`` with a ``token_to_idx`` in it: what
+        ``BERTVocab.to_json`` wrote; else as :func:`read_wordpieces` takes it.
+
+    Returns
+    -------
+    vocab : gluonnlp.vocab.BERTVocab
+    special_tokens : dict
+        What ``BERTVocab.from_sentencepiece`` had to be told besides the path.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read or holds no vocabulary of a BERT.
+    """
+    suffix = Path(path).suffix
+    if suffix in (".model", ".spiece"):
+        return read_sentencepieces(path)
+    if suffix not in (".vocab", ".json"):
+        return read_wordpieces(path), {}
+    try:
+        content = json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        content = None
+    if suffix == ".json" and not (isinstance(content, dict) and "token_to_idx" in content):
+        return read_wordpieces(path), {}
+    return _vocab_of_json(path, content), {}
+
+
+def _vocab_of_json(path, content):
+    """The vocabulary that GluonNLP wrote as JSON."""
+    try:
+        index = content["token_to_idx"]
+        numbered = sorted(index.values()) == list(range(len(index)))
+        vocab = nlp.vocab.BERTVocab.from_json(json.dumps(content))
+    except (ValueError, TypeError, KeyError, AttributeError, AssertionError, RecursionError):
+        numbered = False
+    if not numbered:
+        raise CheckpointError(f"{path} holds no vocabulary as GluonNLP's to_json writes it")
+    special = (vocab.padding_token, vocab.unknown_token, vocab.cls_token, vocab.sep_token, vocab.mask_token)
+    missing = [str(token) for token in special if token not in index]
+    if missing:
+        raise CheckpointError(f"{path} has no token {', '.join(missing)}: it is no BERT vocabulary")
+    starts = {token[:2] for token in index if len(token) > 2}
+    if "##" not in starts and any(start[0] == "\u2581" for start in starts):
+        raise CheckpointError(f"{path} was made of a SentencePiece model: give the model itself")
+    return vocab
 
 
 def read_sentencepieces(path):

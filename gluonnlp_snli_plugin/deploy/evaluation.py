@@ -97,25 +97,30 @@ class Evaluation:
         return "\n".join([*lines, *(["", noted] if noted else [])])
 
 
-def evaluate(model, file, on_bad_row="error", contexts=None, batch_size=64):
+def evaluate(model, file, on_bad_row="error", contexts=None, batch_size=64, dataset_name=None, backbone=None):
     """Score a fine-tuned model on the labelled pairs of a file.
 
     Parameters
     ----------
     model : str, Path or Predictor
-        Output folder of ``finetune``, or a predictor.
+        Output folder of ``finetune``, a ``.params`` file of a ``gluonnlp.model.BERTClassifier``, or a predictor.
     file : str or Path
         Pairs in SNLI's format.
     on_bad_row : {'error', 'skip'}, default 'error'
     contexts : list of Context or None
         Devices to use, default CPU; of no use with a predictor.
     batch_size : int, default 64
+    dataset_name, backbone : str or None
+        Of a ``.params`` file, see :meth:`Predictor.load`.
 
     Returns
     -------
     Evaluation
     """
-    predictor = model if isinstance(model, Predictor) else Predictor.load(model, contexts, batch_size)
+    if isinstance(model, Predictor):
+        predictor = model
+    else:
+        predictor = Predictor.load(model, contexts, batch_size, dataset_name, backbone)
     pairs = SNLI(file=file, on_bad_row=on_bad_row)
     if not len(pairs):
         raise DataError(f"{file} has no labelled pairs")

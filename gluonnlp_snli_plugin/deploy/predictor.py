@@ -6,7 +6,7 @@ from typing import Dict, NamedTuple
 import mxnet as mx
 
 from ..errors import UsageError
-from ..model.folder import load_model
+from ..model.classifier_file import load_finetuned
 from ..model.inference import logits, probabilities
 
 _CHUNK = 1024  # pairs sorted by length together
@@ -52,16 +52,34 @@ class Predictor:
         self._batch_size = batch_size
 
     @classmethod
-    def load(cls, folder, contexts=None, batch_size=64):
-        """Read the model of an output folder of ``finetune``.
+    def load(cls, folder, contexts=None, batch_size=64, dataset_name=None, backbone=None):
+        """Read the model of an output folder of ``finetune``, or a file of GluonNLP's own fine-tuning script.
+
+        Parameters
+        ----------
+        folder : str or Path
+            The folder, or a ``.params`` file of a ``gluonnlp.model.BERTClassifier``.
+        contexts : list of Context or None
+            Devices to use, default CPU.
+        batch_size : int, default 64
+        dataset_name : str or None
+            Which vocabulary of the model store a ``.params`` file is for.
+        backbone : str or None
+            Architecture of a ``.params`` file, where the store has several under that name.
+
+        Returns
+        -------
+        Predictor
 
         Raises
         ------
+        UsageError
+            If `dataset_name` or `backbone` is missing, does not fit, or is given for a folder.
         CheckpointError
             If there is none, or it is damaged.
         """
         contexts = contexts or [mx.cpu()]
-        return cls(load_model(folder, contexts), contexts, batch_size)
+        return cls(load_finetuned(folder, contexts, dataset_name, backbone), contexts, batch_size)
 
     def __call__(self, pairs):
         """Predictions for a sequence of (premise, hypothesis), a list of :class:`Prediction`."""

@@ -1,19 +1,21 @@
 """The classifier by name: ``nlp.model.get_model('snli_bert_classifier', ...)``."""
 
+from pathlib import Path
+
 import gluonnlp as nlp
 import mxnet as mx
 
 from .. import registry
 from ..data.snli import LABELS
 from ..errors import UsageError
-from .folder import load_model
+from .classifier_file import load_finetuned
 from .net import HEADS, SNLIBertClassifier, initialize_from_scratch
 from .store import store_root
 
 
 @registry.model
 def snli_bert_classifier(
-    backbone="bert_12_768_12",
+    backbone=None,
     dataset_name=None,
     vocab=None,
     pretrained=True,
@@ -30,7 +32,7 @@ def snli_bert_classifier(
 
     Parameters
     ----------
-    backbone : str, default 'bert_12_768_12'
+    backbone : str or None, default 'bert_12_768_12'
         BERT architecture, any ``bert_L_H_A``.
     dataset_name : str or None
         Which weights and vocabulary of the model store.
@@ -47,7 +49,9 @@ def snli_bert_classifier(
         Of backbone and head alike.
     params_dir : str or None
         Output folder of ``gluonnlp-snli finetune`` (or the ``model`` folder inside): load the fine-tuned model
-        instead. All but `ctx` is then read from there.
+        instead. All but `ctx` is then read from there. Or a ``.params`` file of a ``gluonnlp.model.BERTClassifier``,
+        as GluonNLP's own script writes it: the vocabulary is that of `dataset_name`, and `backbone` may be left out
+        where the store has but one of that name.
     ctx : Context or list of Context, default CPU
     root : str or None
         Folder of the model store, default ``$MXNET_HOME/models``.
@@ -66,14 +70,15 @@ def snli_bert_classifier(
     """
     ctx = mx.cpu() if ctx is None else ctx
     if params_dir is not None:
-        model = load_model(params_dir, ctx)
+        named = {} if Path(params_dir).is_dir() else dict(dataset_name=dataset_name, backbone=backbone, root=root)
+        model = load_finetuned(params_dir, ctx, **named)
         return model.net, model.vocab
     if head not in HEADS:
         raise UsageError(f"no head {head!r}; there are {', '.join(HEADS)}")
     if dataset_name is None and vocab is None:
         raise UsageError("which BERT? dataset_name='...' for pretrained weights, or vocab=... and pretrained=False")
     bert, vocab = nlp.model.get_model(
-        backbone,
+        backbone or "bert_12_768_12",
         dataset_name=dataset_name,
         vocab=vocab,
         pretrained=pretrained,

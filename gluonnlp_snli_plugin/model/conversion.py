@@ -1,8 +1,10 @@
-"""The weights of Hugging Face's BERT as those of GluonNLP's."""
+"""GluonNLP's BERT on its way into the model store: names and shapes of its parameters, and Hugging Face's for them."""
 
+import dataclasses
 import json
 import logging
 import re
+from typing import Any, Dict, List
 
 import mxnet as mx
 import numpy as np
@@ -13,11 +15,66 @@ from ..errors import CheckpointError
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
+@dataclasses.dataclass(frozen=True)
+class ImportedBert:
+    """A BERT that was read and checked, in GluonNLP's terms.
+
+    Attributes
+    ----------
+    backbone : str
+        Architecture, ``bert_L_H_A``.
+    hparams : dict
+        All hyper-parameters of the architecture.
+    parameters : dict of str to NDArray
+        float32, by the names of ``Block.save_parameters``.
+    parts : list of str
+        Which of 'pooler', 'decoder' and 'classifier' are there besides the encoder.
+    vocab_content : bytes
+        The vocabulary's file.
+    vocab_extension : str
+        '.vocab' (GluonNLP's JSON) or '.spiece' (a SentencePiece model).
+    special_tokens : dict
+        What ``BERTVocab.from_sentencepiece`` must be told.
+    """
+
+    backbone: str
+    hparams: Dict[str, Any]
+    parameters: Dict[str, mx.nd.NDArray]
+    parts: List[str]
+    vocab_content: bytes
+    vocab_extension: str
+    special_tokens: Dict[str, str]
+
+
 def convert_weights(hparams, vocab_size, tensors):
     """The parameters of GluonNLP's BERT from those of Hugging Face's; returns ({name: NDArray}, parts)."""
+    parts = [part for part in ("pooler", "decoder", "classifier") if _usable(part, hparams, tensors)]
+    parameters = {}
+    for ours, (theirs, shape) in bert_mapping(hparams, vocab_size, parts).items():
+        tensor = tensors[theirs]
+        if tensor.shape != shape:
+            raise CheckpointError(f"{tensors.path}: {theirs} is of shape {tensor.shape}, config.json says {shape}")
+        if not np.isfinite(tensor).all():
+            raise CheckpointError(f"{tensors.path}: {theirs} holds numbers that are not finite")
+        parameters[ours] = mx.nd.array(tensor, dtype=np.float32)
+    add_missing_pooler(parameters, parts, hparams["units"], tensors.path)
+    return parameters, parts
+
+
+def add_missing_pooler(parameters, parts, units, path):
+    """Make a new pooler for weights from `path` that have none, the same at every import."""
+    if "pooler" not in parts:
+        _log.warning("%s has no pooler: a new one is made, to be trained with the head", path)
+        new = np.random.default_rng(0).normal(0, 0.02, (units, units))
+        parameters["pooler.weight"] = mx.nd.array(new, dtype=np.float32)
+        parameters["pooler.bias"] = mx.nd.zeros(units)
+        parts.insert(0, "pooler")
+
+
+def bert_mapping(hparams, vocab_size, parts):
+    """GluonNLP's parameter name -> (Hugging Face's name, shape), of the encoder and the given parts; a dict."""
     units = hparams["units"]
     mapping = dict(_encoder_mapping(hparams, vocab_size))
-    parts = [part for part in ("pooler", "decoder", "classifier") if _usable(part, hparams, tensors)]
     if "pooler" in parts:
         mapping.update(_dense("pooler", "pooler.dense", (units, units)))
     if "decoder" in parts:
@@ -26,21 +83,7 @@ def convert_weights(hparams, vocab_size, tensors):
         mapping["decoder.3.bias"] = ("cls.predictions.bias", (vocab_size,))
     if "classifier" in parts:
         mapping.update(_dense("classifier", "cls.seq_relationship", (2, units)))
-    parameters = {}
-    for ours, (theirs, shape) in mapping.items():
-        tensor = tensors[theirs]
-        if tensor.shape != shape:
-            raise CheckpointError(f"{tensors.path}: {theirs} is of shape {tensor.shape}, config.json says {shape}")
-        if not np.isfinite(tensor).all():
-            raise CheckpointError(f"{tensors.path}: {theirs} holds numbers that are not finite")
-        parameters[ours] = mx.nd.array(tensor, dtype=np.float32)
-    if "pooler" not in parts:
-        _log.warning("%s has no pooler: a new one is made, to be trained with the head", tensors.path)
-        new = np.random.default_rng(0).normal(0, 0.02, (units, units))  # the same at every import
-        parameters["pooler.weight"] = mx.nd.array(new, dtype=np.float32)
-        parameters["pooler.bias"] = mx.nd.zeros(units)
-        parts.insert(0, "pooler")
-    return parameters, parts
+    return mapping
 
 
 def _usable(part, hparams, tensors):
@@ -55,7 +98,6 @@ def _usable(part, hparams, tensors):
 
 
 def _encoder_mapping(hparams, vocab_size):
-    """GluonNLP's parameter name -> (Hugging Face's name, shape)."""
     units, hidden = hparams["units"], hparams["hidden_size"]
     for ours, theirs, rows in (
         ("word_embed.0.weight", "word", vocab_size),

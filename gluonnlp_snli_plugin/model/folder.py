@@ -146,6 +146,13 @@ def load_model(folder, ctx=None):
         vocab, _ = read_sentencepieces(vocab_file)
     else:
         vocab = BERTVocab.from_json(vocab_file.read_text(encoding="utf-8"))
+    net = build_net(settings, vocab)
+    net.load_parameters(str(weights), ctx=mx.cpu() if ctx is None else ctx)
+    return Model(net, vocab, settings, vocab_file if vocab_file.suffix == ".spiece" else None)
+
+
+def build_net(settings, vocab):
+    """The net that settings describe, without weights."""
     registry.add_backbone(settings.backbone, bert_hparams(settings.backbone))
     backbone, _ = bert.get_bert_model(
         settings.backbone,
@@ -157,9 +164,7 @@ def load_model(folder, ctx=None):
         hparam_allow_override=True,
         **settings.hparams,
     )
-    net = SNLIBertClassifier(backbone, len(settings.labels), settings.head, settings.hidden_units, settings.dropout)
-    net.load_parameters(str(weights), ctx=mx.cpu() if ctx is None else ctx)
-    return Model(net, vocab, settings, vocab_file if vocab_file.suffix == ".spiece" else None)
+    return SNLIBertClassifier(backbone, len(settings.labels), settings.head, settings.hidden_units, settings.dropout)
 
 
 def _read_settings(folder):

@@ -1,21 +1,14 @@
-"""Imports a BERT in Hugging Face's layout: ``config.json``, ``vocab.txt``, ``model.safetensors``."""
+"""Reads a BERT in Hugging Face's layout: ``config.json``, ``vocab.txt``, ``model.safetensors``."""
 
-import contextlib
 import json
 import logging
 import re
-import tempfile
 from pathlib import Path
 
-import mxnet as mx
-
-from .. import registry
 from ..data.vocabulary import read_sentencepieces, read_wordpieces
 from ..errors import CheckpointError, UsageError
-from ..files import digest
-from . import store
 from .backbones import bert_hparams
-from .conversion import Tensors, convert_weights
+from .conversion import ImportedBert, Tensors, convert_weights
 
 _ACTIVATIONS = {"gelu": "gelu", "gelu_new": "approx_gelu", "gelu_pytorch_tanh": "approx_gelu", "relu": "relu"}
 _VOCABULARIES = (  # the first that is there counts; .model is SentencePiece
@@ -29,74 +22,34 @@ _VOCABULARIES = (  # the first that is there counts; .model is SentencePiece
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
-def import_bert(source, name, root=None, overwrite=False):
-    """Bring a BERT checkpoint into the local model store.
+def read_huggingface(source, name):
+    """Read a BERT in Hugging Face's layout.
 
     Parameters
     ----------
     source : str or Path
-        Folder with ``config.json``, ``vocab.txt`` (or ``tokenizer.json``, or a SentencePiece model) and
-        ``model.safetensors``; or a name on the Hugging Face hub such as 'bert-base-uncased', fetched if
-        ``huggingface_hub`` is installed.
+        Folder, or a name on the Hugging Face hub.
     name : str
-        Name to give it, ending in ``_cased`` or ``_uncased``.
-    root : str or None
-        Folder of the store, default ``$MXNET_HOME/models``.
-    overwrite : bool, default False
-        Whether another checkpoint under the same name may be replaced.
+        Name it is to have in the store; its end must agree with the case of the tokenizer.
 
     Returns
     -------
-    Checkpoint
+    ImportedBert
 
     Raises
     ------
     UsageError
-        If the name cannot be used.
+        If the name contradicts the tokenizer.
     CheckpointError
         If the checkpoint is no BERT, is incomplete or contradicts itself; names the file.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*_(un)?cased", name):
-        raise UsageError(f"--name {name!r} must end in _cased or _uncased and hold only letters, digits, '.', '_', '-'")
-    if registry.is_host_vocabulary(name):
-        raise UsageError(f"{name} is a name of GluonNLP's own: give another --name")
     folder = _folder(source)
     config = _read_config(folder / "config.json")
     backbone, hparams = _architecture(config, folder / "config.json")
     _check_tokenizer(folder, name)
-    root = store.store_root(root)
-    with _writing(root), tempfile.TemporaryDirectory(dir=root, prefix=".import-") as workspace:
-        vocab_file = Path(workspace, "vocab")
-        vocab, extension, special_tokens = _vocabulary(folder, config["vocab_size"], vocab_file)
-        parameters, parts = convert_weights(hparams, len(vocab), Tensors(folder))
-        weights_file = Path(workspace, "weights")
-        mx.nd.save(str(weights_file), parameters)
-        named = bert_hparams(backbone)
-        checkpoint = store.Checkpoint(
-            backbone=backbone,
-            dataset_name=name,
-            weights_sha1=digest(weights_file, "sha1"),
-            vocab_sha1=digest(vocab_file, "sha1"),
-            vocab_extension=extension,
-            special_tokens=special_tokens,
-            hparams={key: value for key, value in hparams.items() if named.get(key) != value},
-            parts=parts,
-            source=str(source),
-        )
-        store.add(checkpoint, weights_file, vocab_file, root, overwrite)
-    return checkpoint
-
-
-@contextlib.contextmanager
-def _writing(root):
-    """Make the store's folder, and turn what goes wrong in writing there into one line."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise CheckpointError(f"cannot write to {error.filename or root}: {error.strerror}") from None
-    except mx.MXNetError as error:
-        raise CheckpointError(f"cannot write to {root}: {str(error).strip().splitlines()[-1]}") from None
+    vocab, content, extension, special_tokens = _vocabulary(folder, config["vocab_size"])
+    parameters, parts = convert_weights(hparams, len(vocab), Tensors(folder))
+    return ImportedBert(backbone, hparams, parameters, parts, content, extension, special_tokens)
 
 
 def _folder(source):
@@ -205,17 +158,15 @@ def _check_tokenizer(folder, name):
             _log.warning("%s says %s=%s; GluonNLP's tokenizer has %s", path, setting, config[setting], ours)
 
 
-def _vocabulary(folder, size, target):
-    """Write GluonNLP's vocabulary file to `target`; returns (vocab, file extension, special tokens)."""
+def _vocabulary(folder, size):
+    """The vocabulary, the content of its file in the store, the file's extension and the special tokens."""
     path = next((folder / name for name in _VOCABULARIES if (folder / name).is_file()), None)
     if path is None:
         raise CheckpointError(f"{folder} has no vocabulary: none of {', '.join(_VOCABULARIES)}")
     if path.suffix != ".model":
         vocab = read_wordpieces(path, size)
-        target.write_text(vocab.to_json(), encoding="utf-8")
-        return vocab, ".vocab", {}
+        return vocab, vocab.to_json().encode(), ".vocab", {}
     vocab, special_tokens = read_sentencepieces(path)
     if len(vocab) != size:
         raise CheckpointError(f"{path} has {len(vocab)} pieces, the weights are for {size}")
-    target.write_bytes(path.read_bytes())
-    return vocab, ".spiece", special_tokens
+    return vocab, path.read_bytes(), ".spiece", special_tokens

@@ -6,8 +6,8 @@ import numpy as np
 from ..data.batches import LengthBucketBatches
 
 
-def logits(net, encoded, contexts, batch_size=64, round_to=1):
-    """The logits of all pairs.
+def logits(net, encoded, contexts, batch_size=64, round_to=1, rank=0, num_ranks=1):
+    """The logits of all pairs, or of the share of one of several ranks.
 
     Parameters
     ----------
@@ -19,23 +19,25 @@ def logits(net, encoded, contexts, batch_size=64, round_to=1):
         Pairs a batch.
     round_to : int, default 1
         Round lengths up to a multiple of this.
+    rank, num_ranks : int, default 0 and 1
 
     Returns
     -------
     ndarray of float32, shape (n, num_classes)
+        Zeros for pairs of other ranks.
     """
     results = []
-    for i, batch in enumerate(LengthBucketBatches(encoded, batch_size, shuffle=False, round_to=round_to)):
+    batches = LengthBucketBatches(encoded, batch_size, shuffle=False, rank=rank, num_ranks=num_ranks, round_to=round_to)
+    for i, batch in enumerate(batches):
         ctx = contexts[i % len(contexts)]
         inputs = (mx.nd.array(array, ctx, array.dtype) for array in batch[:3])
         results.append((batch.index, net(*inputs)))
         if i >= 2 * len(contexts):  # MXNet runs ahead of Python: keep it from piling up work
             results[i - 2 * len(contexts)][1].wait_to_read()
-    if not results:
-        return np.zeros((0, net.num_classes), np.float32)
-    order = np.concatenate([index for index, _ in results])
-    values = np.concatenate([out.asnumpy() for _, out in results]).astype(np.float32, copy=False)
-    return values[np.argsort(order)]
+    values = np.zeros((len(encoded), net.num_classes), np.float32)
+    for index, out in results:
+        values[index] = out.asnumpy()
+    return values
 
 
 def probabilities(logits):

@@ -223,10 +223,54 @@ def spiece(dataset_name, root=None):
     return store_root(root) / name if extension == ".spiece" else None
 
 
+def vocabulary(dataset_name, root=None):
+    """The file of a vocabulary that the store has under a name, checked.
+
+    Parameters
+    ----------
+    dataset_name : str
+    root : str or None
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    UsageError
+        If there is none of that name; the message lists those there are.
+    CheckpointError
+        If the file is missing or damaged.
+    """
+    for checkpoint in checkpoints(root).values():
+        if checkpoint.dataset_name == dataset_name:
+            check_files(checkpoint, root, with_weights=False)
+            return store_root(root) / checkpoint.vocab_file
+    if registry.is_host_vocabulary(dataset_name):  # of GluonNLP's own, from the days when its host answered
+        path = store_root(root) / registry.vocabulary_file(dataset_name)[0]
+        if path.is_file():
+            return path
+    raise UsageError(f"no vocabulary under the name {dataset_name!r} in {store_root(root)} ({inventory(root)})")
+
+
 def inventory(root=None):
     """One line that says what is in the store."""
     there = ", ".join(f"{entry.backbone} {entry.dataset_name}" for entry in checkpoints(root).values())
     return f"there: {there or 'none'}"
+
+
+def only_backbone(dataset_name, root=None):
+    """The architecture that the store has under a name.
+
+    Raises
+    ------
+    UsageError
+        If there are several.
+    """
+    backbones = [entry.backbone for entry in checkpoints(root).values() if entry.dataset_name == dataset_name]
+    if len(backbones) > 1:
+        raise UsageError(f"--backbone is missing: {dataset_name} comes as {', '.join(backbones)}")
+    return backbones[0] if backbones else "bert_12_768_12"  # for a name of GluonNLP's own, which may mean others too
 
 
 def require(backbone, dataset_name, root=None):

@@ -1,11 +1,28 @@
-"""Who computes: the only module that knows how many devices there are."""
+"""Who computes: the only module that knows how many devices, processes and machines there are.
 
+A *rank* is one process of a run. Each computes on devices of its own and on pairs of its own; :class:`Ranks` is what
+the ranks of a run say to each other, through MXNet's parameter server (``dist_sync``) or Horovod.
+"""
+
+import multiprocessing.util
+import os
 import re
+import sys
 
 import mxnet as mx
 import numpy as np
 
-from ..errors import UsageError
+from ..errors import PluginError, UsageError
+
+BACKENDS = ("dist_sync", "horovod")
+
+# Set by the launcher for each rank; a cluster's own launcher leaves the numbering to the parameter server.
+RANK = "GLUONNLP_SNLI_RANK"
+
+# Exit status of a rank that has ended with a message of its own, which says it all.
+HAS_SAID_WHY = 120
+
+SEED_STEP = 7919  # between the seeds of two ranks
 
 
 class Devices:
@@ -28,6 +45,21 @@ class Devices:
     @property
     def is_gpu(self):
         return self.contexts[0].device_type == "gpu"
+
+    def of_rank(self, rank, num_ranks):
+        """The share of one rank: the devices are divided evenly; a single CPU serves every rank.
+
+        Raises
+        ------
+        UsageError
+            If there are too few, or they cannot be divided evenly.
+        """
+        if not self.is_gpu and len(self) == 1:
+            return self
+        if len(self) % num_ranks:
+            raise UsageError(f"{len(self)} device(s) cannot be divided evenly among {num_ranks} ranks: {self}")
+        share = len(self) // num_ranks
+        return Devices(self.contexts[rank * share : (rank + 1) * share])
 
     def split(self, batch):
         """Divide a batch of at least as many pairs as there are devices.
@@ -85,3 +117,238 @@ def parse_devices(gpus=None, devices=None):
             f"{devices}: MXNet sees {there} GPU(s) here (docs/installation.md says which wheel has GPU support)"
         )
     return Devices(contexts)
+
+
+def launched_backend():
+    """The backend whose launcher started this process as a rank: 'dist_sync', 'horovod' or None."""
+    if os.environ.get("DMLC_ROLE") == "worker":
+        return "dist_sync"
+    return "horovod" if {"HOROVOD_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK"} & set(os.environ) else None
+
+
+def launched_rank():
+    """The number of this rank as far as its environment says it; 0 for a process that is alone."""
+    for name in (RANK, "HOROVOD_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "DMLC_WORKER_ID"):
+        if name in os.environ:
+            return int(os.environ[name])
+    return 0
+
+
+def place_on_machine():
+    """The number of this rank among those of its machine, and how many those are."""
+    for rank, size in (("HOROVOD_LOCAL_RANK", "HOROVOD_LOCAL_SIZE"), (RANK, "DMLC_NUM_WORKER")) + tuple(
+        (f"{prefix}_LOCAL_RANK", f"{prefix}_LOCAL_SIZE") for prefix in ("OMPI_COMM_WORLD", "MPI")
+    ):
+        if rank in os.environ and size in os.environ:
+            return int(os.environ[rank]), int(os.environ[size])
+    return 0, 1
+
+
+def join_ranks(backend):
+    """Meet the other ranks of this run; waits until all are there.
+
+    Parameters
+    ----------
+    backend : {'dist_sync', 'horovod', None}
+        None for a process that is alone.
+
+    Returns
+    -------
+    Ranks
+
+    Raises
+    ------
+    UsageError
+        If this process was not started as a rank, or Horovod is not installed.
+    """
+    if backend is None:
+        return ALONE
+    if launched_backend() != backend:
+        raise UsageError(f"--comm {backend}: nobody started this process as a rank; give --np N too")
+    return ParameterServer() if backend == "dist_sync" else Horovod()
+
+
+def leave_ranks(status):
+    """End this process at once: after a failure, MXNet would wait for the other ranks before it ends.
+
+    Parameters
+    ----------
+    status : int
+        Exit status.
+    """
+    multiprocessing.util._exit_function()  # type: ignore[attr-defined]  # ends the workers of data loaders
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+class Ranks:
+    """A process that is alone; base class of those that have company.
+
+    Every method but the constructor is called by all ranks alike, and in the same order.
+
+    Attributes
+    ----------
+    rank, num_ranks : int
+    """
+
+    rank = 0
+    num_ranks = 1
+
+    def sum(self, name, array, priority=0):
+        """Replace `array` by its sum over the ranks, in the background.
+
+        Parameters
+        ----------
+        name : str
+            What `array` is.
+        array : NDArray
+            Always the same for one name, unless somebody has waited for its sum in between.
+        priority : int, default 0
+            Higher goes first.
+        """
+
+    def average(self, gradients):
+        """Replace gradients by their mean over the ranks.
+
+        Parameters
+        ----------
+        gradients : list of list of NDArray
+            For each parameter its gradient on the devices of this rank, alike on all of them.
+        """
+        if self.num_ranks == 1:
+            return
+        for i, (array, *copies) in enumerate(gradients):
+            self.sum(f"gradient-{i}", array, priority=-i)  # the first layers' are known last, and needed first
+            array /= self.num_ranks
+            for copy in copies:
+                array.copyto(copy)
+
+    def share(self, parameters):
+        """Give parameters the values they have on rank 0.
+
+        Parameters
+        ----------
+        parameters : iterable of gluon.Parameter
+            Initialized ones.
+        """
+        if self.num_ranks == 1:
+            return
+        for parameter in parameters:
+            array, *copies = parameter.list_data()
+            if self.rank > 0:
+                array[:] = 0
+            self.sum(f"share-{parameter.name}", array)
+            for copy in copies:
+                array.copyto(copy)
+
+    def add_up(self, name, values):
+        """The sum of `values`, a float32 array of one shape, over the ranks."""
+        total = mx.nd.array(values, dtype=np.float32)
+        self.sum(name, total)
+        return total.asnumpy()
+
+    def gather(self, values):
+        """The values of all ranks.
+
+        Parameters
+        ----------
+        values : array_like
+            Of the same shape and type on all ranks.
+
+        Returns
+        -------
+        ndarray, shape (num_ranks, ...)
+        """
+        values = np.asarray(values)
+        if self.num_ranks == 1:
+            return values[None]
+        # Bytes as small whole numbers: what floating-point addition keeps exactly.
+        content = np.frombuffer(values.tobytes(), np.uint8)
+        table = mx.nd.zeros((self.num_ranks, len(content)))
+        if len(content):
+            table[self.rank] = mx.nd.array(content, dtype=np.float32)
+            self.sum(f"gather-{len(content)}", table)
+        rows = table.asnumpy().astype(np.uint8)
+        return np.frombuffer(rows.tobytes(), values.dtype).reshape((self.num_ranks, *values.shape))
+
+    def wait(self):
+        """Wait until all ranks have come here."""
+        mx.nd.waitall()
+        self.gather(np.zeros(1, np.uint8))
+
+    def close(self):
+        """Part from the other ranks, at the end of a run that succeeded; waits for all of them."""
+        self.wait()
+
+
+ALONE = Ranks()
+
+
+class ParameterServer(Ranks):
+    """The ranks of MXNet's parameter server, which every wheel of MXNet has.
+
+    The launcher, or a cluster's own, sets its variables (``DMLC_ROLE``, ``DMLC_PS_ROOT_URI``, ...).
+    """
+
+    def __init__(self):
+        self._store = mx.kv.create("dist_sync")
+        self.rank = int(os.environ.get(RANK, self._store.rank))
+        self.num_ranks = self._store.num_workers
+        self._known = set()
+
+    def sum(self, name, array, priority=0):
+        key = f"{name}-{array.dtype.__name__}-{'x'.join(map(str, array.shape))}"
+        if key not in self._known:
+            self._store.init(key, mx.nd.zeros_like(array))
+            self._known.add(key)
+        self._store.push(key, array, priority=priority)
+        self._store.pull(key, array, priority=priority)
+
+    def close(self):
+        super().close()
+        free(self._store)
+
+
+def free(store):
+    """Part from the servers of a distributed KVStore now: at the interpreter's end it can be too late for that.
+
+    Parameters
+    ----------
+    store : mxnet.kvstore.KVStore
+        Cannot be used any more.
+    """
+    mx.nd.waitall()
+    store.__del__()
+    store.handle = type(store.handle)()  # what MXNet frees without effect
+
+
+class Horovod(Ranks):
+    """The ranks of Horovod, started by ``horovodrun``."""
+
+    def __init__(self):
+        self._horovod = import_horovod()
+        self._horovod.init()
+        self.rank = self._horovod.rank()
+        self.num_ranks = self._horovod.size()
+
+    def sum(self, name, array, priority=0):
+        self._horovod.allreduce_(array, op=self._horovod.Sum, name=name, priority=priority)
+
+
+def import_horovod():
+    """The module ``horovod.mxnet``.
+
+    Raises
+    ------
+    PluginError
+        If it is not installed, or was built without MXNet.
+    """
+    try:
+        import horovod.mxnet
+    except ImportError:
+        raise PluginError(
+            "--comm horovod needs Horovod built for MXNet: make horovod (docs/distributed.md); "
+            "--comm dist_sync needs nothing"
+        ) from None
+    return horovod.mxnet

@@ -12,20 +12,23 @@ from ..data.batches import LengthBucketBatches
 from ..errors import UsageError
 from ..model.folder import load_model
 from ..model.inference import logits, mean_loss
-from .comm import parse_devices
+from .comm import SEED_STEP, join_ranks, parse_devices, place_on_machine
 from .config import configure
 from .corpus import load_corpus
 from .optimizer import Optimizer
-from .output import OutputFolder, peak_rss_mb
+from .output import NoOutput, OutputFolder, peak_rss_mb
 from .progress import Meter, Progress
 from .start import starting_model
 
 
-def finetune(**options):
+def finetune(comm=None, **options):
     """Fine-tune a BERT for natural language inference.
 
     Parameters
     ----------
+    comm : {'dist_sync', 'horovod', None}
+        How this process, started as one of several ranks, talks to the others: MXNet's parameter server or Horovod.
+        None for a process that is alone. Rank 0 writes the output.
     **options
         The fields of :class:`~gluonnlp_snli_plugin.train.config.FinetuneConfig`, by name; ``output_dir`` is required.
 
@@ -47,21 +50,30 @@ def finetune(**options):
     """
     begin = time.perf_counter()
     config = configure(**options)
-    devices = parse_devices(config.gpus, config.devices)
+    devices = parse_devices(config.gpus, config.devices).of_rank(*place_on_machine())
     is_float16 = config.dtype == "float16"
     if is_float16:
         if not devices.is_gpu:
             raise UsageError("--dtype float16 needs a GPU: name it with --gpus 0")
         amp.init()  # must come before the net
+    ranks = join_ranks(comm)
     mx.random.seed(config.seed)
 
-    output = OutputFolder(config.output_dir, config.overwrite)
+    output = OutputFolder(config.output_dir, config.overwrite) if ranks.rank == 0 else NoOutput()
     model = starting_model(config, devices.contexts)
+    ranks.share(model.net.collect_params().values())
+    mx.random.seed(config.seed + SEED_STEP * ranks.rank)  # each rank its own dropout masks
     corpus = load_corpus(config)
     encoder = model.encoder()
     encoded = {name: encoder.encode(*segment.columns) for name, segment in corpus.items()}
     batches = LengthBucketBatches(
-        encoded["train"], config.batch_size, seed=config.seed, min_size=len(devices), round_to=8 if is_float16 else 1
+        encoded["train"],
+        config.batch_size,
+        seed=config.seed,
+        rank=ranks.rank,
+        num_ranks=ranks.num_ranks,
+        min_size=len(devices),
+        round_to=8 if is_float16 else 1,
     )
     if min(len(encoded["train"]), config.batch_size) < len(devices):
         size = f"{len(encoded['train'])} training pairs in batches of {config.batch_size}"
@@ -73,20 +85,21 @@ def finetune(**options):
     cross_entropy.hybridize(static_alloc=True)
     updates_per_epoch = math.ceil(len(batches) / config.accumulate)
     num_updates = updates_per_epoch * config.epochs
-    optimizer = Optimizer(net, config, num_updates)
+    optimizer = Optimizer(net, config, num_updates, ranks)
 
-    with output, Progress(num_updates) as progress:
+    with output, Progress(num_updates, ranks.rank == 0) as progress:
         output.write_config(
             config,
             command=sys.argv,
             devices=str(devices),
+            ranks=ranks.num_ranks,
             data={name: {**corpus[name].provenance, "truncated": encoded[name].num_truncated} for name in corpus},
         )
-        meter = Meter()
-        best = _Best(model, encoded["dev"], devices, output, progress, patience=config.early_stop)
+        meter = Meter(ranks)
+        best = _Best(model, encoded["dev"], devices, ranks, output, progress, patience=config.early_stop)
         for epoch in range(1, config.epochs + 1):
             for group in _groups(batches.epoch(epoch - 1), config.accumulate):
-                num_pairs = sum(len(batch.label) for batch in group)
+                num_pairs = sum(batch.num_pairs for batch in group) / ranks.num_ranks
                 for batch in group:
                     with mx.autograd.record():
                         losses = []
@@ -123,12 +136,13 @@ def finetune(**options):
             "train_pairs_per_second": round(meter.pairs_per_second, 2),
             "dev_pairs_per_second": round(best.pairs_per_second, 2),
         }
-        if "test" in encoded:
-            summary["test_accuracy"] = _test_accuracy(output.path, encoded["test"], devices)
+        if "test" in encoded and ranks.rank == 0:
+            summary["test_accuracy"] = _test_accuracy(config.output_dir, encoded["test"], devices)
             progress.say(f"test accuracy {summary['test_accuracy']:.4f}")
         summary["seconds"] = round(time.perf_counter() - begin, 2)
         summary["peak_rss_mb"] = peak_rss_mb()
         output.write_summary(summary)
+    ranks.close()
     return summary
 
 
@@ -150,8 +164,8 @@ class _Best:
         Whether patience has run out (early stopping).
     """
 
-    def __init__(self, model, encoded, devices, output, progress, patience):
-        self._model, self._encoded, self._devices = model, encoded, devices
+    def __init__(self, model, encoded, devices, ranks, output, progress, patience):
+        self._model, self._encoded, self._devices, self._ranks = model, encoded, devices, ranks
         self._output, self._progress, self._patience = output, progress, patience
         self._since_best = 0
         self._seconds = 0.0
@@ -161,7 +175,14 @@ class _Best:
 
     def evaluate(self, epoch, update):
         begin = time.perf_counter()
-        scores = logits(self._model.net, self._encoded, self._devices.contexts)
+        scores = logits(
+            self._model.net,
+            self._encoded,
+            self._devices.contexts,
+            rank=self._ranks.rank,
+            num_ranks=self._ranks.num_ranks,
+        )
+        scores = self._ranks.add_up("scores", scores)  # each rank has those of its share, and zeros
         accuracy = float((scores.argmax(axis=1) == self._encoded.labels).mean())
         loss = mean_loss(scores, self._encoded.labels)
         self._seconds += time.perf_counter() - begin

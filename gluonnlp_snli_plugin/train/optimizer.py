@@ -4,6 +4,8 @@ import gluonnlp as nlp
 import mxnet as mx
 from mxnet.contrib import amp
 
+from .comm import ALONE
+
 
 def learning_rate(update, num_updates, lr, warmup_ratio, schedule="linear"):
     """Learning rate of an update: a linear rise, then a linear fall to zero or none.
@@ -41,9 +43,11 @@ class Optimizer:
     net : HybridBlock
     config : FinetuneConfig
     num_updates : int
+    ranks : Ranks, default ALONE
+        Whose gradients are averaged.
     """
 
-    def __init__(self, net, config, num_updates):
+    def __init__(self, net, config, num_updates, ranks=ALONE):
         parameters = net.collect_params()
         for parameter in net.collect_params(".*beta|.*gamma|.*bias").values():
             parameter.wd_mult = 0.0
@@ -60,6 +64,7 @@ class Optimizer:
             for parameter in self._parameters:
                 parameter.grad_req = "add"
         self._config = config
+        self._ranks = ranks
         self._num_updates = num_updates
         self.num_updates_done = 0
 
@@ -83,11 +88,12 @@ class Optimizer:
             mx.autograd.backward(losses)
 
     def update(self):
-        """Add up the gradients of all devices, clip them and make one update."""
+        """Add up the gradients of all devices, average them over the ranks, clip them and make one update."""
         self._trainer.set_learning_rate(self.next_learning_rate)
         if self._is_float16:
             amp.unscale(self._trainer)
         self._trainer.allreduce_grads()
+        self._ranks.average([parameter.list_grad() for parameter in self._parameters])
         if self._config.clip:
             nlp.utils.clip_grad_global_norm(self._parameters, self._config.clip, check_isfinite=False)
         self._trainer.update(1)

@@ -100,6 +100,21 @@ class OutputFolder:
             save_model(model, self.path / "model")
 
 
+class NoOutput:
+    """Stands in for the output folder on every rank but the first."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def ignore(self, *args, **kwargs):
+        """Write nothing."""
+
+    write_config = write_metrics = write_summary = save = ignore
+
+
 def versions():
     """Versions of what a result depends on."""
     from .. import __version__

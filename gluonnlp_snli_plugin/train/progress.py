@@ -6,6 +6,7 @@ import sys
 import time
 
 import mxnet as mx
+import numpy as np
 from tqdm import tqdm
 
 from ..errors import PluginError
@@ -14,9 +15,16 @@ _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
 class Meter:
-    """Adds up loss and accuracy on the devices, so that training waits for them only when somebody reads."""
+    """Adds up loss and accuracy on the devices, so that training waits for them only when somebody reads.
 
-    def __init__(self):
+    Parameters
+    ----------
+    ranks : Ranks
+        Whose figures are added up; they all read at the same time.
+    """
+
+    def __init__(self, ranks):
+        self._ranks = ranks
         self._seconds = 0.0
         self._num_pairs = 0
         self.restart()
@@ -49,18 +57,20 @@ class Meter:
         PluginError
             If the loss is not a number.
         """
-        loss = sum(float(loss.asscalar()) for loss in self._losses) / self._window_pairs
+        loss = sum(float(loss.asscalar()) for loss in self._losses)
         hits = sum(int(hits.asscalar()) for hits in self._hits)
+        loss, hits, num_pairs = self._ranks.gather(np.array([loss, hits, self._window_pairs])).sum(axis=0).tolist()
+        loss /= num_pairs
         seconds = time.perf_counter() - self._begin
         if not math.isfinite(loss):
             raise PluginError(f"the loss is {loss}: try a lower --lr or a longer warm-up (--warmup-ratio)")
         figures = {
             "loss": loss,
-            "accuracy": hits / self._window_pairs,
-            "pairs_per_second": self._window_pairs / seconds,
+            "accuracy": hits / num_pairs,
+            "pairs_per_second": num_pairs / seconds,
         }
         self._seconds += seconds
-        self._num_pairs += self._window_pairs
+        self._num_pairs += num_pairs
         self.restart()
         return figures
 
@@ -77,16 +87,19 @@ class Progress:
     ----------
     num_updates : int
         Updates of the whole run.
+    is_shown : bool, default True
+        Whether to show anything; only the first of several ranks does.
     """
 
-    def __init__(self, num_updates):
+    def __init__(self, num_updates, is_shown=True):
         self._num_updates = num_updates
+        self._is_shown = is_shown
         self._done = 0
         self._begin = time.perf_counter()
         self._bar = None
 
     def __enter__(self):
-        if sys.stderr.isatty():
+        if self._is_shown and sys.stderr.isatty():
             self._bar = tqdm(total=self._num_updates, unit="update", dynamic_ncols=True)
         return self
 
@@ -106,6 +119,8 @@ class Progress:
         if self._bar:
             self._bar.set_postfix_str(f"epoch {epoch}, {figures}")
             return
+        if not self._is_shown:
+            return
         left = (time.perf_counter() - self._begin) / self._done * (self._num_updates - self._done)
         update = f"update {self._done}/{self._num_updates}"
         _log.info("epoch %d, %s: %s, %s left", epoch, update, figures, tqdm.format_interval(left))
@@ -114,5 +129,5 @@ class Progress:
         """One line that stays."""
         if self._bar:
             self._bar.write(text, file=sys.stderr)
-        else:
+        elif self._is_shown:
             _log.info("%s", text)

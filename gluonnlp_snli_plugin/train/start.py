@@ -59,7 +59,7 @@ def starting_model(config, contexts):
 def _backbone(config):
     """Name, vocabulary (if it comes with the run), SentencePiece model and hyper-parameters of the backbone."""
     if config.dataset_name:
-        backbone = config.backbone or _only_backbone_of(config.dataset_name)
+        backbone = config.backbone or store.only_backbone(config.dataset_name)
         hparams = bert_hparams(backbone)
         store.require(backbone, config.dataset_name)
         checkpoint = store.checkpoints().get(f"{backbone}_{config.dataset_name}")
@@ -76,10 +76,3 @@ def _backbone(config):
     if config.vocab.endswith((".model", ".spiece")):
         return backbone, read_sentencepieces(config.vocab)[0], config.vocab, bert_hparams(backbone)
     return backbone, read_wordpieces(config.vocab), None, bert_hparams(backbone)
-
-
-def _only_backbone_of(dataset_name):
-    backbones = [entry.backbone for entry in store.checkpoints().values() if entry.dataset_name == dataset_name]
-    if len(backbones) > 1:
-        raise UsageError(f"--backbone is missing: {dataset_name} comes as {', '.join(backbones)}")
-    return backbones[0] if backbones else "bert_12_768_12"

@@ -248,10 +248,17 @@ def test_the_arrays_of_a_batch_have_their_types_and_shapes(division):
     encoded, arguments = division
     for batch in LengthBucketBatches(encoded, **arguments):
         assert isinstance(batch, Batch)
-        assert [array.dtype for array in batch] == [np.int32, np.int32, np.float32, np.int32, np.int64]
+        assert [array.dtype for array in batch[:5]] == [np.int32, np.int32, np.float32, np.int32, np.int64]
         number, length = len(batch.index), int(batch.valid_length.max())
         assert batch.input_ids.shape == batch.segment_ids.shape == (number, length)
         assert batch.valid_length.shape == batch.label.shape == batch.index.shape == (number,)
+
+
+def test_a_batch_knows_how_many_pairs_all_ranks_have_in_theirs():
+    encoded = random_pairs(103)
+    shares = [LengthBucketBatches(encoded, 8, seed=3, rank=rank, num_ranks=3) for rank in range(3)]
+    for together in zip(*shares):
+        assert {batch.num_pairs for batch in together} == {sum(len(batch.label) for batch in together)}
 
 
 def test_unlabelled_pairs_have_the_label_0():

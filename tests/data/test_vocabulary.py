@@ -10,7 +10,7 @@ import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gluonnlp_snli_plugin.data.vocabulary import read_sentencepieces, read_wordpieces, wordpiece_vocab
+from gluonnlp_snli_plugin.data.vocabulary import read_sentencepieces, read_vocabulary, read_wordpieces, wordpiece_vocab
 from gluonnlp_snli_plugin.errors import CheckpointError
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -269,3 +269,62 @@ def test_half_a_model_is_an_error(train):
 def test_a_model_that_is_not_there_is_an_error(tmp_path):
     assert "No such file" in complaint(read_sentencepieces, tmp_path / "spiece.model")
     assert "Is a directory" in complaint(read_sentencepieces, tmp_path)
+
+
+# Any of them ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_file_is_read_as_what_it_is(write, train):
+    index = {token: i for i, token in enumerate(TOKENS)}
+    written = wordpiece_vocab(TOKENS).to_json()
+    files = [
+        write(lines(TOKENS)),
+        write(lines(TOKENS), "tokens"),
+        write(json.dumps({"model": {"type": "WordPiece", "vocab": index}}), "tokenizer.json"),
+        write(written, "mine.json"),
+        write(written, "mine.vocab"),
+    ]
+    for path in files:
+        vocab, special_tokens = read_vocabulary(path)
+        assert vocab.idx_to_token == TOKENS and special_tokens == {}
+    path = train(user_defined_symbols=["[CLS]", "[SEP]", "[MASK]", "[PAD]"])
+    assert read_vocabulary(path)[0].idx_to_token == read_sentencepieces(path)[0].idx_to_token
+
+
+def test_gluonnlps_json_may_have_special_tokens_of_other_names(write):
+    vocab = nlp.vocab.BERTVocab(nlp.data.count_tokens(["a"]), padding_token="<pad>", unknown_token="<unk>")
+    read, _ = read_vocabulary(write(vocab.to_json(), "mine.vocab"))
+    assert (read.idx_to_token, read.padding_token) == (vocab.idx_to_token, "<pad>")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff",
+        lines(TOKENS),
+        "[]",
+        '{"token_to_idx": null}',
+        '{"token_to_idx": {"a": 0, "b": 2}}',
+        '{"token_to_idx": {"a": "0"}}',
+    ],
+)
+def test_a_vocabulary_that_gluonnlp_did_not_write_is_an_error(write, content):
+    assert "holds no vocabulary as GluonNLP's to_json writes it" in complaint(
+        read_vocabulary, write(content, "mine.vocab")
+    )
+
+
+def test_another_vocabulary_of_gluonnlps_is_an_error(write):
+    plain = nlp.Vocab(nlp.data.count_tokens(["a"])).to_json()
+    assert "no token [CLS], [SEP], [MASK]: it is no BERT" in complaint(read_vocabulary, write(plain, "mine.json"))
+
+
+def test_the_json_of_a_sentencepiece_vocabulary_cannot_tokenize(train, write):
+    written = read_sentencepieces(train(user_defined_symbols=["[CLS]", "[SEP]", "[MASK]", "[PAD]"]))[0].to_json()
+    assert "give the model itself" in complaint(read_vocabulary, write(written, "mine.vocab"))
+
+
+@pytest.mark.parametrize("name", ["a.vocab", "a.json", "a.txt", "a.model", "a.spiece"])
+def test_a_vocabulary_that_is_not_there_is_an_error(tmp_path, name):
+    assert "No such file" in complaint(read_vocabulary, tmp_path / name)

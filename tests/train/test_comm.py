@@ -43,7 +43,7 @@ def test_a_gpu_that_is_not_there_is_named():
 def test_each_device_gets_its_share_of_the_batch(size):
     index = np.arange(size)
     table = np.arange(size * 4, dtype=np.int32).reshape(size, 4)
-    batch = Batch(table, table % 2, index.astype(np.float32), index.astype(np.int32), index)
+    batch = Batch(table, table % 2, index.astype(np.float32), index.astype(np.int32), index, size)
     parts = parse_devices(devices="cpu:0,cpu:1").split(batch)
     assert [part[0].context for part in parts] == [mx.cpu(0), mx.cpu(1)]
     assert abs(len(parts[0][3]) - len(parts[1][3])) <= 1

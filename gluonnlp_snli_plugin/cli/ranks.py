@@ -1,0 +1,46 @@
+"""The options of commands that run on several ranks."""
+
+from ..errors import UsageError
+from ..train import launch
+from ..train.comm import BACKENDS, launched_backend
+
+
+def add_rank_arguments(parser):
+    parser.add_argument("--np", type=int, metavar="N", help="ranks: processes that train together (default: 1)")
+    parser.add_argument(
+        "--comm", choices=BACKENDS, help="how ranks talk: MXNet's parameter server (default) or Horovod"
+    )
+    parser.add_argument(
+        "--port", type=int, metavar="P", help="port of the parameter server (default: any that is free)"
+    )
+
+
+def run_on_ranks(options, run, default=1):
+    """Call `run` on this rank; or start the ranks, if that is what the options ask for.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        With the values of :func:`add_rank_arguments`, and `arguments`, the whole command.
+    run : callable
+        Gets the backend (None for a process that is alone) and returns an exit status.
+    default : int
+        Ranks where there is no ``--np``.
+
+    Returns
+    -------
+    int
+        Exit status.
+    """
+    if launched_backend() and (options.comm or options.np):
+        launch.follow_parent()
+        return run(options.comm or launched_backend())
+    num_ranks = default if options.np is None else options.np
+    if num_ranks < 1:
+        raise UsageError(f"--np is {num_ranks}; it must be at least 1")
+    if num_ranks == 1:
+        for option in ("comm", "port"):
+            if getattr(options, option) is not None:
+                raise UsageError(f"--{option} is about several ranks: give --np N too")
+        return run(None)
+    return launch.launch(options.arguments, num_ranks, options.comm or BACKENDS[0], options.port)

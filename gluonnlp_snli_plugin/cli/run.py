@@ -1,0 +1,47 @@
+"""Run one of GluonNLP's own scripts with what the plugin registered, on one rank or several.
+
+SCRIPT is one of GluonNLP v0.10.0, such as scripts/bert/finetune_classifier.py, and runs as `python SCRIPT ...` does.
+What comes before it is for this command, what follows it for the script.
+"""
+
+import argparse
+
+from ..data.truncation import list_truncations
+from ..errors import UsageError
+from ..host import run_script
+from ..host.script import Script
+from ..train.comm import parse_devices, place_on_machine
+from .ranks import add_rank_arguments, run_on_ranks
+
+
+def add_arguments(parser):
+    for segment in ("train", "dev", "test"):
+        parser.add_argument(f"--{segment}-file", metavar="F", help=f"SNLI's {segment} pairs: .jsonl or .txt")
+    parser.add_argument("--snli-root", metavar="D", help="folder of SNLI (default: $MXNET_HOME/datasets/snli)")
+    parser.add_argument("--truncation", choices=list_truncations(), help="what gives way in a longer pair")
+    add_rank_arguments(parser)
+    parser.add_argument("--gpus", metavar="I,J", help="the GPU of each rank, for example 0,1")
+    parser.add_argument("script", metavar="SCRIPT", help="the script")
+    parser.add_argument("arguments_of_script", metavar="...", nargs=argparse.REMAINDER, help="its own arguments")
+
+
+def run(options):
+    files = {segment: getattr(options, f"{segment}_file") for segment in ("train", "dev", "test")}
+    if any(files.values()):
+        if options.snli_root:
+            raise UsageError("--snli-root names all files of SNLI: no --train-file, --dev-file, --test-file with it")
+        if not (files["train"] and files["dev"]):
+            raise UsageError("--train-file and --dev-file go together: a script reads both, whatever it does with them")
+    num_gpus = len(options.gpus.split(",")) if options.gpus else 0
+    if num_gpus and options.np and options.np > num_gpus:
+        raise UsageError(f"--np {options.np} with --gpus {options.gpus}: each rank needs a GPU of its own")
+    gpus = [context.device_id for context in parse_devices(options.gpus).contexts] if options.gpus else []
+
+    def run_on(backend):
+        gpu = gpus[place_on_machine()[0]] if gpus else None
+        return run_script(
+            options.script, options.arguments_of_script, files, options.snli_root, options.truncation, backend, gpu
+        )
+
+    Script(options.script)
+    return run_on_ranks(options, run_on, default=num_gpus or 1)

@@ -1,0 +1,58 @@
+"""Runs one of GluonNLP's own scripts, unchanged, as ``python SCRIPT`` would, with what the plugin registered."""
+
+from .. import registry
+from .data import read_from, truncate_by
+from .options import extend_options
+from .ranks import RankedScript
+from .script import Script
+
+
+def run_script(path, arguments=(), files=None, root=None, truncation=None, backend=None, gpu=None):
+    """Run a script of GluonNLP v0.10.0 with the plugin active.
+
+    Its options accept the tasks, architectures and weights that the plugin registered. On a rank it trains together
+    with the others.
+
+    Parameters
+    ----------
+    path : str
+        The script.
+    arguments : list of str
+        Its own arguments.
+    files : dict of str to str, optional
+        SNLI's files by segment ('train', 'dev', 'test'), default the official ones.
+    root : str or None
+        Folder of the official files.
+    truncation : str or None
+        Strategy for pairs that are too long, default the script's own.
+    backend : {'dist_sync', 'horovod', None}
+        How this rank talks to the others; None for a process that is alone.
+    gpu : int or None
+        What ``--gpu`` of the script is by default.
+
+    Returns
+    -------
+    int
+        Exit status of the script.
+
+    Raises
+    ------
+    UsageError
+        If there is no such script, or it is not for GluonNLP 0.10.
+    PluginError
+        If what the script was given cannot be used, or it cannot be shared among ranks.
+    """
+    script = Script(path)
+    changes = registry.Changes()
+    try:
+        read_from(changes, root, **(files or {}))
+        if truncation is not None:
+            truncate_by(changes, truncation)
+        extend_options(changes, gpu)
+        ranked = RankedScript(script, backend, changes, gpu is not None) if backend else None
+        status = script.run(list(arguments))
+        if ranked and status == 0:
+            ranked.finish()
+        return status
+    finally:
+        changes.undo()

@@ -1,0 +1,119 @@
+"""Runs a Python file as ``python FILE`` would, inside this process."""
+
+import importlib.util
+import os
+import sys
+import traceback
+import types
+from pathlib import Path
+
+from ..errors import PluginError, UsageError
+
+
+class Script:
+    """A Python program in a file.
+
+    Parameters
+    ----------
+    path : str
+
+    Attributes
+    ----------
+    has_exited : bool
+        Whether it has ended with ``sys.exit``, as after ``--help``.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file, or it is no Python.
+    """
+
+    def __init__(self, path):
+        self.path = str(path)
+        self.has_exited = False
+        try:
+            source = Path(path).read_bytes()
+        except FileNotFoundError:
+            raise UsageError(
+                f"there is no script {path}; GluonNLP's are in its repository, dmlc/gluon-nlp at tag v0.10.0"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+        try:
+            self._code = compile(importlib.util.decode_source(source), self.path, "exec", dont_inherit=True)
+        except SyntaxError as error:
+            where = f", line {error.lineno}" if error.lineno else ""
+            raise UsageError(f"{path}{where} is no Python: {error.msg}") from None
+        except (ValueError, UnicodeDecodeError, RecursionError, MemoryError) as error:
+            raise UsageError(f"{path} is no Python: {error}") from None
+
+    @property
+    def folder(self):
+        """The folder from which the script imports first."""
+        return os.path.dirname(os.path.abspath(self.path))
+
+    def run(self, arguments):
+        """Run the script as the program ``__main__``.
+
+        Parameters
+        ----------
+        arguments : list of str
+            What follows the script's name in ``sys.argv``.
+
+        Returns
+        -------
+        int
+            Exit status. A script that fails gets its traceback on standard error, from its own first line on.
+
+        Raises
+        ------
+        PluginError
+            If a part of the plugin refuses what the script was given, or the script is for another GluonNLP.
+        """
+        main = types.ModuleType("__main__")
+        main.__file__ = self.path
+        main.__builtins__ = __builtins__  # type: ignore[attr-defined]
+        state = sys.argv, sys.path[:], sys.modules["__main__"]
+        sys.argv = [self.path, *arguments]
+        sys.path[:1] = [self.folder]
+        sys.modules["__main__"] = main
+        try:
+            exec(self._code, vars(main))
+            return 0
+        except SystemExit as error:
+            self.has_exited = True
+            return self._status(error.code)
+        except (PluginError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._refuse_other_gluonnlp(error)
+            traceback.print_exception(type(error), error, self._own_frames(error.__traceback__))
+            return 1
+        finally:
+            sys.argv, sys.path[:], sys.modules["__main__"] = state
+
+    @staticmethod
+    def _status(code):
+        """What ``sys.exit(code)`` means."""
+        if code is None or isinstance(code, int):
+            return code or 0
+        print(code, file=sys.stderr)
+        return 1
+
+    def _refuse_other_gluonnlp(self, error):
+        """GluonNLP 1.x is another library of the same name."""
+        if not isinstance(error, ImportError) or not error.name:
+            return
+        missing = error.name if isinstance(error, ModuleNotFoundError) else str(error)
+        if error.name.startswith("gluonnlp") or (error.name == "mxnet" and "npx" in str(error)):
+            raise UsageError(
+                f"{self.path} is not for GluonNLP 0.10 ({missing} is missing there), perhaps for 1.x: "
+                "take the script from dmlc/gluon-nlp at tag v0.10.0"
+            ) from None
+
+    def _own_frames(self, frames):
+        """The traceback from the script's first line on; all of it if the script is not in it."""
+        own = frames
+        while own is not None and own.tb_frame.f_code is not self._code:
+            own = own.tb_next
+        return own or frames

@@ -1,0 +1,92 @@
+"""Brings a pretrained BERT, in Hugging Face's layout or in GluonNLP's, into the local model store."""
+
+import contextlib
+import re
+import tempfile
+from pathlib import Path
+
+import mxnet as mx
+
+from .. import registry
+from ..errors import CheckpointError, UsageError
+from ..files import digest
+from . import store
+from .backbones import bert_hparams
+from .huggingface import read_huggingface
+from .params_file import read_bert
+
+
+def import_bert(source, name, root=None, overwrite=False, vocab=None, backbone=None):
+    """Bring a BERT checkpoint into the local model store.
+
+    Parameters
+    ----------
+    source : str or Path
+        Folder with ``config.json``, ``vocab.txt`` (or ``tokenizer.json``, or a SentencePiece model) and
+        ``model.safetensors``; or a name on the Hugging Face hub such as 'bert-base-uncased', fetched if
+        ``huggingface_hub`` is installed; or a ``.params`` file that GluonNLP wrote, as ``run_pretraining.py`` does.
+    name : str
+        Name to give it, ending in ``_cased`` or ``_uncased``.
+    root : str or None
+        Folder of the store, default ``$MXNET_HOME/models``.
+    overwrite : bool, default False
+        Whether another checkpoint under the same name may be replaced.
+    vocab : str, Path or None
+        Vocabulary of a ``.params`` file: ``.vocab`` or ``.json`` as ``BERTVocab.to_json`` writes it, ``vocab.txt``,
+        ``tokenizer.json``, a SentencePiece ``.model`` or ``.spiece``; or the name of one in the store.
+    backbone : str or None
+        Architecture of a ``.params`` file, which does not say the number of attention heads: ``bert_L_H_A``.
+
+    Returns
+    -------
+    Checkpoint
+
+    Raises
+    ------
+    UsageError
+        If the name cannot be used, or `vocab` and `backbone` are missing or do not fit.
+    CheckpointError
+        If the checkpoint is no BERT, is incomplete or contradicts itself; names the file.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*_(un)?cased", name):
+        raise UsageError(f"--name {name!r} must end in _cased or _uncased and hold only letters, digits, '.', '_', '-'")
+    if registry.is_host_vocabulary(name):
+        raise UsageError(f"{name} is a name of GluonNLP's own: give another --name")
+    if Path(source).suffix == ".params" and not Path(source).is_dir():
+        bert = read_bert(source, name, vocab, backbone, root)
+    else:
+        for option, value in (("vocab", vocab), ("backbone", backbone)):
+            if value is not None:
+                raise UsageError(f"--{option} goes with a .params file; a folder in Hugging Face's layout has its own")
+        bert = read_huggingface(source, name)
+    root = store.store_root(root)
+    with _writing(root), tempfile.TemporaryDirectory(dir=root, prefix=".import-") as workspace:
+        vocab_file, weights_file = Path(workspace, "vocab"), Path(workspace, "weights")
+        vocab_file.write_bytes(bert.vocab_content)
+        mx.nd.save(str(weights_file), bert.parameters)
+        named = bert_hparams(bert.backbone)
+        checkpoint = store.Checkpoint(
+            backbone=bert.backbone,
+            dataset_name=name,
+            weights_sha1=digest(weights_file, "sha1"),
+            vocab_sha1=digest(vocab_file, "sha1"),
+            vocab_extension=bert.vocab_extension,
+            special_tokens=bert.special_tokens,
+            hparams={key: value for key, value in bert.hparams.items() if named.get(key) != value},
+            parts=bert.parts,
+            source=str(source),
+        )
+        store.add(checkpoint, weights_file, vocab_file, root, overwrite)
+    return checkpoint
+
+
+@contextlib.contextmanager
+def _writing(root):
+    """Make the store's folder, and turn what goes wrong in writing there into one line."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise CheckpointError(f"cannot write to {error.filename or root}: {error.strerror}") from None
+    except mx.MXNetError as error:
+        raise CheckpointError(f"cannot write to {root}: {str(error).strip().splitlines()[-1]}") from None

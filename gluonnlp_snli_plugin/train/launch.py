@@ -1,0 +1,332 @@
+"""Starts the ranks of a run on this machine, follows them, and leaves no process behind, however the run ends."""
+
+import contextlib
+import ctypes
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Dict, List
+
+from ..errors import PluginError, UsageError
+from .comm import HAS_SAID_WHY, RANK, import_horovod
+
+_SET_PARENT_DEATH_SIGNAL, _SET_CHILD_SUBREAPER = 1, 36  # of prctl(2)
+# The command itself. Not `python -m`, with which a module of the current folder could stand in for any other.
+_MAIN = (
+    f"import sys; sys.path[0] = {str(Path(__file__).parents[2])!r}; "
+    "from gluonnlp_snli_plugin.cli import main; sys.exit(main())"
+)
+_GRACE = 2.0  # seconds: ranks that fail together are reported as one
+_PATIENCE = 5.0  # seconds between asking a process to end and making it
+
+
+def launch(arguments, num_ranks, backend, port=None):
+    """Run a command of this program on several ranks and wait for all of them.
+
+    Rank 0 has this process's input and output. What the others write on standard error is shown where they fail.
+
+    Parameters
+    ----------
+    arguments : list of str
+        Arguments of ``gluonnlp-snli``; each rank gets the same.
+    num_ranks : int
+    backend : {'dist_sync', 'horovod'}
+    port : int or None
+        Where the parameter server's scheduler listens, default any free port.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 2 for a request that makes no sense.
+
+    Raises
+    ------
+    UsageError
+        If the port is in use.
+    PluginError
+        If a rank failed; names it. The others have been stopped then.
+    """
+    start = _start_horovod if backend == "horovod" else _start_parameter_server
+    command = [sys.executable, "-c", _MAIN, *arguments]
+    with _terminating_as_interrupt(), _no_process_left(), tempfile.TemporaryDirectory(prefix="ranks-") as folder:
+        followed = start(command, num_ranks, port, Path(folder))
+        try:
+            failure = followed.wait()
+        finally:
+            followed.stop()
+    if failure is None:
+        return 0
+    sys.stderr.write(failure.output)
+    sys.stderr.flush()
+    if failure.status in (2, HAS_SAID_WHY):
+        return 2 if failure.status == 2 else 1
+    raise PluginError(f"rank {failure.rank} of {num_ranks} {_how(failure.status)}; the run has been stopped")
+
+
+def follow_parent():
+    """Let this process, and those it forks, die with the process that started them."""
+    _prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    os.register_at_fork(after_in_child=lambda: _prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL))
+
+
+def cores():
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+class _Failure:
+    """The rank whose failure ended a run.
+
+    Attributes
+    ----------
+    rank : int
+    status : int
+        Exit status, or minus the number of the signal.
+    output : str
+        What it wrote on standard error, if nobody has seen that yet.
+    """
+
+    def __init__(self, rank, status, output=""):
+        self.rank, self.status, self.output = rank, status, output
+
+
+def _how(status):
+    if status < 0:
+        return f"was killed by signal {-status} ({signal.Signals(-status).name})"
+    return f"failed with exit status {status}"
+
+
+# MXNet's parameter server ---------------------------------------------------------------------------------------------
+
+
+def _start_parameter_server(command, num_ranks, port, folder):
+    environment = {
+        **_rank_environment(num_ranks),
+        "DMLC_PS_ROOT_URI": "127.0.0.1",
+        "DMLC_PS_ROOT_PORT": str(_free_port(port)),
+        "DMLC_NUM_WORKER": str(num_ranks),
+        "DMLC_NUM_SERVER": "1",
+        "DMLC_NODE_HOST": "127.0.0.1",
+    }
+    helpers = []
+    for role in ("scheduler", "server"):
+        with open(folder / role, "wb") as output:
+            helpers.append(_start(_SERVE, {**environment, "DMLC_ROLE": role}, output, output))
+    ranks = []
+    for rank in range(num_ranks):
+        rank_environment = {**environment, "DMLC_ROLE": "worker", RANK: str(rank)}
+        if rank == 0:
+            ranks.append(_start(command, rank_environment))
+            continue
+        with open(folder / f"rank-{rank}", "wb") as errors:
+            ranks.append(_start(command, rank_environment, subprocess.DEVNULL, errors))
+    return _Processes(ranks, helpers, folder)
+
+
+# Importing MXNet as scheduler or server serves until the ranks are done.
+_SERVE = [sys.executable, "-c", "import ctypes; ctypes.CDLL(None).prctl(1, 9); " + _MAIN]
+
+
+def _start(command, environment, output=None, errors=None):
+    """Start a process in a session of its own: Ctrl-C reaches the launcher alone, which then ends the others."""
+    return subprocess.Popen(
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, start_new_session=True
+    )
+
+
+def _free_port(port):
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port or 0))
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UsageError(f"--port {port}: {reason}; give another, or none for any that is free") from None
+        return probe.getsockname()[1]
+
+
+class _Processes:
+    """Ranks that are children of this process."""
+
+    def __init__(self, ranks, helpers, folder):
+        self._ranks, self._helpers, self._folder = ranks, helpers, folder
+
+    def wait(self):
+        while True:
+            statuses = [process.poll() for process in self._ranks]
+            if any(statuses):
+                return self._failure()
+            if all(status == 0 for status in statuses):
+                return None
+            for helper, role in zip(self._helpers, ("scheduler", "server")):
+                if helper.poll():
+                    raise PluginError(f"the parameter server's {role} {_how(helper.returncode)}: {self._last(role)}")
+            time.sleep(0.05)
+
+    def _failure(self):
+        """The first rank that failed, once those that fail with it have had the time to."""
+        deadline = time.monotonic() + _GRACE
+        while any(process.poll() is None for process in self._ranks) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        rank = next(rank for rank, process in enumerate(self._ranks) if process.poll())
+        output = "" if rank == 0 else (self._folder / f"rank-{rank}").read_text(errors="replace")
+        return _Failure(rank, self._ranks[rank].returncode, output)
+
+    def _last(self, role):
+        lines = (self._folder / role).read_text(errors="replace").split("\n")
+        return next((line for line in reversed(lines) if line.strip()), "it said nothing")
+
+    def stop(self):
+        running = [process for process in (*self._ranks, *self._helpers) if process.poll() is None]
+        if all(process.poll() == 0 for process in self._ranks):  # the servers are about to end by themselves
+            _wait(running)
+        _end(running)
+
+
+# Horovod --------------------------------------------------------------------------------------------------------------
+
+
+def _start_horovod(command, num_ranks, port, folder):
+    if port is not None:
+        raise UsageError("--port is for --comm dist_sync; Horovod finds one by itself")
+    import_horovod()
+    program = shutil.which("horovodrun", path=os.path.dirname(sys.executable)) or shutil.which("horovodrun")
+    if program is None:
+        raise PluginError("--comm horovod: there is no program horovodrun beside Python or on PATH")
+    command = [program, "--gloo", "-np", str(num_ranks), *command]
+    return _HorovodRun(_start(command, _rank_environment(num_ranks), subprocess.PIPE, subprocess.STDOUT))
+
+
+class _HorovodRun:
+    """``horovodrun`` and what it tells about its ranks; it begins each of their lines with ``[rank]<stream>:``."""
+
+    _LINE = re.compile(rb"\[(\d+)\]<(stdout|stderr)>:(.*)", re.DOTALL)
+    _VERDICT = re.compile(r"Process name: (\d+)\s+Exit code: (-?\d+)")
+
+    def __init__(self, process):
+        self._process = process
+
+    def wait(self):
+        own: List[str] = []  # lines of horovodrun itself
+        quiet: Dict[int, List[str]] = {}  # of the ranks that are heard only where they fail
+        for line in self._process.stdout:
+            match = self._LINE.match(line)
+            if match is None:
+                own.append(line.decode(errors="replace"))
+                continue
+            rank, stream, text = int(match[1]), match[2], match[3]
+            if text == b"Terminated\n":  # a rank's shell about its end
+                continue
+            if rank > 0:
+                quiet.setdefault(rank, []).append(text.decode(errors="replace"))
+            else:
+                target = (sys.stdout if stream == b"stdout" else sys.stderr).buffer
+                target.write(text)
+                target.flush()
+        if self._process.wait() == 0:
+            return None
+        verdicts = [(int(rank), int(status)) for rank, status in self._VERDICT.findall("".join(own))]
+        if not verdicts:
+            reason = next((line.strip() for line in reversed(own) if line.strip()), "it said nothing")
+            raise PluginError(f"horovodrun failed: {reason}")
+        rank, status = verdicts[0]
+        return _Failure(rank, _signed(status), "".join(quiet.get(rank, [])))
+
+    def stop(self):
+        if self._process.poll() is None:
+            _end([self._process])
+        self._process.stdout.close()
+
+
+def _signed(status):
+    """A shell's 128 + n for a signal as minus n."""
+    return 128 - status if status > 128 else status
+
+
+# Processes ------------------------------------------------------------------------------------------------------------
+
+
+def _rank_environment(num_ranks):
+    """Variables for all ranks; each gets its share of the cores, unless the user has said otherwise."""
+    return {"OMP_NUM_THREADS": str(max(1, cores() // num_ranks)), **os.environ}
+
+
+@contextlib.contextmanager
+def _terminating_as_interrupt():
+    """Clean up at SIGTERM as at Ctrl-C."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+@contextlib.contextmanager
+def _no_process_left():
+    """End every process that was started inside, and those that these started, orphans included."""
+    _prctl(_SET_CHILD_SUBREAPER, 1)  # orphans become children of this process
+    before = set(_descendants())
+    try:
+        yield
+    finally:
+        for process in set(_descendants()) - before:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        for process in set(_children()) - before:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(process, 0)
+        _prctl(_SET_CHILD_SUBREAPER, 0)
+
+
+def _parents():
+    """The parent of each process of this machine, by process number."""
+    parents = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # After the name, which is in parentheses and may hold anything: state, parent, ...
+            parents[int(entry.parent.name)] = int(entry.read_text(errors="replace").rpartition(")")[2].split()[1])
+    return parents
+
+
+def _children():
+    return [process for process, parent in _parents().items() if parent == os.getpid()]
+
+
+def _descendants():
+    parents, found = _parents(), {os.getpid()}
+    while True:
+        more = {process for process, parent in parents.items() if parent in found} - found
+        if not more:
+            return found - {os.getpid()}
+        found |= more
+
+
+def _wait(processes):
+    deadline = time.monotonic() + _PATIENCE
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, deadline - time.monotonic()))
+
+
+def _end(processes):
+    for process in processes:
+        process.terminate()
+    _wait(processes)
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def _prctl(operation, value):
+    ctypes.CDLL(None, use_errno=True).prctl(operation, int(value), 0, 0, 0)

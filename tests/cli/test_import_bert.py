@@ -1,0 +1,47 @@
+"""A BERT that GluonNLP saved, brought in on the command line."""
+
+import gluonnlp as nlp
+import pytest
+
+from gluonnlp_snli_plugin.cli import main
+
+
+@pytest.fixture
+def file(tiny_name, tmp_path):
+    bert, _ = nlp.model.get_model(
+        "bert_2_16_2", dataset_name=tiny_name, use_decoder=False, use_classifier=False, pretrained=True
+    )
+    nlp.utils.save_parameters(bert, str(tmp_path / "0000020.params"))
+    return tmp_path / "0000020.params"
+
+
+def test_a_file_of_gluonnlp(capsys, file, tiny_name, tmp_path):
+    store = tmp_path / "models"
+    given = ["--vocab", tiny_name, "--backbone", "bert_2_16_2", "--name", "mine_uncased"]
+    assert main(["import-bert", str(file), *given]) == 0
+    assert capsys.readouterr().out.startswith("bert_2_16_2 as mine_uncased (encoder, pooler) in ")
+    assert main(["import-bert", str(file), *given, "--root", str(store)]) == 2
+    assert capsys.readouterr().err == (
+        f"gluonnlp-snli: error: --vocab {tiny_name} is no file, and there is no vocabulary under the name "
+        f"'{tiny_name}' in {store} (there: none)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments, status, complaint",
+    [
+        (["--vocab", "tiny_uncased"], 2, "--backbone is missing: {file} does not say the number of heads; which"),
+        (["--backbone", "bert_2_16_2"], 2, "--vocab is missing: {file} does not say which 77 tokens"),
+        (["--backbone", "bert_2_16_2", "--vocab", "{file}"], 1, "{file} is no UTF-8"),
+    ],
+)
+def test_what_is_missing_is_one_line(capsys, file, arguments, status, complaint):
+    filled = [argument.format(file=file) for argument in arguments]
+    assert main(["import-bert", str(file), "--name", "mine_uncased", *filled]) == status
+    line = capsys.readouterr().err
+    assert line.startswith(f"gluonnlp-snli: error: {complaint.format(file=file)}") and line.count("\n") == 1
+
+
+def test_a_folder_brings_its_own(capsys, tiny_bert):
+    assert main(["import-bert", str(tiny_bert), "--name", "mine_uncased", "--vocab", "tiny_uncased"]) == 2
+    assert "--vocab goes with a .params file" in capsys.readouterr().err
