@@ -78,3 +78,25 @@ def export(original):
             self._cached_op_args = []
 
     return export
+
+
+def init_params(original):
+    """A ``Trainer._init_params`` that waits until the weights have come from the parameter server.
+
+    MXNet 1.9.1 pulls them in the background, under the keys that it then pushes gradients under: where the first push
+    overtakes the pull, a rank starts from the sum of the gradients instead (never reported upstream).
+
+    Parameters
+    ----------
+    original : function
+        MXNet's own method.
+    """
+
+    def _init_params(self):
+        original(self)
+        if self._distributed:
+            for parameter in self._params:
+                for array in parameter._data or ():
+                    array.wait_to_read()
+
+    return _init_params

@@ -231,3 +231,8 @@ def _sentencepiece_call(original):
 @replacement("mxnet.gluon.block", "HybridBlock.export")
 def _export(original):
     return compat.export(original)
+
+
+@replacement("mxnet.gluon.trainer", "Trainer._init_params")
+def _init_params(original):
+    return compat.init_params(original)

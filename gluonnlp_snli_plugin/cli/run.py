@@ -38,7 +38,10 @@ def run(options):
     gpus = [context.device_id for context in parse_devices(options.gpus).contexts] if options.gpus else []
 
     def run_on(backend):
-        gpu = gpus[place_on_machine()[0]] if gpus else None
+        place, _ = place_on_machine()
+        if gpus and place >= len(gpus):
+            raise UsageError(f"--gpus {options.gpus}: each rank needs a GPU of its own, and rank {place} has none")
+        gpu = gpus[place] if gpus else None
         return run_script(
             options.script, options.arguments_of_script, files, options.snli_root, options.truncation, backend, gpu
         )

@@ -61,6 +61,7 @@ class RankedScript:
             self._replace(module, "get_task", self._get_task)
         self._replace(sampler.FixedBucketSampler, "__init__", self._init_sampler)
         self._replace(mx.gluon.Trainer, "__init__", self._init_trainer)
+        self._replace(mx.gluon.Trainer, "_allreduce_grads", self._allreduce)
         self._replace(mx.gluon.Parameter, "_finish_deferred_init", self._finish_deferred_init)
         self._replace(mx.random, "seed", self._seed)
         # Rank 0 writes.
@@ -169,11 +170,18 @@ class RankedScript:
             self._trainers.append(trainer)
             return
         kwargs["update_on_kvstore"] = False
-        original(trainer, params, optimizer, optimizer_params, kvstore=_AveragingStore(self._ranks), **kwargs)
+        original(trainer, params, optimizer, optimizer_params, kvstore=kvstore, **kwargs)
         if not self._trainers and self._num_pairs is None and self._is_first:
             _log.warning("%s reads its training data by itself: each rank sees all of it", self._script.path)
         self._trainers.append(trainer)
         self._share(parameter for parameter in trainer._params if parameter._data is not None)
+
+    def _allreduce(self, original, trainer):
+        original(trainer)
+        if not self._communicates:
+            self._ranks.average(
+                [parameter.list_grad() for parameter in trainer._params if parameter.grad_req != "null"]
+            )
 
     def _finish_deferred_init(self, original, parameter):
         was_deferred = bool(parameter._deferred_init)
@@ -256,33 +264,3 @@ class RankedScript:
         fingerprints = self._ranks.gather(np.frombuffer(fingerprint.digest(), np.uint8))
         if (fingerprints != fingerprints[0]).any():
             raise PluginError("after training the weights differ between the ranks")
-
-
-class _AveragingStore(mx.kv.KVStoreBase):
-    """What ``Trainer`` calls to reduce gradients: it takes their mean over the ranks."""
-
-    def __init__(self, ranks):
-        self._ranks = ranks
-
-    type = "averaging"
-
-    @property
-    def rank(self):
-        return self._ranks.rank
-
-    @property
-    def num_workers(self):
-        return self._ranks.num_ranks
-
-    @staticmethod
-    def is_capable(capability):
-        return False
-
-    def broadcast(self, key, value, out, priority=0):
-        """Nothing to do: the ranks have the same weights since the Trainer was made."""
-
-    def pushpull(self, key, value, out=None, priority=0):
-        if out is not None or len(value) > 1:
-            raise UsageError("a rank has one device: give each GPU a rank of its own (--np N --gpus ...)")
-        self._ranks.sum(f"gradient-{key}", value[0], priority)
-        value[0][:] /= self._ranks.num_ranks

@@ -1,5 +1,6 @@
 """Runs a Python file as ``python FILE`` would, inside this process."""
 
+import builtins
 import importlib.util
 import os
 import sys
@@ -31,6 +32,8 @@ class Script:
     def __init__(self, path):
         self.path = str(path)
         self.has_exited = False
+        # What Python calls it in tracebacks and in __file__.
+        self._file = os.path.abspath(path) if sys.version_info >= (3, 9) else self.path
         try:
             source = Path(path).read_bytes()
         except FileNotFoundError:
@@ -40,11 +43,11 @@ class Script:
         except (OSError, ValueError) as error:
             raise UsageError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
         try:
-            self._code = compile(importlib.util.decode_source(source), self.path, "exec", dont_inherit=True)
+            self._code = compile(importlib.util.decode_source(source), self._file, "exec", dont_inherit=True)
         except SyntaxError as error:
             where = f", line {error.lineno}" if error.lineno else ""
             raise UsageError(f"{path}{where} is no Python: {error.msg}") from None
-        except (ValueError, UnicodeDecodeError, RecursionError, MemoryError) as error:
+        except (ValueError, LookupError, RecursionError, MemoryError) as error:
             raise UsageError(f"{path} is no Python: {error}") from None
 
     @property
@@ -71,8 +74,8 @@ class Script:
             If a part of the plugin refuses what the script was given, or the script is for another GluonNLP.
         """
         main = types.ModuleType("__main__")
-        main.__file__ = self.path
-        main.__builtins__ = __builtins__  # type: ignore[attr-defined]
+        main.__file__ = self._file
+        main.__builtins__ = builtins  # type: ignore[attr-defined]
         state = sys.argv, sys.path[:], sys.modules["__main__"]
         sys.argv = [self.path, *arguments]
         sys.path[:1] = [self.folder]
@@ -105,7 +108,7 @@ class Script:
         if not isinstance(error, ImportError) or not error.name:
             return
         missing = error.name if isinstance(error, ModuleNotFoundError) else str(error)
-        if error.name.startswith("gluonnlp") or (error.name == "mxnet" and "npx" in str(error)):
+        if error.name.split(".")[0] == "gluonnlp" or (error.name == "mxnet" and "npx" in str(error)):
             raise UsageError(
                 f"{self.path} is not for GluonNLP 0.10 ({missing} is missing there), perhaps for 1.x: "
                 "take the script from dmlc/gluon-nlp at tag v0.10.0"

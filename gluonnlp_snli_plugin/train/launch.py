@@ -99,7 +99,8 @@ class _Failure:
 
 def _how(status):
     if status < 0:
-        return f"was killed by signal {-status} ({signal.Signals(-status).name})"
+        names = {number.value: f" ({number.name})" for number in signal.Signals}
+        return f"was killed by signal {-status}{names.get(-status, '')}"
     return f"failed with exit status {status}"
 
 
@@ -246,7 +247,7 @@ class _HorovodRun:
 
 def _signed(status):
     """A shell's 128 + n for a signal as minus n."""
-    return 128 - status if status > 128 else status
+    return 128 - status if 128 < status <= 128 + signal.SIGRTMAX else status
 
 
 # Processes ------------------------------------------------------------------------------------------------------------
@@ -254,7 +255,7 @@ def _signed(status):
 
 def _rank_environment(num_ranks):
     """Variables for all ranks; each gets its share of the cores, unless the user has said otherwise."""
-    return {"OMP_NUM_THREADS": str(max(1, cores() // num_ranks)), **os.environ}
+    return {"OMP_NUM_THREADS": str(max(1, cores() // num_ranks)), "PYTHONUNBUFFERED": "1", **os.environ}
 
 
 @contextlib.contextmanager
@@ -275,16 +276,20 @@ def _terminating_as_interrupt():
 def _no_process_left():
     """End every process that was started inside, and those that these started, orphans included."""
     _prctl(_SET_CHILD_SUBREAPER, 1)  # orphans become children of this process
-    before = set(_descendants())
+    before = _descendants()
     try:
         yield
     finally:
-        for process in set(_descendants()) - before:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-        for process in set(_children()) - before:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(process, 0)
+        while True:  # until nobody has started another before its own end
+            left = _descendants() - before
+            if not left:
+                break
+            for process in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            for process in left:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(process, 0)
         _prctl(_SET_CHILD_SUBREAPER, 0)
 
 
@@ -296,10 +301,6 @@ def _parents():
             # After the name, which is in parentheses and may hold anything: state, parent, ...
             parents[int(entry.parent.name)] = int(entry.read_text(errors="replace").rpartition(")")[2].split()[1])
     return parents
-
-
-def _children():
-    return [process for process, parent in _parents().items() if parent == os.getpid()]
 
 
 def _descendants():

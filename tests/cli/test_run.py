@@ -1,0 +1,258 @@
+"""``gluonnlp-snli run`` and the options of several ranks, up to where ranks start."""
+
+import argparse
+import os
+
+import mxnet as mx
+import pytest
+
+from gluonnlp_snli_plugin.cli import main, ranks, run
+from gluonnlp_snli_plugin.errors import UsageError
+from gluonnlp_snli_plugin.train import launch
+from gluonnlp_snli_plugin.train.comm import RANK, Devices
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch):
+    """Nobody has started this process as a rank."""
+    for name in list(os.environ):
+        if name.startswith(("DMLC_", "HOROVOD_", "OMPI_", "PMI_", "MPI_")) or name == RANK:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Writes a script; returns its path."""
+
+    def write(text):
+        path = tmp_path / "script.py"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+# Whole commands ------------------------------------------------------------------------------------------------------
+
+_HELP = """
+import argparse
+parser = argparse.ArgumentParser(description="fine-tunes")
+parser.add_argument("--task_name", choices=["MRPC", "QNLI"], help="which of %(choices)s")
+parser.parse_args()
+"""
+
+
+def test_the_help_of_a_script_is_its_own_and_has_snli_in_it(command, script):
+    done = command("run", script(_HELP), "--help")
+    assert done.returncode == 0 and done.stderr == ""
+    assert done.stdout.startswith("usage: script.py") and "{MRPC,QNLI,SNLI}" in done.stdout
+
+
+def test_a_script_that_fails_is_told_by_its_own_lines(command, script):
+    path = script("print('so far', flush=True)\nraise ValueError('boom')\n")
+    done = command("run", path)
+    assert done.returncode == 1 and done.stdout == "so far\n"
+    assert done.stderr.splitlines()[:2] == [
+        "Traceback (most recent call last):",
+        f'  File "{path}", line 2, in <module>',
+    ]
+    assert done.stderr.endswith("\nValueError: boom\n") and "gluonnlp_snli_plugin" not in done.stderr
+
+
+# What is refused -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments, complaint",
+    [
+        ([], "SCRIPT"),
+        (["{tmp}/nowhere.py"], "there is no script {tmp}/nowhere.py"),
+        (["--np", "2", "{tmp}/nowhere.py"], "there is no script {tmp}/nowhere.py"),
+        (["{tmp}"], "{tmp}: Is a directory"),
+        (["{text}"], "{text}, line 1 is no Python"),
+        (["--np", "0", "{script}"], "--np is 0; it must be at least 1"),
+        (["--np", "-2", "{script}"], "--np is -2; it must be at least 1"),
+        (["--np", "two", "{script}"], "--np"),
+        (["--np", "2", "--gpus", "0", "{script}"], "--np 2 with --gpus 0: each rank needs a GPU of its own"),
+        (["--gpus", "99", "{script}"], "gpu:99: MXNet sees"),
+        (["--gpus", "0,0", "{script}"], "twice"),
+        (["--comm", "dist_sync", "{script}"], "--comm is about several ranks: give --np N too"),
+        (["--comm", "horovod", "--np", "1", "{script}"], "--comm is about several ranks: give --np N too"),
+        (["--port", "9000", "{script}"], "--port is about several ranks: give --np N too"),
+        (["--comm", "mpi", "--np", "2", "{script}"], "mpi"),
+        (["--comm", "horovod", "--np", "2", "--port", "9000", "{script}"], "--port is for --comm dist_sync"),
+        (["--np", "2", "--port", "70000", "{script}"], "--port 70000: "),
+        (["--train-file", "{pairs}", "{script}"], "--train-file and --dev-file go together"),
+        (["--dev-file", "{pairs}", "{script}"], "--train-file and --dev-file go together"),
+        (["--test-file", "{pairs}", "{script}"], "--train-file and --dev-file go together"),
+        (
+            ["--snli-root", "{tmp}", "--train-file", "{pairs}", "--dev-file", "{pairs}", "{script}"],
+            "--snli-root names all",
+        ),
+        (["--truncation", "none", "{script}"], "none"),
+        (["--unknown", "{script}"], "--unknown"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_one_line_and_status_2(
+    capsys, script, pairs_file, tmp_path, arguments, complaint
+):
+    text = tmp_path / "text.txt"
+    text.write_text("This is text.\n")
+    filling = {"tmp": tmp_path, "text": text, "pairs": pairs_file, "script": script("print('never')")}
+    assert main(["run", *(argument.format(**filling) for argument in arguments)]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith("gluonnlp-snli: error: ") and said.err.count("\n") == 1
+    assert complaint.format(**filling) in said.err
+
+
+def test_a_script_for_another_gluonnlp_is_one_line_and_status_2(capsys, script):
+    assert main(["run", script("from gluonnlp.models import get_backbone")]) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and "not for GluonNLP 0.10" in line and "1.x" in line
+
+
+# On one rank ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_follows_the_script_is_the_scripts(capsys, script):
+    path = script("import sys; print(sys.argv[1:])")
+    arguments = ["--np", "7", "--train-file", "a", "--help", "--", "-x", "--gpus=9"]
+    assert main(["run", "--np", "1", path, *arguments]) == 0
+    assert capsys.readouterr().out == f"{arguments}\n"
+
+
+@pytest.mark.parametrize("end, status", [("sys.exit(5)", 5), ("sys.exit('why')", 1), ("pass", 0), ("1 / 0", 1)])
+def test_the_status_of_the_script_is_the_commands(capsys, script, end, status):
+    assert main(["run", script(f"import sys\n{end}\n")]) == status
+
+
+def test_a_script_reads_the_files_and_truncates_as_asked(capsys, script, pairs_file):
+    path = script(
+        "import gluonnlp as nlp\n"
+        "from gluonnlp.data.bert.glue import truncate_seqs_equal\n"
+        "task = nlp.data.get_task('SNLI')\n"
+        "print(*(len(get()[1]) for get in (task.dataset_train, task.dataset_dev, task.dataset_test)))\n"
+        "print(*map(len, truncate_seqs_equal([[0] * 9, [0] * 4], 5)))\n"
+    )
+    files = ["--train-file", str(pairs_file), "--dev-file", str(pairs_file)]
+    assert main(["run", *files, "--truncation", "only_first", path]) == 0
+    assert capsys.readouterr().out == "120 120 0\n1 4\n"
+
+
+# On several ranks ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """What would have been launched, as a list of the launcher's arguments."""
+    calls = []
+    monkeypatch.setattr(launch, "launch", lambda *arguments: calls.append(arguments) or 7)
+    monkeypatch.setattr(launch, "follow_parent", lambda: calls.append("follows its parent"))
+    return calls
+
+
+def _run_on_ranks(default=1, **options):
+    """The status, and the backends that the work was done with in this process."""
+    backends = []
+    options = argparse.Namespace(**{"np": None, "comm": None, "port": None, "arguments": ["run", "x"], **options})
+    status = ranks.run_on_ranks(options, lambda backend: backends.append(backend) or 5, default)
+    return status, backends
+
+
+@pytest.mark.parametrize("options", [{}, {"np": 1}, {"np": 1, "default": 3}])
+def test_a_single_rank_is_this_process(launched, options):
+    assert _run_on_ranks(**options) == (5, [None]) and not launched
+
+
+@pytest.mark.parametrize(
+    "options, arguments",
+    [
+        ({"np": 2}, (2, "dist_sync", None)),
+        ({"np": 3, "comm": "horovod"}, (3, "horovod", None)),
+        ({"np": 2, "comm": "dist_sync", "port": 9000}, (2, "dist_sync", 9000)),
+        ({"default": 4}, (4, "dist_sync", None)),
+        ({"default": 4, "np": 2, "comm": "horovod"}, (2, "horovod", None)),
+        ({"default": 2, "comm": "horovod"}, (2, "horovod", None)),
+    ],
+)
+def test_several_ranks_are_launched_with_the_whole_command(launched, options, arguments):
+    assert _run_on_ranks(**options) == (7, [])
+    assert launched == [(["run", "x"], *arguments)]
+
+
+@pytest.mark.parametrize(
+    "options, complaint",
+    [
+        ({"np": 0}, "--np is 0"),
+        ({"np": -1, "comm": "horovod"}, "--np is -1"),
+        ({"comm": "horovod"}, "--comm is about several ranks"),
+        ({"np": 1, "port": 0}, "--port is about several ranks"),
+    ],
+)
+def test_ranks_that_make_no_sense_are_refused(launched, options, complaint):
+    with pytest.raises(UsageError, match=complaint):
+        _run_on_ranks(**options)
+    assert not launched
+
+
+@pytest.mark.parametrize(
+    "variable, value, backend", [("DMLC_ROLE", "worker", "dist_sync"), ("HOROVOD_RANK", "1", "horovod")]
+)
+@pytest.mark.parametrize("option", ["np", "comm"])
+def test_a_rank_does_its_share_and_follows_its_launcher(launched, monkeypatch, variable, value, backend, option):
+    monkeypatch.setenv(variable, value)
+    assert _run_on_ranks(**{option: 2 if option == "np" else backend}) == (5, [backend])
+    assert launched == ["follows its parent"]
+
+
+def test_a_process_under_somebodys_mpi_that_asks_for_no_ranks_is_alone(launched, monkeypatch):
+    monkeypatch.setenv("PMI_RANK", "0")
+    assert _run_on_ranks() == (5, [None]) and not launched
+
+
+def test_the_command_is_launched_as_it_was_given(launched, script):
+    arguments = ["run", "--np", "2", "--comm", "horovod", script("print('never')"), "--epochs", "3"]
+    assert main(arguments) == 7
+    assert launched == [(arguments, 2, "horovod", None)]
+
+
+@pytest.fixture
+def four_gpus(monkeypatch):
+    """As if this machine had four GPUs; what scripts would have been run with."""
+    calls = []
+    monkeypatch.setattr(run, "parse_devices", lambda gpus: Devices([mx.gpu(int(i)) for i in gpus.split(",")]))
+    monkeypatch.setattr(run, "run_script", lambda *arguments: calls.append(arguments) or 0)
+    return calls
+
+
+def test_each_gpu_gets_a_rank(launched, four_gpus, script):
+    path = script("")
+    assert main(["run", "--gpus", "1,3", path]) == 7
+    assert launched == [(["run", "--gpus", "1,3", path], 2, "dist_sync", None)] and not four_gpus
+
+
+@pytest.mark.parametrize("arguments, gpu", [(["--gpus", "2"], 2), (["--gpus", "3,1", "--np", "1"], 3), ([], None)])
+def test_a_single_rank_has_the_first_gpu(launched, four_gpus, script, arguments, gpu):
+    path = script("")
+    assert main(["run", *arguments, path, "--lr", "1"]) == 0
+    files = {"train": None, "dev": None, "test": None}
+    assert four_gpus == [(path, ["--lr", "1"], files, None, None, None, gpu)] and not launched
+
+
+def _rank_of_two(monkeypatch, rank):
+    for name, value in {"RANK": rank, "SIZE": 2, "LOCAL_RANK": rank, "LOCAL_SIZE": 2}.items():
+        monkeypatch.setenv(f"HOROVOD_{name}", str(value))
+
+
+@pytest.mark.parametrize("rank, gpu", [(0, 3), (1, 1)])
+def test_a_rank_has_the_gpu_of_its_place(launched, four_gpus, monkeypatch, script, rank, gpu):
+    _rank_of_two(monkeypatch, rank)
+    assert main(["run", "--comm", "horovod", "--gpus", "3,1", script("")]) == 0
+    assert [arguments[-2:] for arguments in four_gpus] == [("horovod", gpu)]
+
+
+def test_a_rank_without_a_gpu_of_its_own_is_refused(launched, four_gpus, monkeypatch, capsys, script):
+    _rank_of_two(monkeypatch, 1)
+    monkeypatch.setattr("gluonnlp_snli_plugin.cli.leave_ranks", lambda status: None)
+    assert main(["run", "--comm", "horovod", "--gpus", "3", script("")]) == 2
+    assert "GPU" in capsys.readouterr().err

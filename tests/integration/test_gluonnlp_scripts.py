@@ -1,0 +1,211 @@
+"""GluonNLP's own scripts, where $GLUONNLP_SCRIPTS names a checkout of dmlc/gluon-nlp at tag v0.10.0."""
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = os.environ.get("GLUONNLP_SCRIPTS")
+pytestmark = pytest.mark.skipif(
+    not CHECKOUT, reason="GLUONNLP_SCRIPTS names no checkout of dmlc/gluon-nlp at tag v0.10.0"
+)
+HAS_HOROVOD = importlib.util.find_spec("horovod") is not None
+BACKENDS = ["dist_sync", pytest.param("horovod", marks=pytest.mark.skipif(not HAS_HOROVOD, reason="make horovod"))]
+
+
+@pytest.fixture
+def run(command, tmp_path):
+    """Runs a script of the checkout in an empty folder; it must succeed."""
+
+    def run(script, *arguments, before=()):
+        done = command("run", *before, Path(CHECKOUT, "scripts", script).absolute(), *arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def finetune(run, tiny_name, pairs_file):
+    data = ["--train-file", pairs_file, "--dev-file", pairs_file, "--test-file", pairs_file]
+
+    def finetune(*arguments, before=()):
+        model = ["--task_name", "SNLI", "--bert_model", "bert_2_16_2", "--bert_dataset", tiny_name, "--max_len", 32]
+        return run("bert/finetune_classifier.py", *model, *arguments, before=[*data, *before])
+
+    return finetune
+
+
+def accuracies(done):
+    return [float(value) for value in re.findall(r"validation metrics:accuracy:([\d.]+)", done.stderr)]
+
+
+def test_help_shows_what_is_registered(run, tiny_name):
+    done = run("bert/finetune_classifier.py", "--help")
+    for name in ("SNLI", "bert_6_384_12", tiny_name):
+        assert name in done.stdout
+
+
+@pytest.mark.parametrize("script", ["bert/finetune_classifier.py", "language_model/run_glue.py"])
+@pytest.mark.parametrize("task", ["SNLI", "MRPC"])
+def test_a_task_with_help(run, script, task):
+    assert "MRPC" in run(script, "--task_name", task, "--help").stdout
+
+
+def test_training_accumulating_stopping_early_and_truncating_by_ratio(finetune, tmp_path):
+    done = finetune("--epochs", 3, "--accumulate", 2, "--early_stop", 1, "--lr", 1e-3, before=["--truncation", "ratio"])
+    assert "Best model at epoch" in done.stderr
+    assert (tmp_path / "log_SNLI.txt").is_file()
+    predictions = (tmp_path / "output_dir" / "SNLI.tsv").read_text().splitlines()
+    assert len(predictions) == 121
+    assert {line.split("\t")[1] for line in predictions[1:]} <= {"entailment", "contradiction", "neutral"}
+
+
+def test_files_go_back_and_forth_between_the_script_and_the_plugin(finetune, command, tiny_name, pairs_file, tmp_path):
+    trained = finetune("--epochs", 1, "--lr", 1e-3)
+    weights = tmp_path / "output_dir" / "model_bert_SNLI_0.params"
+    again = finetune("--only_inference", "--model_parameters", weights)
+    assert accuracies(again)[-1] == accuracies(trained)[-1]
+    done = command("evaluate", weights, "--dataset-name", tiny_name, "--file", pairs_file, "--json")
+    assert json.loads(done.stdout)["accuracy"] == pytest.approx(accuracies(trained)[-1], abs=1e-4)
+    settings = ["--train-file", pairs_file, "--dev-file", pairs_file, "--dataset-name", tiny_name, "--max-len", 32]
+    out = tmp_path / "out"
+    done = command("finetune", *settings, "--head", "pooled", "--epochs", 1, "--lr", 1e-3, "--output-dir", out)
+    assert done.returncode == 0, done.stderr
+    (ours,) = (out / "model").glob("*.params")
+    theirs = finetune("--only_inference", "--model_parameters", ours)
+    accuracy = json.loads((out / "summary.json").read_text())["dev_accuracy"]
+    assert accuracies(theirs)[-1] == pytest.approx(accuracy, abs=1e-4)
+
+
+def test_weights_of_bert_alone_are_taken(finetune, tiny_name, tmp_path):
+    import gluonnlp as nlp
+
+    bert, _ = nlp.model.get_model("bert_2_16_2", dataset_name=tiny_name, use_decoder=False, use_classifier=False)
+    bert.save_parameters(str(tmp_path / "bert.params"))
+    done = finetune("--pretrained_bert_parameters", "bert.params", "--epochs", 1)
+    assert "loading bert params from bert.params" in done.stderr
+
+
+def test_calibration_and_deployment_in_int8(finetune, tmp_path):
+    trained = finetune("--epochs", 2, "--lr", 2e-3, "--batch_size", 4)
+    weights = tmp_path / "output_dir" / "model_bert_SNLI_1.params"
+    finetune("--only_calibration", "--model_parameters", weights)
+    prefix = tmp_path / "output_dir" / "model_bert_SNLI_quantized_customize"
+    assert "quantized" in Path(f"{prefix}-symbol.json").read_text()
+    done = finetune("--deploy", "--model_prefix", prefix, "--only_inference", "--epochs", 1)
+    assert accuracies(done)[-1] == pytest.approx(accuracies(trained)[-1], abs=0.1)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_two_ranks_decide_alike_and_write_once(finetune, tmp_path, backend):
+    done = finetune("--epochs", 2, "--lr", 1e-3, "--batch_size", 4, before=["--np", 2, "--comm", backend])
+    assert done.stderr.count("Best model at epoch") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"log_SNLI.txt", "output_dir"}
+    assert {path.name for path in (tmp_path / "output_dir").iterdir()} == {
+        "SNLI.tsv",
+        "model_bert_SNLI_0.params",
+        "model_bert_SNLI_1.params",
+    }
+
+
+def test_export_makes_a_symbol_of_a_classifier(run, tiny_name, tmp_path):
+    run("bert/export.py", "--task", "classification", "--model_name", "bert_2_16_2", "--dataset_name", tiny_name)
+    assert (tmp_path / "output_dir" / "classification-symbol.json").is_file()
+
+
+CORPUS = "\n\n".join(
+    "\n".join(f"a {who} is {what} inside" for what in ("red", "blue", "awake")) for who in 12 * ["man"]
+)
+
+
+@pytest.mark.parametrize("vocabulary", ["name", "sentencepiece"])
+@pytest.mark.parametrize(
+    "backend, ranks",
+    [
+        ("device", []),
+        ("dist_sync_device", ["--np", 2, "--comm", "dist_sync"]),
+        pytest.param(
+            *("horovod", ["--np", 2, "--comm", "horovod"]),
+            marks=pytest.mark.skipif(not HAS_HOROVOD, reason="make horovod"),
+        ),
+    ],
+)
+def test_pretraining_ends_in_the_model_store(run, command, tiny_name, tmp_path, backend, ranks, vocabulary):
+    for name in ("train0.txt", "train1.txt", "dev.txt"):
+        (tmp_path / name).write_text(CORPUS + "\n")
+    if vocabulary == "name":
+        with_vocabulary, imported = ["--dataset_name", tiny_name], ["--vocab", tiny_name]
+    else:
+        import sentencepiece
+
+        sentencepiece.SentencePieceTrainer.train(
+            input=str(tmp_path / "dev.txt"),
+            model_prefix=str(tmp_path / "pieces"),
+            vocab_size=40,
+            hard_vocab_limit=False,
+            user_defined_symbols="[PAD],[CLS],[SEP],[MASK]",
+            minloglevel=2,
+        )
+        with_vocabulary, imported = ["--sentencepiece", "pieces.model"], ["--vocab", "pieces.model"]
+    settings = ["--model", "bert_2_256_4", "--raw", "--data", "train*.txt", "--data_eval", "dev.txt"]
+    settings += ["--max_seq_length", 32, "--max_predictions_per_seq", 5, "--num_steps", 4, "--log_interval", 2]
+    settings += ["--total_batch_size", 8, "--total_batch_size_eval", 8, "--dtype", "float32", "--ckpt_dir", "ckpt"]
+    settings += ["--num_dataset_workers", 1, "--num_batch_workers", 1, "--warmup_ratio", 0.5, "--lr", 1e-3]
+    run("bert/run_pretraining.py", *settings, *with_vocabulary, "--comm_backend", backend, before=ranks)
+    logs = [path.read_text() for path in sorted((tmp_path / "ckpt").glob("phase1_log.*"))]
+    assert len(logs) == (2 if ranks else 1)
+    assert len({re.search(r"Eval mlm_loss=.*", log).group() for log in logs}) == 1  # the ranks have the same weights
+    name = f"own_{backend}_{vocabulary}_uncased"
+    weights = tmp_path / "ckpt" / "0000004.params"
+    done = command("import-bert", weights, *imported, "--backbone", "bert_2_256_4", "--name", name, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert name in command("list", "weights").stdout
+
+
+# The script by hand ---------------------------------------------------------------------------------------------------
+
+TASK = """
+import json
+from gluonnlp.data.classification import GlueTask
+class HandTask(GlueTask):
+    def __init__(self):
+        super().__init__(["entailment", "contradiction", "neutral"], mx.metric.Accuracy(), True)
+    def get_dataset(self, segment="train"):
+        rows = [json.loads(line) for line in open("train.jsonl" if segment == "train" else "dev.jsonl")]
+        return [[row["sentence1"], row["sentence2"], row["gold_label"]] for row in rows]
+    def dataset_test(self):
+        return "test", []
+get_task = lambda name: HandTask()
+"""
+
+
+@pytest.mark.slow
+def test_the_accuracy_is_that_of_the_script_with_the_pairs_patched_in(run, minilm_name, shared_data, tmp_path):
+    for segment, number in (("train", 1920), ("dev", None)):
+        lines = (shared_data / "snli_mini" / f"snli_mini_{segment}.jsonl").read_text().splitlines(keepends=True)
+        labelled = [line for line in lines if json.loads(line)["gold_label"] != "-"]
+        (tmp_path / f"{segment}.jsonl").write_text("".join(labelled[:number]))
+    settings = ["--task_name", "SNLI", "--bert_model", "bert_6_384_12", "--bert_dataset", minilm_name, "--epochs", 1]
+    settings += ["--lr", 1e-4, "--dev_batch_size", 64]
+    hosted = run(
+        "bert/finetune_classifier.py", *settings, before=["--train-file", "train.jsonl", "--dev-file", "dev.jsonl"]
+    )
+    source = Path(CHECKOUT, "scripts", "bert", "finetune_classifier.py").read_text()
+    source = source.replace("import get_task\n", f"import get_task\n{TASK}", 1)
+    source = source.replace("'WNLI', 'SST',", "'WNLI', 'SST', 'SNLI',", 1)
+    source = source.replace("choices=['bert_12_768_12',", "choices=['bert_6_384_12', 'bert_12_768_12',", 1)
+    source = source.replace("choices=['book_corpus", f"choices=['{minilm_name}', 'book_corpus", 1)
+    source = source.replace("import gluonnlp as nlp\n", "import gluonnlp as nlp\nimport gluonnlp_snli_plugin\n", 1)
+    (tmp_path / "by_hand.py").write_text(source)
+    by_hand = subprocess.run(
+        [sys.executable, "by_hand.py", *map(str, settings)], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert by_hand.returncode == 0, by_hand.stderr
+    assert accuracies(by_hand)[-1] > 0.38
+    assert accuracies(hosted)[-1] == pytest.approx(accuracies(by_hand)[-1], abs=0.02)

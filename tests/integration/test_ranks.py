@@ -1,0 +1,325 @@
+"""Several ranks: a script that knows of one process, a script that communicates by itself, and ``finetune``."""
+
+import contextlib
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+SCRIPT = Path(__file__).parent / "finetune_script.py"
+WORDS = "a the man woman dog cat is are not sleeping awake running eating outside inside two three red blue".split()
+
+needs_horovod = pytest.mark.skipif(
+    importlib.util.find_spec("horovod") is None, reason="Horovod is not installed: make horovod"
+)
+BACKENDS = ["dist_sync", pytest.param("horovod", marks=needs_horovod)]
+
+
+def write_pairs(path, number):
+    """Pairs of which each is a letter longer than the one before, so that everybody sorts them in the same way."""
+    random = np.random.default_rng(0)
+    rows = []
+    for i in range(number):
+        words = " ".join(random.choice(WORDS, 8))
+        text = (words + " outside" * number)[: 20 + i]
+        rows.append({"sentence1": text, "sentence2": "a man is awake", "gold_label": ["entailment", "neutral"][i % 2]})
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def hosted(command, tiny_name, tmp_path):
+    """Runs the script under ``gluonnlp-snli run``; returns the process that is done and what each rank reports."""
+
+    def run(pairs, *arguments, dev=None, ranks=(), **environment):
+        folder = tmp_path / f"reports-{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        done = command(
+            *["run", *ranks, "--train-file", pairs, "--dev-file", dev or pairs, SCRIPT, "--task_name", "SNLI"],
+            *["--bert_model", "bert_2_16_2", "--bert_dataset", tiny_name, *arguments],
+            cwd=folder,
+            env={**os.environ, "FINGERPRINTS": str(folder), **environment},
+        )
+        reports = [json.loads(path.read_text()) for path in folder.iterdir() if path.name.isdigit()]
+        return done, reports, folder
+
+    return run
+
+
+def weights(path):
+    return {name: array.asnumpy() for name, array in mx.nd.load(str(path)).items()}
+
+
+def largest_difference(one, other):
+    assert one.keys() == other.keys()
+    return max(np.abs(one[name] - other[name]).max() for name in one)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_two_ranks_train_as_one_with_the_same_global_batches(hosted, tmp_path, backend):
+    pairs = write_pairs(tmp_path / "pairs.jsonl", 320)
+    done, (alone,), folder = hosted(pairs, "--batch_size", 16, OMP_NUM_THREADS="1")
+    assert done.returncode == 0, done.stderr
+    together, reports, shared = hosted(pairs, "--batch_size", 8, ranks=["--np", 2, "--comm", backend])
+    assert together.returncode == 0, together.stderr
+    assert alone["steps"] == 20 and [report["steps"] for report in reports] == [20, 20]
+    assert reports[0]["weights"] == reports[1]["weights"]
+    one, two = (weights(path / "output" / "model_0.params") for path in (folder, shared))
+    assert largest_difference(one, two) < 1e-4
+    assert reports[0]["scores"] == reports[1]["scores"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_unequal_shards_take_the_same_steps_and_rank_0_alone_writes(hosted, tmp_path, backend):
+    pairs = write_pairs(tmp_path / "pairs.jsonl", 101)
+    dev = write_pairs(tmp_path / "dev.jsonl", 10)
+    arguments = ["--shuffle", "--num_buckets", 4, "--epochs", 6, "--early_stop", 2, "--dropout", 0.1]
+    done, reports, folder = hosted(
+        pairs, *arguments, "--num_workers", 2, "--accumulate", 2, dev=dev, ranks=["--np", 3, "--comm", backend]
+    )
+    assert done.returncode == 0, done.stderr
+    assert [report["pairs"] for report in reports] == [34, 34, 34]
+    assert len({json.dumps(report) for report in reports}) == 1
+    epochs = len(reports[0]["scores"])
+    assert {path.name for path in folder.iterdir() if not path.name.isdigit()} == {"log.txt", "output"}
+    assert {path.name for path in (folder / "output").iterdir()} == {
+        "scores.json",
+        *(f"model_{epoch}.params" for epoch in range(epochs)),
+    }
+    for log in (done.stderr, (folder / "log.txt").read_text()):
+        assert log.count("Namespace(") == 1
+        assert log.count("dev accuracy") == epochs
+
+
+def test_each_rank_gets_its_share_of_the_cores(hosted, tmp_path):
+    pairs = write_pairs(tmp_path / "pairs.jsonl", 16)
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("OMP_NUM_THREADS", raising=False)
+        assert "OMP_NUM_THREADS" not in environment
+        _, reports, _ = hosted(pairs, ranks=["--np", 2])
+    share = max(1, len(os.sched_getaffinity(0)) // 2)
+    assert [report["threads"] for report in reports] == [str(share)] * 2
+
+
+def test_more_ranks_than_pairs_are_refused(hosted, tmp_path):
+    done, _, _ = hosted(write_pairs(tmp_path / "pairs.jsonl", 1), ranks=["--np", 2])
+    assert done.returncode == 2
+    assert "1 training pairs cannot be divided among 2 ranks" in done.stderr
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_script_without_a_trainer_is_refused(command, tmp_path, backend):
+    script = tmp_path / "script.py"
+    script.write_text("print('no training here')\n")
+    done = command("run", "--np", 2, "--comm", backend, script)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("makes no gluon.Trainer: there is nothing that ranks could share")
+    assert done.stdout.count("no training here") <= 1
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_failing_script_shows_its_own_traceback_once(command, tmp_path, backend):
+    script = tmp_path / "script.py"
+    script.write_text("def fail():\n    raise ValueError('as it happens')\n\nfail()\n")
+    done = command("run", "--np", 2, "--comm", backend, script)
+    assert done.returncode == 1
+    assert done.stderr.count("Traceback") == 1
+    assert "gluonnlp_snli_plugin" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("gluonnlp-snli: error: rank ")
+
+
+# What a user may do to a run ------------------------------------------------------------------------------------------
+
+
+def processes(marker):
+    """Number and environment of each process that carries a marker."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            variables = dict(line.partition("=")[::2] for line in path.read_text(errors="replace").split("\0"))
+            if variables.get("MARKER") == marker:
+                found[int(path.parent.name)] = variables
+    return found
+
+
+@pytest.fixture
+def endless(tiny_name, tmp_path):
+    """Starts an endless run on two ranks; yields the launcher, and a function that gives the processes of the run."""
+    pairs = write_pairs(tmp_path / "pairs.jsonl", 64)
+    started = []
+
+    def start(backend):
+        command = [sys.executable, "-m", "gluonnlp_snli_plugin", "run", "--np", "2", "--comm", backend]
+        command += ["--train-file", pairs, "--dev-file", pairs, SCRIPT, "--task_name", "SNLI", "--num_workers", "2"]
+        command += ["--bert_model", "bert_2_16_2", "--bert_dataset", tiny_name, "--epochs", "100000"]
+        environment = {**os.environ, "MARKER": str(tmp_path), "OMP_NUM_THREADS": "1"}
+        # SIGINT must be what it is on a terminal, whoever runs the tests.
+        launcher = subprocess.Popen(
+            list(map(str, command)),
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        started.append(launcher)
+        for line in launcher.stderr:
+            if "epoch 1: dev accuracy" in line:
+                return launcher
+        raise AssertionError("the run ended too early")
+
+    yield start, lambda: processes(str(tmp_path))
+    for launcher in started:
+        launcher.kill()
+        launcher.wait()
+        launcher.stderr.close()
+    for process in processes(str(tmp_path)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("victim", ["0", "1"])
+def test_a_rank_that_dies_ends_the_run(endless, backend, victim):
+    start, running = endless
+    launcher = start(backend)
+    name = {"dist_sync": "GLUONNLP_SNLI_RANK", "horovod": "HOROVOD_RANK"}[backend]
+    # The rank itself is the first of its processes that runs Python; its data workers come after it.
+    pythons = [
+        process
+        for process, variables in sorted(running().items())
+        if variables.get(name) == victim and "python" in os.readlink(f"/proc/{process}/exe")
+    ]
+    begin = time.monotonic()
+    os.kill(pythons[0], signal.SIGKILL)
+    _, errors = launcher.communicate(timeout=30)
+    assert launcher.returncode == 1
+    message = f"gluonnlp-snli: error: rank {victim} of 2 was killed by signal 9 (SIGKILL); the run has been stopped"
+    assert errors.splitlines()[-1] == message
+    assert time.monotonic() - begin < 30
+    assert not running()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_ctrl_c_ends_all_ranks(endless, backend):
+    start, running = endless
+    launcher = start(backend)
+    launcher.send_signal(signal.SIGINT)
+    _, errors = launcher.communicate(timeout=30)
+    assert launcher.returncode == 130
+    assert errors.splitlines()[-1] == "gluonnlp-snli: interrupted"
+    assert not running()
+
+
+def test_ranks_do_not_outlive_a_launcher_that_is_killed(endless):
+    start, running = endless
+    launcher = start("dist_sync")
+    launcher.kill()
+    launcher.wait()
+    deadline = time.monotonic() + 30
+    while running() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not running()
+
+
+# Scripts that communicate by themselves -------------------------------------------------------------------------------
+
+PARAMETER_SERVER = """
+import os, sys
+import mxnet as mx
+store = mx.kv.create("dist_sync_device")
+print("rank", store.rank, "of", store.num_workers, file=sys.stderr)
+net = mx.gluon.nn.Dense(1, in_units=1, use_bias=False)
+net.initialize(mx.init.One(), ctx=mx.cpu())
+trainer = mx.gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 1.0}, update_on_kvstore=False)
+with mx.autograd.record():
+    loss = net(mx.nd.array([[store.rank + 1.0]])).sum()
+loss.backward()
+trainer.step(1)
+print("weight", float(net.weight.data().asscalar()), file=sys.stderr)
+with open("seen-%d" % store.rank, "w") as file:
+    file.write(str(float(net.weight.data().asscalar())))
+"""
+HOROVOD = """
+import mxnet as mx
+import horovod.mxnet as hvd
+hvd.init()
+net = mx.gluon.nn.Dense(1, in_units=1, use_bias=False)
+net.initialize(mx.init.One(), ctx=[mx.gpu(hvd.local_rank())])
+trainer = hvd.DistributedTrainer(net.collect_params(), "sgd", {"learning_rate": 1.0})
+with mx.autograd.record():
+    loss = net(mx.nd.array([[hvd.rank() + 1.0]], ctx=mx.gpu(hvd.local_rank()))).sum()
+loss.backward()
+trainer.step(1)
+with open("seen-%d" % hvd.rank(), "w") as file:
+    file.write(str(float(net.weight.data().asscalar())))
+"""
+
+
+@pytest.mark.skipif(mx.context.num_gpus() > 0, reason="this is about machines without a GPU")
+@pytest.mark.parametrize(
+    "backend, source, gradient",
+    [("dist_sync", PARAMETER_SERVER, 3.0), pytest.param("horovod", HOROVOD, 1.5, marks=needs_horovod)],
+)
+def test_a_script_that_communicates_by_itself_is_left_to_do_so(command, tmp_path, backend, source, gradient):
+    (tmp_path / "script.py").write_text(source)
+    done = command("run", "--np", 2, "--comm", backend, "script.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [(tmp_path / f"seen-{rank}").read_text() for rank in (0, 1)] == [str(1 - gradient)] * 2
+
+
+# finetune -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_finetune_on_two_ranks_is_finetune_on_one(command, tiny_name, tmp_path, backend):
+    pairs = write_pairs(tmp_path / "pairs.jsonl", 160)
+    results = []
+    for name, batch_size, ranks in (("one", 16, []), ("two", 8, ["--np", 2, "--comm", backend])):
+        settings = ["--dataset-name", tiny_name, "--dropout", 0, "--epochs", 2, "--lr", 1e-3, "--max-len", 48]
+        settings += ["--train-file", pairs, "--dev-file", pairs, "--test-file", pairs, "--log-steps", 5]
+        out = tmp_path / name
+        done = command("finetune", *settings, "--output-dir", out, "--batch-size", batch_size, *ranks)
+        assert done.returncode == 0, done.stderr
+        summary = json.loads((out / "summary.json").read_text())
+        metrics = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+        (file,) = (out / "model").glob("*.params")
+        results.append((summary, metrics, weights(file), done))
+    (one, one_metrics, one_weights, _), (two, two_metrics, two_weights, done) = results
+    assert one["updates"] == two["updates"] == 20
+    assert largest_difference(one_weights, two_weights) < 1e-4
+    assert one["dev_accuracy"] == pytest.approx(two["dev_accuracy"], abs=0.02)
+    assert one["test_accuracy"] == pytest.approx(two["test_accuracy"], abs=0.02)
+    assert len(one_metrics) == len(two_metrics)
+    for ours, theirs in zip(one_metrics, two_metrics):
+        assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-4)
+    assert done.stderr.count("dev accuracy") == 2
+    assert json.loads((tmp_path / "two" / "config.json").read_text())["ranks"] == 2
+
+
+def test_finetune_says_once_what_is_wrong_with_the_data(command, tiny_name, tmp_path):
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text('{"sentence1": 3}\n')
+    settings = [
+        "--dataset-name",
+        tiny_name,
+        "--train-file",
+        pairs,
+        "--dev-file",
+        pairs,
+        "--output-dir",
+        tmp_path / "out",
+    ]
+    done = command("finetune", *settings, "--max-len", 48, "--np", 2)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1 and f"{pairs}, line 1" in done.stderr
