@@ -5,7 +5,7 @@ VENV := .venv
 python := $(VENV)/bin/python
 quick := -m pytest --ignore=tests/integration
 
-.PHONY: help demo test test-quick test-matrix lint format clean venv
+.PHONY: help demo test test-quick test-matrix lint format horovod clean venv
 .NOTPARALLEL:
 
 help:  ## This list.
@@ -47,6 +47,9 @@ lint: venv  ## ruff and mypy.
 format: venv  ## Let ruff put things in order.
 	$(python) -m ruff check --fix
 	$(python) -m ruff format
+
+horovod: venv  ## Build Horovod for MXNet into $(VENV), about five minutes; tests that need it then run.
+	@scripts/distributed/build_horovod $(python)
 
 clean:  ## Remove what the other targets made.
 	rm -rf .venv .venv-3.* build dist *.egg-info out/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

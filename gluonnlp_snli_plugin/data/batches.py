@@ -102,7 +102,7 @@ class LengthBucketBatches:
         Batch
         """
         for index in self.order(epoch)[start:]:
-            mine = np.array_split(index, self.num_ranks)[self.rank]
+            mine = index[self.rank :: self.num_ranks]  # sorted by length: all ranks get pairs of like length
             yield pad(self.encoded, mine, self.round_to)._replace(num_pairs=len(index))
 
     def order(self, epoch):

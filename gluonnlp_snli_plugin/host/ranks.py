@@ -232,7 +232,8 @@ class RankedScript:
 
     def _is_own(self, filename):
         """Whether a line of code is the script's own or of a module beside it."""
-        return os.path.abspath(filename).startswith(os.path.join(self._script.folder, ""))
+        filename = os.path.abspath(filename)
+        return filename.startswith(os.path.join(self._script.folder, "")) and "site-packages" not in filename
 
     # After the script
 
