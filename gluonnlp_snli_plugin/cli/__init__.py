@@ -8,7 +8,7 @@ import sys
 
 from .. import __version__
 from ..errors import PluginError, UsageError
-from ..train.comm import HAS_SAID_WHY, launched_backend, leave_ranks
+from ..train.comm import HAS_SAID_WHY, LAUNCHER, launched_backend, leave_ranks
 from . import evaluate, finetune, import_bert, list, predict, run
 
 PROGRAM = "gluonnlp-snli"
@@ -76,7 +76,7 @@ def _run(arguments):
         print(f"{PROGRAM}: error: {error}", file=sys.stderr)
         if isinstance(error, UsageError):
             return 2
-        return HAS_SAID_WHY if launched_backend() else 1
+        return HAS_SAID_WHY if LAUNCHER in os.environ else 1
     except KeyboardInterrupt:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT

@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 
-from ..train.comm import launched_rank, parse_devices
+from ..train.comm import known_rank, parse_devices
 from ..train.config import FinetuneConfig, configure
 from ..train.loop import finetune
 from .ranks import add_rank_arguments, run_on_ranks
@@ -36,7 +36,7 @@ def run(options):
 
 def _finetune(comm, settings):
     summary = finetune(comm, **settings)
-    if launched_rank() > 0:
+    if known_rank() > 0:
         return
     print(f"dev accuracy   {summary['dev_accuracy']:.4f} (epoch {summary['best_epoch']})")
     if "test_accuracy" in summary:

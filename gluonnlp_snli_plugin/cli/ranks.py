@@ -1,8 +1,10 @@
 """The options of commands that run on several ranks."""
 
+import os
+
 from ..errors import UsageError
 from ..train import launch
-from ..train.comm import BACKENDS, launched_backend
+from ..train.comm import BACKENDS, LAUNCHER, launched_backend
 
 
 def add_rank_arguments(parser):
@@ -32,7 +34,7 @@ def run_on_ranks(options, run, default=1):
     int
         Exit status.
     """
-    if launched_backend() and (options.comm or options.np):
+    if LAUNCHER in os.environ or (launched_backend() and options.comm and not options.np):
         launch.follow_parent()
         return run(options.comm or launched_backend())
     num_ranks = default if options.np is None else options.np

@@ -49,7 +49,7 @@ class RankedScript:
         self._store = None  # the distributed one that the script has made
         self._trainers = []
         self._num_pairs = None  # of this rank's shard
-        self._is_first = comm.launched_rank() == 0
+        self._is_first = (self._ranks.rank if comm.known_rank() is None else comm.known_rank()) == 0
         self._saved = set()
         self._stdout = sys.stdout
         # Communication by the script itself.
@@ -90,16 +90,18 @@ class RankedScript:
         if self._joined is None:
             self._is_joining = True
             self._joined = comm.join_ranks(self._backend)
+            self._is_joining = False
         return self._joined
 
     # Communication by the script itself
 
     def _create_store(self, original, name="local"):
-        store = original(name)
-        if not self._is_joining and name.startswith("dist"):
-            self._leave_alone()
-            self._store = store
-        return store
+        if self._is_joining or not name.startswith("dist"):
+            return original(name)
+        self._leave_alone()
+        # A process can have one only, and may have had to make it to learn which rank it is.
+        self._store = self._joined.store if self._joined else original(name)
+        return self._store
 
     def _init_horovod(self, original, *args, **kwargs):
         if not self._is_joining:
@@ -196,7 +198,7 @@ class RankedScript:
     def _seed(self, original, seed_state, *args, **kwargs):
         """Other dropout masks on each rank."""
         if not self._communicates and isinstance(seed_state, int):
-            seed_state += comm.SEED_STEP * comm.launched_rank()
+            seed_state += comm.SEED_STEP * comm.known_rank()
         return original(seed_state, *args, **kwargs)
 
     # Rank 0 writes

@@ -19,7 +19,10 @@ BACKENDS = ("dist_sync", "horovod")
 # Set by the launcher for each rank; a cluster's own launcher leaves the numbering to the parameter server.
 RANK = "GLUONNLP_SNLI_RANK"
 
-# Exit status of a rank that has ended with a message of its own, which says it all.
+# Set by the launcher of this program for all ranks.
+LAUNCHER = "GLUONNLP_SNLI_LAUNCHER"
+
+# With which a rank tells this program's launcher that its own message says it all.
 HAS_SAID_WHY = 120
 
 _TABLE = 4096  # rows from which on a gradient may be that of a table of which a batch uses little
@@ -129,12 +132,20 @@ def launched_backend():
     return "horovod" if {"HOROVOD_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK"} & set(os.environ) else None
 
 
-def launched_rank():
-    """The number of this rank as far as its environment says it; 0 for a process that is alone."""
-    for name in (RANK, "HOROVOD_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "DMLC_WORKER_ID"):
+def known_rank():
+    """The number of this rank; 0 for a process that is alone.
+
+    Returns
+    -------
+    int or None
+        None where a cluster's launcher leaves the numbering to the parameter server, which this rank has yet to meet.
+    """
+    if launched_backend() is None:
+        return 0
+    for name in (RANK, "HOROVOD_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK"):
         if name in os.environ:
             return int(os.environ[name])
-    return 0
+    return ParameterServer.number_given
 
 
 def place_on_machine():
@@ -340,25 +351,32 @@ class ParameterServer(Ranks):
     """The ranks of MXNet's parameter server, which every wheel of MXNet has.
 
     The launcher, or a cluster's own, sets its variables (``DMLC_ROLE``, ``DMLC_PS_ROOT_URI``, ...).
+
+    Attributes
+    ----------
+    store : mxnet.kvstore.KVStore
     """
 
+    number_given = None
+
     def __init__(self):
-        self._store = mx.kv.create("dist_sync")
-        self.rank = int(os.environ.get(RANK, self._store.rank))
-        self.num_ranks = self._store.num_workers
+        self.store = mx.kv.create("dist_sync")
+        ParameterServer.number_given = self.store.rank
+        self.rank = known_rank()
+        self.num_ranks = self.store.num_workers
         self._known = set()
 
     def sum(self, name, array, priority=0):
         key = f"{name}-{array.dtype.__name__}-{'x'.join(map(str, array.shape))}"
         if key not in self._known:
-            self._store.init(key, mx.nd.zeros_like(array))
+            self.store.init(key, mx.nd.zeros_like(array))
             self._known.add(key)
-        self._store.push(key, array, priority=priority)
-        self._store.pull(key, array, priority=priority)
+        self.store.push(key, array, priority=priority)
+        self.store.pull(key, array, priority=priority)
 
     def close(self):
         super().close()
-        free(self._store)
+        free(self.store)
 
 
 def free(store):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Dict, List
 
 from ..errors import PluginError, UsageError
-from .comm import HAS_SAID_WHY, RANK, import_horovod
+from .comm import HAS_SAID_WHY, LAUNCHER, RANK, import_horovod
 
 _SET_PARENT_DEATH_SIGNAL, _SET_CHILD_SUBREAPER = 1, 36  # of prctl(2)
 # The command itself. Not `python -m`, with which a module of the current folder could stand in for any other.
@@ -260,7 +260,7 @@ def _rank_environment(num_ranks):
         "PYTHONUNBUFFERED": "1",
         "HOROVOD_CYCLE_TIME": "10",  # milliseconds; its default, 1, costs a core that also computes a tenth of its time
     }
-    return {**defaults, **os.environ}
+    return {**defaults, **os.environ, LAUNCHER: str(os.getpid())}
 
 
 @contextlib.contextmanager

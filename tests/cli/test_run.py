@@ -9,7 +9,7 @@ import pytest
 from gluonnlp_snli_plugin.cli import main, ranks, run
 from gluonnlp_snli_plugin.errors import UsageError
 from gluonnlp_snli_plugin.train import launch
-from gluonnlp_snli_plugin.train.comm import RANK, Devices
+from gluonnlp_snli_plugin.train.comm import LAUNCHER, RANK, Devices
 
 
 @pytest.fixture(autouse=True)
@@ -201,7 +201,14 @@ def test_ranks_that_make_no_sense_are_refused(launched, options, complaint):
 @pytest.mark.parametrize("option", ["np", "comm"])
 def test_a_rank_does_its_share_and_follows_its_launcher(launched, monkeypatch, variable, value, backend, option):
     monkeypatch.setenv(variable, value)
+    if option == "np":  # as this program's own launcher starts it
+        monkeypatch.setenv(LAUNCHER, "1")
     assert _run_on_ranks(**{option: 2 if option == "np" else backend}) == (5, [backend])
+
+
+def test_ranks_are_started_inside_a_job_of_another_launcher(launched, monkeypatch):
+    monkeypatch.setenv("PMI_RANK", "0")
+    assert _run_on_ranks(np=2) == (7, [])
     assert launched == ["follows its parent"]
 
 
