@@ -8,6 +8,7 @@ import multiprocessing.util
 import os
 import re
 import sys
+import time
 
 import mxnet as mx
 import numpy as np
@@ -190,6 +191,9 @@ def leave_ranks(status):
     status : int
         Exit status.
     """
+    if launched_backend() == "horovod":
+        # One rank's death makes the others fail; horovodrun, which tells who ended first, must see the dead one first.
+        time.sleep(2)
     multiprocessing.util._exit_function()  # type: ignore[attr-defined]  # ends the workers of data loaders
     sys.stdout.flush()
     sys.stderr.flush()

@@ -175,7 +175,8 @@ class _Processes:
         deadline = time.monotonic() + _GRACE
         while any(process.poll() is None for process in self._ranks) and time.monotonic() < deadline:
             time.sleep(0.05)
-        rank = next(rank for rank, process in enumerate(self._ranks) if process.poll())
+        failed = {rank: process.returncode for rank, process in enumerate(self._ranks) if process.poll()}
+        rank = min(failed, key=lambda rank: (failed[rank] > 0, rank))  # one that was killed, before others that gave up
         output = "" if rank == 0 else (self._folder / f"rank-{rank}").read_text(errors="replace")
         return _Failure(rank, self._ranks[rank].returncode, output)
 

@@ -205,11 +205,12 @@ def test_a_rank_does_its_share_and_follows_its_launcher(launched, monkeypatch, v
         monkeypatch.setenv(LAUNCHER, "1")
     assert _run_on_ranks(**{option: 2 if option == "np" else backend}) == (5, [backend])
 
+    assert launched == ["follows its parent"]
+
 
 def test_ranks_are_started_inside_a_job_of_another_launcher(launched, monkeypatch):
     monkeypatch.setenv("PMI_RANK", "0")
     assert _run_on_ranks(np=2) == (7, [])
-    assert launched == ["follows its parent"]
 
 
 def test_a_process_under_somebodys_mpi_that_asks_for_no_ranks_is_alone(launched, monkeypatch):
