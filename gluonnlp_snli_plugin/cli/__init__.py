@@ -1,6 +1,7 @@
 """The command ``gluonnlp-snli``: a module for each subcommand, each a thin shell over the packages."""
 
 import argparse
+import contextlib
 import logging
 import os
 import signal
@@ -42,22 +43,28 @@ def main(arguments=None):
     int
         Exit status: 0, 2 for a request that makes no sense, 1 for a run that failed, 130 for Ctrl-C.
     """
-    status = _run(sys.argv[1:] if arguments is None else arguments)
+    with _logging_to_standard_error():
+        status = _run(sys.argv[1:] if arguments is None else arguments)
     if status and launched_backend():
         leave_ranks(status)
     return status
 
 
-def _log_to_standard_error():
+@contextlib.contextmanager
+def _logging_to_standard_error():
     """Show the package's own messages, and leave the root logger to the scripts that ``run`` runs."""
     log = logging.getLogger("gluonnlp_snli_plugin")
-    log.handlers[:] = [logging.StreamHandler(sys.stderr)]
+    before = log.handlers[:], log.level, log.propagate
+    log.handlers[:], log.propagate = [logging.StreamHandler(sys.stderr)], False
     log.setLevel(logging.INFO)
-    log.propagate = False
+    try:
+        yield
+    finally:
+        log.handlers[:], _, log.propagate = before
+        log.setLevel(before[1])
 
 
 def _run(arguments):
-    _log_to_standard_error()
     parser = _Parser(prog=PROGRAM, description="Natural language inference with BERT in GluonNLP.")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)

@@ -132,8 +132,9 @@ def _vocab_of_json(path, content):
     missing = [str(token) for token in special if token not in index]
     if missing:
         raise CheckpointError(f"{path} has no token {', '.join(missing)}: it is no BERT vocabulary")
-    starts = {token[:2] for token in index if len(token) > 2}
-    if "##" not in starts and any(start[0] == "\u2581" for start in starts):
+    continues = any(token.startswith("##") and len(token) > 2 for token in index)  # as a WordPiece does
+    begins = any(token.startswith("\u2581") and len(token) > 1 for token in index)  # as a SentencePiece does
+    if begins and not continues:
         raise CheckpointError(f"{path} was made of a SentencePiece model: give the model itself")
     return vocab
 

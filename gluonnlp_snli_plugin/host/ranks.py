@@ -181,9 +181,9 @@ class RankedScript:
     def _allreduce(self, original, trainer):
         original(trainer)
         if not self._communicates:
-            self._ranks.average(
-                [parameter.list_grad() for parameter in trainer._params if parameter.grad_req != "null"]
-            )
+            trained = [parameter for parameter in trainer._params if parameter.grad_req != "null"]
+            gradients = [parameter.list_grad() for parameter in trained]
+            self._ranks.average(gradients, name=f"trainer-{self._trainers.index(trainer)}")
 
     def _finish_deferred_init(self, original, parameter):
         was_deferred = bool(parameter._deferred_init)

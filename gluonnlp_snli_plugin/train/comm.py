@@ -226,13 +226,15 @@ class Ranks:
             Higher goes first.
         """
 
-    def average(self, gradients):
+    def average(self, gradients, name="gradient"):
         """Replace gradients by their mean over the ranks.
 
         Parameters
         ----------
         gradients : list of list of NDArray
             For each parameter its gradient on the devices of this rank, alike on all of them.
+        name : str
+            Another for other parameters.
         """
         if self.num_ranks == 1:
             return
@@ -240,7 +242,7 @@ class Ranks:
         # The first layers' gradients are known last; what can be sent meanwhile is sent first.
         for i in sorted(range(len(gradients)), key=lambda i: (i in tables, -i)):
             array, *copies = gradients[i]
-            (self.sum_rows if i in tables else self.sum)(f"gradient-{i}", array)
+            (self.sum_rows if i in tables else self.sum)(f"{name}-{i}", array)
             array /= self.num_ranks
             for copy in copies:
                 array.copyto(copy)
