@@ -12,6 +12,7 @@ import io
 import logging
 import os
 import sys
+import tempfile
 import warnings
 
 import gluonnlp as nlp
@@ -50,7 +51,8 @@ class RankedScript:
         self._trainers = []
         self._num_pairs = None  # of this rank's shard
         self._is_first = (self._ranks.rank if comm.known_rank() is None else comm.known_rank()) == 0
-        self._saved = set()
+        self._saved = {}  # where to load again what the script has saved
+        self._copies = tempfile.TemporaryDirectory(prefix="rank-")
         self._stdout = sys.stdout
         # Communication by the script itself.
         self._replace(mx.kv, "create", self._create_store)
@@ -214,13 +216,20 @@ class RankedScript:
     def _save(self, original, fname, data):
         if self._communicates:
             return original(fname, data)
-        self._saved.add(os.path.abspath(fname))
-        return original(fname, data) if self._is_first else None
+        path = os.path.abspath(fname)
+        self._saved[path] = path
+        if self._is_first:
+            return original(fname, data)
+        if not comm.is_on_first_machine():
+            self._saved[path] = os.path.join(self._copies.name, str(len(self._saved)))
+            original(self._saved[path], data)
+        return None
 
     def _load(self, original, fname):
-        if not self._communicates and os.path.abspath(fname) in self._saved:
-            self._ranks.wait()  # until rank 0 has written it
-        return original(fname)
+        if self._communicates or os.path.abspath(fname) not in self._saved:
+            return original(fname)
+        self._ranks.wait()  # until rank 0 has written it
+        return original(self._saved[os.path.abspath(fname)])
 
     def _open_log(self, original, handler, filename, *args, **kwargs):
         original(handler, filename if self._communicates else os.devnull, *args, **kwargs)

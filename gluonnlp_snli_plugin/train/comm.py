@@ -159,6 +159,11 @@ def place_on_machine():
     return 0, 1
 
 
+def is_on_first_machine():
+    """Whether this rank is known to be on the machine of rank 0, and so to find its files."""
+    return LAUNCHER in os.environ or os.environ.get("HOROVOD_CROSS_RANK") == "0"
+
+
 def join_ranks(backend):
     """Meet the other ranks of this run; waits until all are there.
 

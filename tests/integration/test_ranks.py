@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -230,6 +231,44 @@ def test_ranks_do_not_outlive_a_launcher_that_is_killed(endless):
     while running() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not running()
+
+
+RECIPES = Path(__file__).parents[2] / "scripts" / "distributed"
+
+
+def test_machines_that_share_no_disk(tiny_name, tmp_path):
+    pairs = write_pairs(tmp_path / "pairs.jsonl", 33)
+    command = [RECIPES / "parameter_server", "run", "--train-file", pairs, "--dev-file", pairs, SCRIPT]
+    command += ["--task_name", "SNLI", "--bert_model", "bert_2_16_2", "--bert_dataset", tiny_name, "--epochs", "2"]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "MACHINES": "2", "ROOT": "localhost", "PORT": str(port)}
+    machines = []
+    for name in ("localhost", "other"):
+        (tmp_path / name).mkdir()
+        variables = {**environment, "LOCAL": name, "FINGERPRINTS": str(tmp_path / name), "OMP_NUM_THREADS": "1"}
+        machines.append(subprocess.Popen(list(map(str, command)), cwd=tmp_path / name, env=variables))
+    assert [machine.wait(timeout=120) for machine in machines] == [0, 0]
+    found = {name: {path.name for path in (tmp_path / name).glob("output/*")} for name in ("localhost", "other")}
+    assert sorted(map(len, found.values())) == [0, 3]
+    reports = [path.read_text() for path in tmp_path.glob("*/[0-9]*")]
+    assert len(reports) == 2 and reports[0] == reports[1]
+
+
+@needs_horovod
+def test_the_recipe_for_horovod(tiny_name, tmp_path):
+    pairs = write_pairs(tmp_path / "pairs.jsonl", 32)
+    settings = ["--dataset-name", tiny_name, "--train-file", pairs, "--dev-file", pairs, "--max-len", 48, "--epochs", 1]
+    done = subprocess.run(
+        list(map(str, [RECIPES / "horovod", "finetune", *settings, "--output-dir", tmp_path / "out"])),
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOSTS": "localhost:2"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["ranks"] == 2
 
 
 # Scripts that communicate by themselves -------------------------------------------------------------------------------
