@@ -74,3 +74,6 @@ def initialize_from_scratch(net, ctx):
     net.initialize(mx.init.Normal(net.bert._units**-0.5), ctx=ctx)
     net.bert.word_embed.initialize(mx.init.Normal(0.1), ctx=ctx, force_reinit=True)
     net.bert.encoder.position_weight.initialize(mx.init.Normal(0.01), ctx=ctx, force_reinit=True)
+    # GluonNLP's feed-forward layers learn their input size, and draw their weights, from the first input.
+    input_ids = mx.nd.zeros((1, 2), ctx[0] if isinstance(ctx, (list, tuple)) else ctx, dtype="int32")
+    net(input_ids, input_ids, mx.nd.full(1, 2, input_ids.context))

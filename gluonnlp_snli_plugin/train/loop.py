@@ -62,7 +62,8 @@ def finetune(comm=None, **options):
     output = OutputFolder(config.output_dir, config.overwrite) if ranks.rank == 0 else NoOutput()
     model = starting_model(config, devices.contexts)
     ranks.share(model.net.collect_params().values())
-    mx.random.seed(config.seed + SEED_STEP * ranks.rank)  # each rank its own dropout masks
+    if ranks.rank > 0:  # each rank its own dropout masks
+        mx.random.seed(config.seed + SEED_STEP * ranks.rank)
     corpus = load_corpus(config)
     encoder = model.encoder()
     encoded = {name: encoder.encode(*segment.columns) for name, segment in corpus.items()}

@@ -320,12 +320,17 @@ def test_a_script_that_communicates_by_itself_is_left_to_do_so(command, tmp_path
 # finetune -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("start", ["pretrained", "scratch"])
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_finetune_on_two_ranks_is_finetune_on_one(command, tiny_name, tmp_path, backend):
+def test_finetune_on_two_ranks_is_finetune_on_one(command, tiny_name, tiny_bert, tmp_path, backend, start):
     pairs = write_pairs(tmp_path / "pairs.jsonl", 160)
     results = []
     for name, batch_size, ranks in (("one", 16, []), ("two", 8, ["--np", 2, "--comm", backend])):
-        settings = ["--dataset-name", tiny_name, "--dropout", 0, "--epochs", 2, "--lr", 1e-3, "--max-len", 48]
+        settings = ["--dropout", 0, "--epochs", 2, "--lr", 1e-3, "--max-len", 48]
+        if start == "pretrained":
+            settings += ["--dataset-name", tiny_name]
+        else:
+            settings += ["--vocab", tiny_bert / "vocab.txt", "--backbone", "bert_2_16_2"]
         settings += ["--train-file", pairs, "--dev-file", pairs, "--test-file", pairs, "--log-steps", 5]
         out = tmp_path / name
         done = command("finetune", *settings, "--output-dir", out, "--batch-size", batch_size, *ranks)
