@@ -1,5 +1,6 @@
 """Starts the ranks of a run on this machine, follows them, and leaves no process behind, however the run ends."""
 
+import collections
 import contextlib
 import ctypes
 import os
@@ -12,7 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Dict, List
+from typing import DefaultDict, Deque, List
 
 from ..errors import PluginError, UsageError
 from .comm import HAS_SAID_WHY, LAUNCHER, RANK, import_horovod
@@ -216,7 +217,8 @@ class _HorovodRun:
 
     def wait(self):
         own: List[str] = []  # lines of horovodrun itself
-        quiet: Dict[int, List[str]] = {}  # of the ranks that are heard only where they fail
+        # The last lines of each rank's errors. Those of rank 0 are shown at once, of others where they fail.
+        errors: DefaultDict[int, Deque[str]] = collections.defaultdict(lambda: collections.deque(maxlen=1000))
         for line in self._process.stdout:
             match = self._LINE.match(line)
             if match is None:
@@ -225,9 +227,9 @@ class _HorovodRun:
             rank, stream, text = int(match[1]), match[2], match[3]
             if text == b"Terminated\n":  # a rank's shell about its end
                 continue
-            if rank > 0:
-                quiet.setdefault(rank, []).append(text.decode(errors="replace"))
-            else:
+            if stream == b"stderr":
+                errors[rank].append(text.decode(errors="replace"))
+            if rank == 0:
                 target = (sys.stdout if stream == b"stdout" else sys.stderr).buffer
                 target.write(text)
                 target.flush()
@@ -237,8 +239,10 @@ class _HorovodRun:
         if not verdicts:
             reason = next((line.strip() for line in reversed(own) if line.strip()), "it said nothing")
             raise PluginError(f"horovodrun failed: {reason}")
-        rank, status = verdicts[0]
-        return _Failure(rank, _signed(status), "".join(quiet.get(rank, [])))
+        rank, status = verdicts[0][0], _signed(verdicts[0][1])
+        if status > 0 and errors[rank] and set(errors[rank]) <= set(errors[0]):  # failed together, of the same cause
+            rank = 0
+        return _Failure(rank, status, "".join(errors[rank] if rank else ()))
 
     def stop(self):
         if self._process.poll() is None:

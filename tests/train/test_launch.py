@@ -409,8 +409,21 @@ def test_what_rank_0_of_horovod_writes_is_not_touched(horovodrun, capfdbinary):
 def test_a_rank_of_horovod_that_fails_is_named_and_heard(horovodrun, capsys):
     said = "[0]<stdout>:one\n[1]<stderr>:why\n[2]<stderr>:not me\n[1]<stdout>:and more\n[1]<stderr>:Terminated\n"
     failure = horovodrun(said + _VERDICT.format(1, 3), 1).wait()
-    assert (failure.rank, failure.status, failure.output) == (1, 3, "why\nand more\n")
+    assert (failure.rank, failure.status, failure.output) == (1, 3, "why\n")
     assert capsys.readouterr() == ("one\n", "")
+
+
+def test_ranks_of_horovod_that_fail_together_are_heard_once(horovodrun, capsys):
+    said = "[1]<stderr>:Traceback\n[0]<stderr>:Traceback\n[0]<stderr>:ValueError\n[1]<stderr>:ValueError\n"
+    failure = horovodrun(said + _VERDICT.format(1, 1), 1).wait()
+    assert (failure.rank, failure.status, failure.output) == (0, 1, "")
+    assert capsys.readouterr().err == "Traceback\nValueError\n"
+
+
+@pytest.mark.parametrize("status, expected", [(137, -9), (3, 3)])
+def test_a_rank_of_horovod_that_says_nothing_is_named(horovodrun, status, expected):
+    failure = horovodrun("[0]<stderr>:as usual\n" + _VERDICT.format(1, status), 1).wait()
+    assert (failure.rank, failure.status, failure.output) == (1, expected, "")
 
 
 def test_rank_0_of_horovod_that_fails_has_been_heard(horovodrun, capsys):
