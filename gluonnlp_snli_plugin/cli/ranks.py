@@ -4,7 +4,7 @@ import os
 
 from ..errors import UsageError
 from ..train import launch
-from ..train.comm import BACKENDS, LAUNCHER, launched_backend
+from ..train.comm import BACKENDS, LAUNCHER, known_rank, launched_backend
 
 
 def add_rank_arguments(parser):
@@ -36,7 +36,8 @@ def run_on_ranks(options, run, default=1):
     """
     if LAUNCHER in os.environ or (launched_backend() and options.comm and not options.np):
         launch.follow_parent()
-        return run(options.comm or launched_backend())
+        with launch.alive(known_rank()):
+            return run(options.comm or launched_backend())
     num_ranks = default if options.np is None else options.np
     if num_ranks < 1:
         raise UsageError(f"--np is {num_ranks}; it must be at least 1")

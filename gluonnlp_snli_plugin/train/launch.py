@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import DefaultDict, Deque, List
@@ -24,6 +25,7 @@ _MAIN = (
     f"import sys; sys.path[0] = {str(Path(__file__).parents[2])!r}; "
     "from gluonnlp_snli_plugin.cli import main; sys.exit(main())"
 )
+_ALIVE = "GLUONNLP_SNLI_ALIVE"  # names the folder in which ranks say that they are alive
 _GRACE = 2.0  # seconds: ranks that fail together are reported as one
 _PATIENCE = 5.0  # seconds between asking a process to end and making it
 
@@ -77,6 +79,21 @@ def follow_parent():
     os.register_at_fork(after_in_child=lambda: _prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL))
 
 
+@contextlib.contextmanager
+def alive(rank):
+    """Let the launcher know that this process is a rank, until it leaves in whatever way but a sudden death."""
+    folder = os.environ.get(_ALIVE)
+    entry = Path(folder, f"alive-{rank}") if folder and os.path.isdir(folder) else None
+    if entry:
+        entry.write_text(str(os.getpid()))
+    try:
+        yield
+    finally:
+        if entry:
+            with contextlib.suppress(FileNotFoundError):
+                entry.unlink()
+
+
 def cores():
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0))
@@ -89,7 +106,7 @@ class _Failure:
     ----------
     rank : int
     status : int
-        Exit status, or minus the number of the signal.
+        Exit status, or minus the number of the signal; None if nobody knows.
     output : str
         What it wrote on standard error, if nobody has seen that yet.
     """
@@ -99,6 +116,8 @@ class _Failure:
 
 
 def _how(status):
+    if status is None:
+        return "died"
     if status < 0:
         names = {number.value: f" ({number.name})" for number in signal.Signals}
         return f"was killed by signal {-status}{names.get(-status, '')}"
@@ -203,7 +222,8 @@ def _start_horovod(command, num_ranks, port, folder):
     if program is None:
         raise PluginError("--comm horovod: there is no program horovodrun beside Python or on PATH")
     command = [program, "--gloo", "-np", str(num_ranks), *command]
-    return _HorovodRun(_start(command, _rank_environment(num_ranks), subprocess.PIPE, subprocess.STDOUT))
+    environment = {**_rank_environment(num_ranks), _ALIVE: str(folder)}
+    return _HorovodRun(_start(command, environment, subprocess.PIPE, subprocess.STDOUT), folder)
 
 
 class _HorovodRun:
@@ -212,29 +232,55 @@ class _HorovodRun:
     _LINE = re.compile(rb"\[(\d+)\]<(stdout|stderr)>:(.*)", re.DOTALL)
     _VERDICT = re.compile(r"Process name: (\d+)\s+Exit code: (-?\d+)")
 
-    def __init__(self, process):
-        self._process = process
+    def __init__(self, process, folder):
+        self._process, self._folder = process, folder
+        self._own: List[str] = []  # lines of horovodrun itself
+        # The last lines of each rank's errors. Those of rank 0 are shown at once, of others where they fail.
+        self._errors: DefaultDict[int, Deque[str]] = collections.defaultdict(lambda: collections.deque(maxlen=1000))
 
     def wait(self):
-        own: List[str] = []  # lines of horovodrun itself
-        # The last lines of each rank's errors. Those of rank 0 are shown at once, of others where they fail.
-        errors: DefaultDict[int, Deque[str]] = collections.defaultdict(lambda: collections.deque(maxlen=1000))
+        reader = threading.Thread(target=self._read, daemon=True)
+        reader.start()
+        all_were_alive = time.monotonic()
+        while self._process.poll() is None:
+            dead = self._dead_rank()
+            if dead is None:
+                all_were_alive = time.monotonic()
+            elif time.monotonic() > all_were_alive + _PATIENCE:  # horovodrun should have seen it by now
+                return _Failure(dead, None)
+            time.sleep(0.05)
+        reader.join(_PATIENCE)  # whoever is left of a rank may hold on to the pipe
+        return self._verdict()
+
+    def _dead_rank(self):
+        """A rank that is gone and had no time to say so."""
+        for entry in self._folder.glob("alive-*"):
+            with contextlib.suppress(OSError, ValueError):
+                process = int(entry.read_text())
+                if not Path("/proc", str(process)).exists():
+                    return int(entry.name.rpartition("-")[2])
+        return None
+
+    def _read(self):
         for line in self._process.stdout:
             match = self._LINE.match(line)
             if match is None:
-                own.append(line.decode(errors="replace"))
+                self._own.append(line.decode(errors="replace"))
                 continue
             rank, stream, text = int(match[1]), match[2], match[3]
             if text == b"Terminated\n":  # a rank's shell about its end
                 continue
             if stream == b"stderr":
-                errors[rank].append(text.decode(errors="replace"))
+                self._errors[rank].append(text.decode(errors="replace"))
             if rank == 0:
                 target = (sys.stdout if stream == b"stdout" else sys.stderr).buffer
                 target.write(text)
                 target.flush()
-        if self._process.wait() == 0:
+
+    def _verdict(self):
+        if self._process.returncode == 0:
             return None
+        own, errors = self._own, self._errors
         verdicts = [(int(rank), int(status)) for rank, status in self._VERDICT.findall("".join(own))]
         if not verdicts:
             reason = next((line.strip() for line in reversed(own) if line.strip()), "it said nothing")
@@ -247,7 +293,6 @@ class _HorovodRun:
     def stop(self):
         if self._process.poll() is None:
             _end([self._process])
-        self._process.stdout.close()
 
 
 def _signed(status):

@@ -1,5 +1,6 @@
 """Ranks are started, followed and ended; nothing they started is left. Small programs stand in for ranks."""
 
+import contextlib
 import ctypes
 import json
 import os
@@ -378,14 +379,14 @@ _VERDICT = (
 
 
 @pytest.fixture
-def horovodrun():
+def horovodrun(tmp_path):
     """A program that says lines and ends with a status, as ``horovodrun`` would."""
     started = []
 
     def start(said, status=0):
         said = said if isinstance(said, bytes) else said.encode()
         code = f"import sys; sys.stdout.buffer.write({said!r}); sys.exit({status})"
-        started.append(launch._HorovodRun(_python(code, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)))
+        started.append(launch._HorovodRun(_python(code, stdout=subprocess.PIPE, stderr=subprocess.STDOUT), tmp_path))
         return started[-1]
 
     yield start
@@ -445,8 +446,8 @@ def test_horovodrun_that_fails_itself_is_quoted(horovodrun, said, reason):
         horovodrun(said, 1).wait()
 
 
-def test_horovodrun_is_ended_with_its_run(hurry):
-    run = launch._HorovodRun(_python(_SLEEP, stdout=subprocess.PIPE))
+def test_horovodrun_is_ended_with_its_run(hurry, tmp_path):
+    run = launch._HorovodRun(_python(_SLEEP, stdout=subprocess.PIPE), tmp_path)
     run.stop()
     assert run._process.returncode == -signal.SIGTERM
 
@@ -472,3 +473,29 @@ def test_without_horovodrun_there_is_one_clear_line(monkeypatch):
     monkeypatch.setattr(launch.shutil, "which", lambda name, path=None: None)
     with pytest.raises(PluginError, match="no program horovodrun"):
         launch.launch([], 2, "horovod")
+
+
+def test_a_rank_that_is_gone_is_missed_where_horovodrun_does_not_notice(tmp_path, monkeypatch):
+    monkeypatch.setattr(launch, "_PATIENCE", 0.2)
+    gone = _python("")
+    gone.wait()
+    (tmp_path / "alive-1").write_text(str(gone.pid))
+    (tmp_path / "alive-0").write_text(str(os.getpid()))
+    run = launch._HorovodRun(_python(_SLEEP, stdout=subprocess.PIPE), tmp_path)
+    try:
+        failure = run.wait()
+    finally:
+        run.stop()
+    assert (failure.rank, failure.status) == (1, None)
+    assert launch._how(failure.status) == "died"
+
+
+def test_a_rank_is_alive_until_it_leaves(tmp_path, monkeypatch):
+    monkeypatch.setenv(launch._ALIVE, str(tmp_path))
+    with contextlib.suppress(KeyError), launch.alive(1):
+        assert (tmp_path / "alive-1").read_text() == str(os.getpid())
+        raise KeyError
+    assert not list(tmp_path.iterdir())
+    monkeypatch.delenv(launch._ALIVE)
+    with launch.alive(1):
+        assert not list(tmp_path.iterdir())
