@@ -36,7 +36,7 @@ def run(options):
 
 def _finetune(comm, settings):
     summary = finetune(comm, **settings)
-    if known_rank() > 0:
+    if comm and known_rank() > 0:
         return
     print(f"dev accuracy   {summary['dev_accuracy']:.4f} (epoch {summary['best_epoch']})")
     if "test_accuracy" in summary:

@@ -38,7 +38,7 @@ def run(options):
     gpus = [context.device_id for context in parse_devices(options.gpus).contexts] if options.gpus else []
 
     def run_on(backend):
-        place, _ = place_on_machine()
+        place = place_on_machine()[0] if backend else 0
         if gpus and place >= len(gpus):
             raise UsageError(f"--gpus {options.gpus}: each rank needs a GPU of its own, and rank {place} has none")
         gpu = gpus[place] if gpus else None

@@ -33,7 +33,7 @@ _PATIENCE = 5.0  # seconds between asking a process to end and making it
 def launch(arguments, num_ranks, backend, port=None):
     """Run a command of this program on several ranks and wait for all of them.
 
-    Rank 0 has this process's input and output. What the others write on standard error is shown where they fail.
+    Rank 0 has this process's output, and no rank an input. What the others write on standard error is shown where they fail.
 
     Parameters
     ----------
@@ -308,7 +308,7 @@ def _rank_environment(num_ranks):
     defaults = {
         "OMP_NUM_THREADS": str(max(1, cores() // num_ranks)),
         "PYTHONUNBUFFERED": "1",
-        "HOROVOD_CYCLE_TIME": "10",  # milliseconds; its default, 1, costs a core that also computes a tenth of its time
+        "HOROVOD_CYCLE_TIME": "10",  # milliseconds; its default, 1, is too often for a core that also computes
     }
     return {**defaults, **os.environ, LAUNCHER: str(os.getpid())}
 

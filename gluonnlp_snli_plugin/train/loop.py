@@ -50,7 +50,7 @@ def finetune(comm=None, **options):
     """
     begin = time.perf_counter()
     config = configure(**options)
-    devices = parse_devices(config.gpus, config.devices).of_rank(*place_on_machine())
+    devices = parse_devices(config.gpus, config.devices).of_rank(*place_on_machine() if comm else (0, 1))
     is_float16 = config.dtype == "float16"
     if is_float16:
         if not devices.is_gpu:
