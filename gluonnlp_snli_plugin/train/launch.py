@@ -33,7 +33,8 @@ _PATIENCE = 5.0  # seconds between asking a process to end and making it
 def launch(arguments, num_ranks, backend, port=None):
     """Run a command of this program on several ranks and wait for all of them.
 
-    Rank 0 has this process's output, and no rank an input. What the others write on standard error is shown where they fail.
+    Rank 0 has this process's output, and no rank an input. What the others write on standard error is shown where they
+    fail.
 
     Parameters
     ----------
