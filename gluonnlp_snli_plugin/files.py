@@ -60,3 +60,19 @@ def digest(path, algorithm="sha256"):
         for block in iter(lambda: content.read(1 << 20), b""):
             result.update(block)
     return result.hexdigest()
+
+
+def cache_folder(kind):
+    """This user's folder for files of one kind that can be made again: ``$XDG_CACHE_HOME/gluonnlp_snli_plugin/KIND``.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
+    """
+    root = Path(os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache"))
+    if not root.is_absolute():  # as the XDG specification wants it; without a home the tilde stays
+        raise FileNotFoundError(f"{root} is no place for a cache: set XDG_CACHE_HOME to an absolute path")
+    folder = root / "gluonnlp_snli_plugin" / kind
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder

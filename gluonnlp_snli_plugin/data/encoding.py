@@ -1,6 +1,5 @@
 """From pairs of sentences to BERT inputs: ``[CLS] premise [SEP] hypothesis [SEP]``."""
 
-import itertools
 from typing import Dict
 
 import mxnet as mx
@@ -8,10 +7,11 @@ import numpy as np
 
 from ..errors import UsageError
 from . import truncation as truncations
-from .snli import LABELS
-from .tokenizers import CachedTokenizer
+from .reader import LABELS
+from .tokenizers import CachedTokenizer, flat_ids
 
 SPECIAL_TOKENS = 3  # [CLS], [SEP], [SEP]
+_PAIRS_AT_ONCE = 2048  # enough for whole-array work to pay, few enough for the processor's cache
 
 
 class EncodedPairs(mx.gluon.data.Dataset):
@@ -68,7 +68,7 @@ class PairEncoder:
     """Turns pairs of sentences into BERT inputs.
 
     As a transform it works on one row, ``dataset.transform(PairEncoder(tokenizer, vocab, max_len=128))``;
-    :meth:`encode` does a whole corpus at once and is many times faster.
+    :meth:`encode` and :meth:`encode_parts` do a whole corpus at once and are many times faster.
 
     Parameters
     ----------
@@ -104,8 +104,16 @@ class PairEncoder:
             Only if the row has a label.
         """
         row = premise if hypothesis is None else (premise, hypothesis, label)
-        labels = None if len(row) < 3 or row[2] is None else [row[2]]
-        return self.encode([row[0]], [row[1]], labels)[0]
+        a, b = self.tokenizer.ids(row[0]), self.tokenizer.ids(row[1])
+        budget = self.max_len - SPECIAL_TOKENS
+        if len(a) + len(b) > budget:
+            keep_a, keep_b = self.truncation(len(a), len(b), budget)
+            a, b = a[:keep_a], b[:keep_b]
+        cls, sep = self._cls_and_sep()
+        input_ids = np.array([cls, *a, sep, *b, sep], np.int32)
+        segment_ids = np.array([0] * (len(a) + 2) + [1] * (len(b) + 1), np.int32)
+        pair = (input_ids, segment_ids, np.int32(len(input_ids)))
+        return pair if len(row) < 3 or row[2] is None else (*pair, label_indices([row[2]])[0])
 
     def encode(self, premises, hypotheses, labels=None):
         """Encode many pairs.
@@ -125,34 +133,90 @@ class PairEncoder:
         UsageError
             If the sequences are not of one length, or a label is none of the three.
         """
-        sizes = [len(column) for column in (premises, hypotheses, labels) if column is not None]
+        columns = [column for column in (premises, hypotheses, labels) if column is not None]
+        sizes = [len(column) for column in columns]
         if len(set(sizes)) != 1:
             raise UsageError(f"the columns of the pairs have different lengths: {', '.join(map(str, sizes))}")
-        number: Dict[str, int] = {}  # a sentence's row in the ragged array; a premise usually comes three times
-        a = np.fromiter((number.setdefault(text, len(number)) for text in premises), np.int64)
-        b = np.fromiter((number.setdefault(text, len(number)) for text in hypotheses), np.int64)
-        ids_of_sentence = [self.tokenizer.ids(text) for text in number]
-        lengths = np.fromiter(map(len, ids_of_sentence), np.int64, len(ids_of_sentence))
-        flat = np.fromiter(itertools.chain.from_iterable(ids_of_sentence), np.int32, lengths.sum())
-        starts = np.concatenate([[0], np.cumsum(lengths)])[:-1]
+        parts = (
+            [column[start : start + _PAIRS_AT_ONCE] for column in columns]
+            for start in range(0, len(premises), _PAIRS_AT_ONCE)
+        )
+        return self._encode_parts(parts, is_labelled=labels is not None)
 
-        keep_a, keep_b = self.truncation(lengths[a], lengths[b], self.max_len - SPECIAL_TOKENS)
-        offsets = np.concatenate([[0], np.cumsum(keep_a + keep_b + SPECIAL_TOKENS)])
-        input_ids = np.empty(offsets[-1], np.int32)
-        first, last = offsets[:-1], offsets[1:] - 1
-        input_ids[first] = self.vocab[self.vocab.cls_token]
-        input_ids[first + 1 + keep_a] = input_ids[last] = self.vocab[self.vocab.sep_token]
-        input_ids[_ranges(first + 1, keep_a)] = flat[_ranges(starts[a], keep_a)]
-        input_ids[_ranges(last - keep_b, keep_b)] = flat[_ranges(starts[b], keep_b)]
+    def encode_parts(self, parts):
+        """Encode labelled pairs that come some thousands at a time, never holding the texts of more.
+
+        Parameters
+        ----------
+        parts : iterable of (premises, hypotheses, labels)
+            Such as ``PairReader.columns`` gives.
+
+        Returns
+        -------
+        EncodedPairs
+
+        Raises
+        ------
+        UsageError
+            If a label is none of the three.
+        """
+        return self._encode_parts(parts, is_labelled=True)
+
+    def _encode_parts(self, parts, is_labelled):
+        columns = [bytearray() for _ in range(4)]  # which grow in place, as arrays do not
+        num_truncated = 0
+        for premises, hypotheses, *names in parts:
+            input_ids, keep_a, keep_b, truncated = self._encode_part(premises, hypotheses)
+            labels = label_indices(names[0]) if is_labelled else keep_a[:0]
+            for column, more in zip(columns, (input_ids, keep_a, keep_b, labels)):
+                column += more.astype(np.int32, copy=False).data
+            num_truncated += truncated
+        input_ids, len_a, len_b, labels = (np.frombuffer(column, np.int32) for column in columns)
         return EncodedPairs(
             input_ids,
-            offsets,
-            keep_a.astype(np.int32),
-            keep_b.astype(np.int32),
-            None if labels is None else label_indices(labels),
+            offsets_of(len_a, len_b),
+            len_a,
+            len_b,
+            labels if is_labelled else None,
             self.vocab[self.vocab.padding_token],
-            int(np.count_nonzero(keep_a + keep_b < lengths[a] + lengths[b])),
+            num_truncated,
         )
+
+    def _encode_part(self, premises, hypotheses):
+        """Input ids, tokens kept of both sentences, and number of truncated pairs."""
+        number: Dict[str, int] = {}  # a sentence's row in the ragged array; a premise usually comes three times
+        a = np.fromiter((number.setdefault(text, len(number)) for text in premises), np.int64, len(premises))
+        b = np.fromiter((number.setdefault(text, len(number)) for text in hypotheses), np.int64, len(hypotheses))
+        flat, lengths = self._ids_of_all(list(number))
+        starts = np.cumsum(lengths) - lengths
+        len_a, len_b = lengths[a], lengths[b]
+        keep_a, keep_b = self.truncation(len_a, len_b, self.max_len - SPECIAL_TOKENS)
+
+        # Each pair is put together of five slices: [CLS], the premise's, [SEP], the hypothesis's, [SEP].
+        source = np.concatenate([flat, np.array(self._cls_and_sep(), np.int32)])
+        cls_at, sep_at = len(flat), len(flat) + 1
+        slice_starts = np.empty((len(a), 5), np.int64)
+        slice_lengths = np.ones((len(a), 5), np.int64)
+        slice_starts[:, 0], slice_starts[:, 2], slice_starts[:, 4] = cls_at, sep_at, sep_at
+        slice_starts[:, 1], slice_lengths[:, 1] = starts[a], keep_a
+        slice_starts[:, 3], slice_lengths[:, 3] = starts[b], keep_b
+        input_ids = source[_ranges(slice_starts.ravel(), slice_lengths.ravel())]
+        return input_ids, keep_a, keep_b, int(np.count_nonzero(keep_a + keep_b < len_a + len_b))
+
+    def _cls_and_sep(self):
+        return self.vocab[[self.vocab.cls_token, self.vocab.sep_token]]
+
+    def _ids_of_all(self, texts):
+        if hasattr(self.tokenizer, "ids_of_all"):
+            return self.tokenizer.ids_of_all(texts)
+        return flat_ids([self.tokenizer.ids(text) for text in texts])
+
+
+def offsets_of(len_a, len_b):
+    """Where pairs begin that have these many tokens besides the special ones; ndarray of int64, shape (pairs + 1,)."""
+    offsets = np.zeros(len(len_a) + 1, np.int64)
+    np.cumsum(len_a.astype(np.int64) + len_b + SPECIAL_TOKENS, out=offsets[1:])
+    return offsets
 
 
 def label_indices(labels):

@@ -3,167 +3,23 @@
 Bowman et al., "A large annotated corpus for learning natural language inference", EMNLP 2015.
 """
 
-import codecs
-import itertools
 import os
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 import mxnet as mx
-import orjson
 from gluonnlp.base import get_home_dir
 
 from .. import registry
-from ..errors import DataError, UsageError
+from ..errors import UsageError
 from .download import download_snli
+from .reader import LABELS, PairReader
 
-LABELS = ("entailment", "contradiction", "neutral")
 SEGMENTS = ("train", "dev", "test")
-NO_GOLD_LABEL = "-"  # the annotators did not agree
 
 # Where segments come from that are asked for without file and root: a folder, or files by segment. Where some files
 # are named, a segment that is not holds no pairs.
 SOURCE: Dict[str, Any] = {"root": None, "files": None}
-
-
-class PairReader:
-    """Iterates over the pairs of a file in SNLI's format: JSON lines (``.jsonl``), or a tab-separated table (``.txt``).
-
-    Yields ``(premise, hypothesis, label)``, three str, and counts what it leaves out. Only the fields ``sentence1``,
-    ``sentence2`` and ``gold_label`` are looked at.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file; its name says the format (``.txt`` and ``.tsv`` are tab-separated, all else is JSON lines).
-    on_bad_row : {'error', 'skip'}, default 'error'
-        What to do with a row that cannot be used.
-    labelled : bool, default True
-        Whether rows must have a label. Without, a missing label is None and rows without gold label are kept.
-    lines : iterable of bytes or None
-        Lines to read instead of the file's, of which `path` is then only the name (standard input).
-
-    Attributes
-    ----------
-    num_unlabelled : int
-        Rows left out because their gold label is ``-``.
-    num_bad : int
-        Rows left out because of ``on_bad_row='skip'``.
-    """
-
-    def __init__(self, path, on_bad_row="error", labelled=True, lines=None):
-        if on_bad_row not in ("error", "skip"):
-            raise UsageError(f"on_bad_row is {on_bad_row!r}; it can be 'error' or 'skip'")
-        self.path = path
-        self.num_unlabelled = 0
-        self.num_bad = 0
-        self._skip_bad = on_bad_row == "skip"
-        self._labelled = labelled
-        self._lines = lines
-
-    def __iter__(self):
-        self.num_unlabelled = self.num_bad = 0
-        if self._lines is not None:
-            yield from self._pairs(self._lines)
-            return
-        try:
-            with open(self.path, "rb") as lines:
-                yield from self._pairs(lines)
-        except OSError as error:
-            raise DataError(f"{self.path}: {error.strerror or error}") from None
-
-    def _pairs(self, lines):
-        lines = iter(lines)
-        first = next(lines, b"")
-        if first.startswith(codecs.BOM_UTF8):
-            first = first[len(codecs.BOM_UTF8) :]
-        lines = enumerate(itertools.chain([first], lines), 1)
-        is_table = str(self.path).lower().endswith((".txt", ".tsv"))
-        parse = self._table_parser(lines) if is_table else _parse_json
-        previous = None
-        for number, line in lines:
-            if not line.strip():
-                continue
-            try:
-                premise, hypothesis, label = parse(line)
-                if label == NO_GOLD_LABEL and self._labelled:
-                    self.num_unlabelled += 1
-                    continue
-                self._check(premise, hypothesis, label)
-            except _BadRow as error:
-                if not self._skip_bad:
-                    raise DataError(f"{self.path}, line {number}: {error}") from None
-                self.num_bad += 1
-                continue
-            if premise == previous:  # comes three times in a row: keep one str, not three
-                premise = previous
-            previous = premise
-            yield premise, hypothesis, label
-
-    def _table_parser(self, lines):
-        """Find the columns by the names in the header, and return what parses a row."""
-        _, header = next(lines)
-        try:
-            names = _decode(header).split("\t")
-            columns = [names.index("sentence1"), names.index("sentence2")]
-            columns.append(names.index("gold_label") if self._labelled or "gold_label" in names else None)
-        except (ValueError, _BadRow):
-            raise DataError(
-                f"{self.path}, line 1: no header with the columns sentence1, sentence2 and gold_label: {_show(header)}"
-            ) from None
-
-        def parse(line):
-            cells = _decode(line).split("\t")
-            if len(cells) != len(names):
-                raise _BadRow(f"{len(cells)} columns where the header has {len(names)}")
-            return tuple(None if column is None else cells[column] for column in columns)
-
-        return parse
-
-    def _check(self, premise, hypothesis, label):
-        for field, text in (("sentence1", premise), ("sentence2", hypothesis)):
-            if not isinstance(text, str):
-                raise _BadRow(f"{field} is missing" if text is None else f"{field} is no text: {_show(text)}")
-            if not text or text.isspace():
-                raise _BadRow(f"{field} is empty")
-        if self._labelled and label not in LABELS:
-            what = "gold_label is missing" if label is None else f"unknown gold_label {_show(label)}"
-            raise _BadRow(f"{what}; expected one of {', '.join(LABELS)}, or - for none")
-
-
-class _BadRow(Exception):
-    """What is wrong with a row."""
-
-
-def _parse_json(line):
-    try:
-        row = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise _BadRow(f"{_undecodable(line) or f'no JSON ({error})'}: {_show(line)}") from None
-    if not isinstance(row, dict):
-        raise _BadRow(f"no JSON object: {_show(line)}")
-    return row.get("sentence1"), row.get("sentence2"), row.get("gold_label")
-
-
-def _decode(line):
-    problem = _undecodable(line)
-    if problem:
-        raise _BadRow(f"{problem}: {_show(line)}")
-    return line.decode().rstrip("\r\n")
-
-
-def _undecodable(line):
-    try:
-        line.decode()
-    except UnicodeDecodeError as error:
-        return f"no UTF-8 (byte {error.start + 1} is 0x{line[error.start]:02x})"
-    return None
-
-
-def _show(value):
-    """A short one-line picture of something found in a file."""
-    text = repr(value.decode("utf-8", "replace").strip() if isinstance(value, bytes) else value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 @registry.dataset(segment=list(SEGMENTS))
@@ -209,15 +65,16 @@ class SNLI(mx.gluon.data.Dataset):
     """
 
     def __init__(self, segment="train", root=None, file=None, on_bad_row="error", url=None):
-        if file is None and root is None and SOURCE["files"]:
-            file = SOURCE["files"].get(segment) or os.devnull
-        self.path = Path(file) if file is not None else _official_file(segment, root or SOURCE["root"], url)
+        self.path = segment_file(segment, root, file, url)
         reader = PairReader(self.path, on_bad_row)
-        self.premises, self.hypotheses, self.labels = [], [], []
-        for premise, hypothesis, label in reader:
-            self.premises.append(premise)
-            self.hypotheses.append(hypothesis)
-            self.labels.append(LABELS[LABELS.index(label)])
+        self.premises: List[str] = []
+        self.hypotheses: List[str] = []
+        self.labels: List[str] = []
+        one_of = {label: label for label in LABELS}  # three str, not one for each row
+        for premises, hypotheses, labels in reader.columns():
+            self.premises += premises
+            self.hypotheses += hypotheses
+            self.labels += map(one_of.__getitem__, labels)
         self.num_unlabelled = reader.num_unlabelled
         self.num_bad = reader.num_bad
 
@@ -228,6 +85,18 @@ class SNLI(mx.gluon.data.Dataset):
         if isinstance(i, slice):
             return [self[j] for j in range(*i.indices(len(self)))]
         return [self.premises[i], self.hypotheses[i], self.labels[i]]
+
+
+def segment_file(segment, root=None, file=None, url=None):
+    """The file that :class:`SNLI` reads when it is given these arguments; downloaded if need be.
+
+    Returns
+    -------
+    Path
+    """
+    if file is None and root is None and SOURCE["files"]:
+        file = SOURCE["files"].get(segment) or os.devnull
+    return Path(file) if file is not None else _official_file(segment, root or SOURCE["root"], url)
 
 
 def _official_file(segment, root, url):

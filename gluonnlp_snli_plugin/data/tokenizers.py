@@ -1,7 +1,11 @@
 """From text to token ids: GluonNLP's own BERT tokenizers, with a memory for words."""
 
+import itertools
+
+import numpy as np
 from gluonnlp.data import BERTSPTokenizer, BERTTokenizer
 
+_ID = np.dtype(np.int32)
 _LONGEST_REMEMBERED = 64  # characters; longer "words" are rare and would only fill the memory
 _MOST_REMEMBERED = 1 << 20
 
@@ -22,8 +26,13 @@ class CachedTokenizer:
     def __init__(self, tokenizer):
         self._tokenizer = tokenizer
         self.vocab = tokenizer.vocab
-        self._ids_of_word = {}
         self._is_sampling = getattr(tokenizer, "_num_best", 0) not in (0, 1)
+        self._ids_of_word = _IdsOfWord(tokenizer)
+
+    @property
+    def host(self):
+        """GluonNLP's own tokenizer."""
+        return self._tokenizer
 
     def __call__(self, text):
         """Tokens of `text`, a list of str."""
@@ -33,16 +42,53 @@ class CachedTokenizer:
         """Ids of the tokens of `text`, a list of int, without special tokens."""
         if self._is_sampling:
             return self.vocab.to_indices(self._tokenizer(text))
-        remembered = self._ids_of_word
-        ids = []
-        for word in text.split(" "):
-            word_ids = remembered.get(word)
-            if word_ids is None:
-                word_ids = self.vocab.to_indices(self._tokenizer(word))
-                if len(word) <= _LONGEST_REMEMBERED and len(remembered) < _MOST_REMEMBERED:
-                    remembered[word] = word_ids
-            ids += word_ids
+        return np.frombuffer(b"".join(map(self._ids_of_word.__getitem__, text.split(" "))), _ID).tolist()
+
+    def ids_of_all(self, texts):
+        """Ids of the tokens of many texts, without special tokens.
+
+        Parameters
+        ----------
+        texts : list of str, length n
+
+        Returns
+        -------
+        ids : ndarray of int32
+            Those of all texts one after the other; may be read-only.
+        lengths : ndarray of int64, shape (n,)
+            How many of them are each text's.
+        """
+        if self._is_sampling or not texts:
+            return flat_ids([self.ids(text) for text in texts])
+        # Python's own loops, one call for all words: this line is most of what encoding a corpus costs.
+        ids = list(map(self._ids_of_word.__getitem__, " ".join(texts).split(" ")))
+        ends = np.cumsum(np.fromiter(map(len, ids), np.int64, len(ids)))
+        words = np.fromiter(map(str.count, texts, itertools.repeat(" ")), np.int64, len(texts)) + 1
+        lengths = np.diff(ends[np.cumsum(words) - 1], prepend=0) // _ID.itemsize
+        return np.frombuffer(b"".join(ids), _ID), lengths
+
+
+def flat_ids(lists):
+    """Lists of ids as one array and their lengths, as :meth:`CachedTokenizer.ids_of_all` returns them."""
+    lengths = np.fromiter(map(len, lists), np.int64, len(lists))
+    return np.fromiter(itertools.chain.from_iterable(lists), _ID, lengths.sum()), lengths
+
+
+class _IdsOfWord(dict):
+    """The memory: the ids of a word as bytes, of which a long text's can be put together without a Python loop."""
+
+    def __init__(self, tokenizer):
+        super().__init__()
+        self._tokenizer = tokenizer
+
+    def __missing__(self, word):
+        ids = np.array(self._tokenizer.vocab.to_indices(self._tokenizer(word)), _ID).tobytes()
+        if len(word) <= _LONGEST_REMEMBERED and len(self) < _MOST_REMEMBERED:
+            self[word] = ids
         return ids
+
+    def __reduce__(self):  # a copy in another process starts afresh: its words are quickly found again
+        return _IdsOfWord, (self._tokenizer,)
 
 
 def bert_tokenizer(vocab, lower, sentencepiece=None):

@@ -157,6 +157,32 @@ def test_the_labels_are_indices_in_their_order_everywhere(encoded):
     assert label_indices(LABELS).tolist() == [0, 1, 2]
 
 
+@given(st.lists(st.tuples(sentences, sentences, st.sampled_from(LABELS)), max_size=9), st.integers(1, 10))
+@settings(deadline=None, max_examples=60)
+def test_a_corpus_may_come_whole_or_in_parts_and_is_encoded_in_parts_of_any_size(rows, size):
+    one_by_one = [encoder(12)(*row) for row in rows]
+    columns = list(zip(*rows)) or [(), (), ()]
+    parts = (list(zip(*rows[i : i + size])) for i in range(0, len(rows), size))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gluonnlp_snli_plugin.data.encoding._PAIRS_AT_ONCE", size)
+        for encoded in (encoder(12).encode(*columns), encoder(12).encode_parts(parts)):
+            assert len(encoded) == len(rows)
+            for pair, expected in zip(encoded, one_by_one):
+                assert_same(pair, expected)
+            assert encoded.offsets.tolist() == np.cumsum([0, *(len(pair[0]) for pair in one_by_one)]).tolist()
+
+
+def test_a_tokenizer_of_ones_own_needs_ids_only():
+    class Lengths:
+        def ids(self, text):
+            return [len(word) for word in text.split()]
+
+    own = PairEncoder(Lengths(), VOCAB, 7)
+    encoded = own.encode(["a dog runs", "a"], ["it is", "dogs"], ["neutral", "neutral"])
+    assert encoded[0][0].tolist() == [CLS, 1, 3, SEP, 2, 2, SEP]
+    assert_same(own("a dog runs", "it is", "neutral"), encoded[0])
+
+
 @pytest.mark.parametrize("label", ["maybe", "Neutral", "-", None, 1])
 def test_an_unknown_label_is_an_error(label):
     with pytest.raises(UsageError, match="unknown label .*; labels are entailment, contradiction, neutral") as info:

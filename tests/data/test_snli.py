@@ -354,6 +354,77 @@ def test_reading_twice_counts_once(write):
     assert (reader.num_unlabelled, reader.num_bad) == (1, 1)
 
 
+# Many rows at once --------------------------------------------------------------------------------------------------
+
+ODD_LINES = [*(line for line, *_ in BAD_JSON.values() if len(line) < 1000), b"", b"  ", b"\r"]
+LINES = st.sampled_from([GOOD_LINE] * 5) | st.sampled_from(
+    [
+        *ODD_LINES,
+        json_line("A.", "B.", "-").encode(),
+        json_line("", None, "-").encode(),
+        b'{"gold_label": "-"}',
+        json_line("\u00e9\u2028", "B\u0085.", "neutral", ensure_ascii=False).encode(),
+        GOOD_LINE + b"\r",
+        codecs.BOM_UTF8 + GOOD_LINE,
+    ]
+)
+
+
+def all_of(pairs, reader):
+    """Rows up to the first bad one, what was counted, and what is said about it."""
+    rows, message = [], None
+    try:
+        for row in pairs(reader):
+            rows.append(tuple(row))
+    except DataError as error:
+        message = str(error)
+    return rows, reader.num_unlabelled, reader.num_bad, message
+
+
+def from_columns(reader):
+    for columns in reader.columns():
+        yield from zip(*columns)
+
+
+@given(st.lists(LINES, max_size=12), st.sampled_from(["error", "skip"]), st.integers(1, 300), st.integers(1, 5))
+@settings(deadline=None, max_examples=200)
+def test_many_rows_at_once_are_read_as_one_by_one(folder, lines, on_bad_row, size, pairs_at_once):
+    path = folder / "b.jsonl"
+    path.write_bytes(b"\n".join(lines))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gluonnlp_snli_plugin.data.reader._BYTES_AT_ONCE", size)
+        patch.setattr("gluonnlp_snli_plugin.data.reader._PAIRS_AT_ONCE", pairs_at_once)
+        with open(path, "rb") as file:
+            expected = all_of(iter, PairReader(path, on_bad_row, lines=file))
+        by_row, by_column = (all_of(way, PairReader(path, on_bad_row)) for way in (iter, from_columns))
+    assert by_row == expected
+    assert by_column[1:] == expected[1:]
+    if expected[-1] is None:
+        assert by_column == expected
+
+
+def test_columns_can_be_had_of_a_table_and_of_lines_from_elsewhere(write):
+    for reader in (
+        PairReader(write("a.txt", as_table())),
+        PairReader("standard input", lines=as_json().encode().splitlines()),
+        PairReader(write("a.jsonl", as_json())),
+    ):
+        assert [list(map(list, columns)) for columns in reader.columns()] == [list(map(list, zip(*ROWS)))]
+
+
+def test_columns_of_unlabelled_rows_have_none(write):
+    reader = PairReader(write("a.jsonl", '{"sentence1": "a", "sentence2": "b"}'), labelled=False)
+    assert list(reader.columns()) == [[["a"], ["b"], [None]]]
+
+
+def test_only_so_many_rows_are_held(write, monkeypatch):
+    monkeypatch.setattr("gluonnlp_snli_plugin.data.reader._PAIRS_AT_ONCE", 10)
+    monkeypatch.setattr("gluonnlp_snli_plugin.data.reader._BYTES_AT_ONCE", 300)
+    path = write("a.jsonl", as_json(ROWS * 30))
+    sizes = [len(columns[0]) for columns in PairReader(path).columns()]
+    assert sum(sizes) == 90 and max(sizes) < 20
+
+
 # The dataset --------------------------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ import sys
 import unicodedata
 
 import gluonnlp as nlp
+import numpy as np
 import pytest
 import sentencepiece
 from hypothesis import example, given, settings
@@ -109,6 +110,21 @@ def test_any_text_has_the_ids_that_gluonnlp_gives_it(host_and_cached, text):
     host, cached = host_and_cached
     assert cached.ids(text) == host_ids(host, text)
     assert cached.ids(text) == host_ids(host, text)
+
+
+@given(texts=st.lists(TEXTS, max_size=6))
+@example(texts=[])
+@example(texts=[""])
+@example(texts=["", " ", "", "a ", " a", "\x00", ""])
+@example(texts=["man", "\u0301woman", "Α", "Σ", "\u00a0 a"])
+@every_text
+def test_many_texts_at_once_have_the_ids_that_gluonnlp_gives_them_one_by_one(host_and_cached, texts):
+    host, cached = host_and_cached
+    ids, lengths = cached.ids_of_all(texts)
+    expected = [host_ids(host, text) for text in texts]
+    assert lengths.tolist() == list(map(len, expected))
+    assert ids.tolist() == [i for text in expected for i in text]
+    assert (ids.dtype, lengths.dtype) == (np.int32, np.int64)
 
 
 def test_all_real_sentences_have_the_ids_that_gluonnlp_gives_them(host_and_cached, shared_data):
@@ -254,4 +270,5 @@ def test_a_tokenizer_that_samples_is_asked_anew_for_every_text(sentencepiece_mod
     host = nlp.data.BERTSPTokenizer(str(sentencepiece_model), vocab, num_best=-1, alpha=0.1, lower=False)
     tokenizer = CachedTokenizer(host)
     assert len({tuple(tokenizer.ids("The woman is playing outside.")) for _ in range(50)}) > 1
+    assert len({tuple(tokenizer.ids_of_all(["", "The woman is playing outside."])[0]) for _ in range(50)}) > 1
     assert tokenizer.ids("") == []

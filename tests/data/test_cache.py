@@ -1,0 +1,400 @@
+"""The cache of encoded pairs: what comes out of it is what encoding gives, or it is not used."""
+
+import hashlib
+import json
+import logging
+import os
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from gluonnlp_snli_plugin.data import cache, truncation
+from gluonnlp_snli_plugin.data.cache import encode_file
+from gluonnlp_snli_plugin.data.encoding import PairEncoder
+from gluonnlp_snli_plugin.data.snli import LABELS
+from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
+from gluonnlp_snli_plugin.data.vocabulary import wordpiece_vocab
+from gluonnlp_snli_plugin.errors import DataError
+from gluonnlp_snli_plugin.train.config import FinetuneConfig
+from gluonnlp_snli_plugin.train.corpus import load_corpus
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{c}" for c in LETTERS), "the", "dog", "."]
+VOCAB = wordpiece_vocab(TOKENS)
+ROWS = [(f"The {word} runs {'on ' * i}.", f"A dog is {word}.", LABELS[i % 3]) for i, word in enumerate("abcdefghijkl")]
+
+
+def encoder(vocab=VOCAB, lower=True, max_len=20, strategy="longest_first"):
+    return PairEncoder(bert_tokenizer(vocab, lower), vocab, max_len, strategy)
+
+
+def as_json(rows):
+    lines = [json.dumps({"sentence1": a, "sentence2": b, "gold_label": label}) for a, b, label in rows]
+    return "".join(line + "\n" for line in lines)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """The cache of this test, which takes files of any size."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setattr(cache, "_SMALLEST_FILE", 0)
+    return tmp_path / "xdg" / "gluonnlp_snli_plugin" / "encoded"
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(as_json([*ROWS[:4], ("A.", "B.", "-"), *ROWS[4:], ("", "B.", "neutral")]))
+    return path
+
+
+@pytest.fixture
+def encode(corpus):
+    """Encode the corpus; with ``read=False`` it must come from the cache."""
+
+    def run(read=None, **settings):
+        with pytest.MonkeyPatch.context() as patch:
+            reads = []
+            original = PairEncoder.encode_parts
+            patch.setattr(PairEncoder, "encode_parts", lambda *args: reads.append(1) or original(*args))
+            result = encode_file(encoder(**settings), corpus, "skip")
+        assert read is None or bool(reads) == read
+        return result
+
+    return run
+
+
+@pytest.fixture
+def stored(folder, encode):
+    """The one file of the cache, whole."""
+    encode(read=True)
+    (path,) = folder.iterdir()
+    return path
+
+
+def assert_same(result, expected):
+    assert result[1:] == expected[1:]
+    for name in ("input_ids", "offsets", "len_a", "len_b", "labels"):
+        array, other = (getattr(each.encoded, name) for each in (result, expected))
+        np.testing.assert_array_equal(array, other)
+        assert array.dtype == other.dtype
+    assert result.encoded.num_truncated == expected.encoded.num_truncated
+    assert result.encoded.padding_id == expected.encoded.padding_id
+
+
+# Coming back --------------------------------------------------------------------------------------------------------
+
+
+def test_what_comes_from_the_cache_is_what_encoding_gave(encode, corpus):
+    first = encode(read=True)
+    assert (len(first.encoded), first.num_unlabelled, first.num_bad) == (12, 1, 1)
+    assert first.encoded.num_truncated > 0
+    assert first.sha256 == hashlib.sha256(corpus.read_bytes()).hexdigest()
+    assert_same(encode(read=False), first)
+
+
+def test_what_comes_from_the_cache_is_mapped_and_cannot_be_written_to(encode):
+    encode()
+    array = encode(read=False).encoded.input_ids
+    assert not array.flags.owndata and not array.flags.writeable
+    assert type(array) is np.ndarray
+
+
+def test_a_file_replaced_or_removed_leaves_those_who_read_it_alone(encode, stored):
+    result = encode(read=False)
+    expected = result.encoded.input_ids.copy()
+    stored.unlink()
+    encode(read=True)
+    np.testing.assert_array_equal(result.encoded.input_ids, expected)
+
+
+def test_the_table_comes_back_too(tmp_path):
+    path = tmp_path / "pairs.txt"
+    path.write_text("gold_label\tsentence1\tsentence2\n" + "".join(f"{c}\t{a}\t{b}\n" for a, b, c in ROWS))
+    assert_same(encode_file(encoder(), path), encode_file(encoder(), path))
+
+
+def test_a_run_records_the_same_with_and_without_the_cache(corpus, folder):
+    config = FinetuneConfig(output_dir="out", train_file=str(corpus), dev_file=str(corpus), on_bad_row="skip")
+    runs = [load_corpus(config, encoder()) for _ in range(2)]
+    assert len(list(folder.iterdir())) == 1
+    first, second = ({name: segment.provenance for name, segment in run.items()} for run in runs)
+    assert first == second
+    assert first["train"] == {
+        "source": str(corpus),
+        "sha256": hashlib.sha256(corpus.read_bytes()).hexdigest(),
+        "pairs": 12,
+        "rows_without_gold_label": 1,
+        "bad_rows_left_out": 1,
+        "truncated": runs[0]["train"].encoded.num_truncated,
+    }
+
+
+def test_the_sample_needs_no_cache(folder):
+    corpus = load_corpus(FinetuneConfig(output_dir="out", sample=True), encoder())
+    assert [len(corpus[name].encoded) for name in ("train", "dev")] == [9000, 600]
+    assert not folder.exists()
+
+
+def test_a_small_file_is_not_worth_the_cache(encode, folder, monkeypatch):
+    monkeypatch.setattr(cache, "_SMALLEST_FILE", 1 << 20)
+    encode(read=True)
+    encode(read=True)
+    assert not folder.exists()
+
+
+def test_pairs_of_somebody_elses_truncation_are_not_kept(corpus, folder):
+    class Other(truncation.LongestFirst):
+        pass
+
+    first, second = (encode_file(encoder(strategy=Other()), corpus, "skip") for _ in range(2))
+    assert_same(first, second)
+    assert not folder.exists()
+
+
+def test_pairs_of_other_settings_are_kept_apart(encode, folder):
+    first = encode(read=True)
+    assert encode(read=True, max_len=9).encoded.num_truncated > first.encoded.num_truncated
+    assert_same(encode(read=False), first)
+    assert len(list(folder.iterdir())) == 2
+
+
+# Damage -------------------------------------------------------------------------------------------------------------
+
+
+def assert_encoded_anew(encode, stored, caplog):
+    """The file is not used but written again, with one line about it."""
+    caplog.clear()
+    assert_same(encode(read=True), encode(read=False))
+    (record,) = caplog.records
+    assert record.name == "gluonnlp_snli_plugin" and str(stored) in record.getMessage()
+
+
+def test_damage_in_every_region_is_noticed(encode, stored, caplog):
+    whole = stored.read_bytes()
+    regions = [0, 15, 16, 47, 48, 55, 56, 60, len(whole) // 2, len(whole) - 1, *range(64, len(whole), 97)]
+    for position in regions:
+        changed = bytearray(whole)
+        changed[position] ^= 1
+        stored.write_bytes(changed)
+        assert_encoded_anew(encode, stored, caplog)
+        assert stored.read_bytes() == whole
+
+
+@pytest.mark.parametrize("size", [0, 1, 16, 55, 56, 57, 200, -4, -1])
+def test_a_file_cut_short_is_noticed(encode, stored, caplog, size):
+    whole = stored.read_bytes()
+    stored.write_bytes(whole[:size])
+    assert_encoded_anew(encode, stored, caplog)
+    assert stored.read_bytes() == whole
+
+
+@pytest.mark.parametrize("more", [b"\0", b"\0" * 4, b"x" * 1000])
+def test_a_file_with_more_at_its_end_is_noticed(encode, stored, caplog, more):
+    stored.write_bytes(stored.read_bytes() + more)
+    assert_encoded_anew(encode, stored, caplog)
+
+
+def rewritten(whole, change_header=lambda header: None, change_arrays=lambda arrays: None):
+    """The file with a header and arrays of somebody who knows how to compute its hash."""
+    (size,) = struct.unpack_from("<Q", whole, 48)
+    header = json.loads(whole[56 : 56 + size])
+    arrays = np.frombuffer(whole[-(-(56 + size) // 64) * 64 :], "<i4").copy()
+    change_header(header)
+    change_arrays(arrays)
+    header = json.dumps(header).encode()
+    rest = header.ljust(-(-(56 + len(header)) // 64) * 64 - 56, b"\0") + arrays.tobytes()
+    body = struct.pack("<Q", len(header)) + rest
+    return whole[:16] + hashlib.sha256(rest).digest() + body
+
+
+def _set(index, value):
+    def change(arrays):
+        arrays[index] = value
+
+    return change
+
+
+CHANGES = {
+    "another key": {"change_header": lambda header: header.update(key="0" * 64)},
+    "no key": {"change_header": lambda header: header.pop("key")},
+    "no count": {"change_header": lambda header: header.pop("truncated")},
+    "a negative count": {"change_header": lambda header: header.update(bad=-1)},
+    "a count that is none": {"change_header": lambda header: header.update(bad="1")},
+    "more tokens": {"change_header": lambda header: header.update(tokens=header["tokens"] + 1)},
+    "pairs for tokens": {
+        "change_header": lambda header: header.update(tokens=header["tokens"] + 3, pairs=header["pairs"] - 1)
+    },
+    "huge counts": {"change_header": lambda header: header.update(tokens=1 << 62, pairs=1 << 62)},
+    "a negative id": {"change_arrays": _set(0, -1)},
+    "an id out of the vocabulary": {"change_arrays": _set(3, len(VOCAB))},
+    "a label there is not": {"change_arrays": _set(-1, 3)},
+    "a negative length": {"change_arrays": _set(-13, -5)},
+    "another length": {"change_arrays": _set(-13, 100)},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_file_whose_content_makes_no_sense_is_not_used(encode, stored, caplog, change):
+    whole = stored.read_bytes()
+    assert rewritten(whole) == whole
+    stored.write_bytes(rewritten(whole, **CHANGES[change]))
+    assert_encoded_anew(encode, stored, caplog)
+    assert stored.read_bytes() == whole
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"null", b"{", b"\xff\xfe", b'"' * 9])
+def test_a_header_that_is_none_is_not_used(encode, stored, caplog, text):
+    whole = stored.read_bytes()
+    rest = text.ljust(64 * 3 - 56, b"\0")
+    stored.write_bytes(whole[:16] + hashlib.sha256(rest).digest() + struct.pack("<Q", len(text)) + rest)
+    assert_encoded_anew(encode, stored, caplog)
+
+
+def test_a_folder_in_the_place_of_a_file_is_survived(encode, stored, caplog):
+    stored.unlink()
+    stored.mkdir()
+    assert len(encode(read=True).encoded) == 12
+    assert all(record.levelno == logging.WARNING for record in caplog.records)
+
+
+# Where the cache cannot be written ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["/proc/nowhere", "relative", "file"])
+def test_a_cache_that_cannot_be_made_is_survived_with_one_line(encode, monkeypatch, tmp_path, caplog, place):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file") if place == "file" else place)
+    assert len(encode(read=True).encoded) == 12
+    (record,) = caplog.records
+    assert record.name == "gluonnlp_snli_plugin" and "cache" in record.getMessage()
+
+
+FULL_DISK = """
+import resource, sys
+from gluonnlp_snli_plugin.data import cache
+from gluonnlp_snli_plugin.data.encoding import PairEncoder
+from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
+from gluonnlp_snli_plugin.data.vocabulary import read_wordpieces
+cache._SMALLEST_FILE = 0
+vocab = read_wordpieces(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))  # as full as a disk can be
+print(len(cache.encode_file(PairEncoder(bert_tokenizer(vocab, True), vocab), sys.argv[1], "skip").encoded))
+"""
+
+
+def test_a_full_disk_is_survived_with_one_line_and_leaves_nothing(corpus, folder, tmp_path):
+    vocab = tmp_path / "vocab.txt"
+    vocab.write_text("\n".join(TOKENS))
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(corpus), str(vocab)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "12\n"
+    assert len(done.stderr.splitlines()) == 1 and "cannot keep the encoded pairs" in done.stderr
+    assert list(folder.iterdir()) == []
+
+
+# Several at once, and the size of the folder ------------------------------------------------------------------------
+
+
+def test_several_at_once_get_the_same(corpus, encode):
+    expected = encode(read=True)
+    results, stop = [], time.monotonic() + 1.5
+    (path,) = cache.cache_folder("encoded").iterdir()
+
+    def work(removes):
+        while time.monotonic() < stop:
+            if removes:
+                path.unlink(missing_ok=True)
+            results.append(encode_file(encoder(), corpus, "skip"))
+
+    threads = [threading.Thread(target=work, args=(i == 0,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) > 8
+    for result in results:
+        assert_same(result, expected)
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("change", [lambda path: path.write_text(as_json(ROWS)), os.unlink], ids=["written", "removed"])
+def test_a_file_that_changes_while_it_is_read_is_not_cached(corpus, folder, monkeypatch, change):
+    original = PairEncoder.encode_parts
+
+    def changing(self, parts):
+        encoded = original(self, parts)
+        change(corpus)
+        return encoded
+
+    monkeypatch.setattr(PairEncoder, "encode_parts", changing)
+    assert len(encode_file(encoder(), corpus, "skip").encoded) == 12
+    assert list(folder.iterdir()) == []
+
+
+def test_the_files_used_longest_ago_give_way(encode, folder, monkeypatch):
+    def age(seconds):
+        for path in folder.iterdir():
+            status = path.stat()
+            os.utime(path, (status.st_atime, status.st_mtime - seconds))
+
+    encode(max_len=20)
+    (first,) = folder.iterdir()
+    age(100)
+    encode(max_len=19)
+    age(100)
+    encode(max_len=20, read=False)  # used again
+    monkeypatch.setattr(cache, "_KEPT_BYTES", 2 * first.stat().st_size + 100)
+    encode(max_len=18)
+    encode(max_len=20, read=False)
+    encode(max_len=18, read=False)
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_what_a_process_left_behind_that_died_is_removed(encode, folder):
+    encode()
+    old, new, other = folder / ".a.pairs.x7", folder / ".b.pairs.x8", folder / "notes"
+    for path in (old, new, other):
+        path.write_text("half")
+    os.utime(old, (0, 0))
+    encode(max_len=19)
+    assert not old.exists() and new.exists() and other.exists()
+
+
+# Files that are no plain files --------------------------------------------------------------------------------------
+
+
+def test_a_pipe_is_read_once_and_hashed_as_it_goes(corpus, tmp_path, folder):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(corpus.read_bytes()))
+    writer.start()
+    result = encode_file(encoder(), pipe, "skip")
+    writer.join()
+    assert_same(result, encode_file(encoder(), corpus, "skip"))
+
+
+@pytest.mark.parametrize("name", ["missing.jsonl", "."])
+def test_a_file_that_cannot_be_read_is_an_error_that_names_it(tmp_path, name):
+    with pytest.raises(DataError, match=f"^{tmp_path / name}: "):
+        encode_file(encoder(), tmp_path / name)
+
+
+def test_a_bad_row_is_an_error_and_nothing_is_kept(corpus, folder):
+    with pytest.raises(DataError, match="line 14: sentence1 is empty"):
+        encode_file(encoder(), corpus)
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["", as_json([("A.", "B.", "-")])])
+def test_no_labelled_pairs_are_an_error(tmp_path, content):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(content)
+    with pytest.raises(DataError, match="pairs.jsonl has no labelled pairs"):
+        encode_file(encoder(), path)
