@@ -7,9 +7,10 @@ BERT backbones in GluonNLP's own registries; :func:`deactivate` takes them out a
 import os
 import sys
 
-from . import compat
+from . import compat, threads
 
 compat.restore_numpy_aliases()
+threads.choose()
 try:
     import mxnet  # noqa: F401
 except ModuleNotFoundError as error:
@@ -23,6 +24,7 @@ except ModuleNotFoundError as error:
         sys.exit(f"gluonnlp-snli: error: {message}")
     raise ImportError(message, name="mxnet") from None
 
+from . import native  # noqa: E402, F401
 from .data import snli, task, truncation  # noqa: E402, F401
 from .model import backbones, classifier, store  # noqa: E402, F401
 from .registry import activate, deactivate  # noqa: E402

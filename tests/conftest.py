@@ -118,6 +118,59 @@ def minilm_name():
 
 
 @pytest.fixture
+def make_bert():
+    """Makes a small BERT of GluonNLP's without head; every parameter, biases too, is random once it is initialized."""
+    import mxnet as mx
+    from gluonnlp.model.bert import BERTEncoder, BERTModel
+
+    def make(dropout=0.0, ctx=None, encoder=None, initialized=True, **parts):
+        mx.random.seed(11)
+        sizes = {"num_layers": 3, "units": 24, "hidden_size": 40, "num_heads": 3, "max_length": 64}
+        parts = {"use_pooler": True, "use_decoder": False, "use_classifier": False, **parts}
+        bert = BERTModel(
+            BERTEncoder(**{**sizes, **(encoder or {})}, dropout=dropout),
+            vocab_size=60,
+            token_type_vocab_size=2,
+            units=24,
+            embed_size=24,
+            **parts,
+        )
+        if initialized:
+            bert.initialize(mx.init.Normal(0.3), ctx=ctx or mx.cpu())
+        return bert
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def bert_inputs():
+    """Makes the inputs of a BERT: token ids, segment ids, lengths; the first pair is the longest."""
+    import mxnet as mx
+    import numpy as np
+
+    def make(batch=4, length=11, seed=0, ctx=None):
+        random = np.random.RandomState(seed)
+        lengths = random.randint(min(3, length), length + 1, batch)
+        lengths[0] = length
+        return (
+            mx.nd.array(random.randint(5, 60, (batch, length)), ctx=ctx, dtype="int32"),
+            mx.nd.array(random.randint(0, 2, (batch, length)), ctx=ctx, dtype="int32"),
+            mx.nd.array(lengths, ctx=ctx, dtype="float32"),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def native_operators():
+    """For tests of what needs the C++ operators."""
+    from gluonnlp_snli_plugin.native import operators
+
+    if not operators.are_available():
+        pytest.skip("no C++ operators: is there a C++ compiler?")
+
+
+@pytest.fixture
 def command():
     """Runs ``gluonnlp-snli`` in a process of its own; returns what ``subprocess.run`` returns."""
 

@@ -5,6 +5,7 @@ from mxnet.gluon import nn
 
 from ..data.snli import LABELS
 from ..errors import UsageError
+from .first_token import encode_first_token_only
 
 HEADS = ("mlp", "pooled")
 
@@ -15,7 +16,8 @@ class SNLIBertClassifier(mx.gluon.HybridBlock):
     Parameters
     ----------
     bert : gluonnlp.model.BERTModel
-        Without decoder and next-sentence classifier; with pooler if, and only if, `head` is 'pooled'.
+        Without decoder and next-sentence classifier; with pooler if, and only if, `head` is 'pooled'. Its last layer
+        will encode ``[CLS]`` alone, which is all that the head reads (:func:`.first_token.encode_first_token_only`).
     num_classes : int, default 3
     head : {'mlp', 'pooled'}, default 'mlp'
         'mlp': Dense(`hidden_units`, relu), dropout, Dense(`num_classes`) on the encoding of ``[CLS]``, two new layers
@@ -37,6 +39,7 @@ class SNLIBertClassifier(mx.gluon.HybridBlock):
         self._head = head
         self.num_classes = num_classes
         self.bert = bert
+        encode_first_token_only(bert)
         with self.name_scope():
             self.classifier = nn.HybridSequential(prefix="classifier_")
             with self.classifier.name_scope():

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import DefaultDict, Deque, List
 
+from .. import threads
 from ..errors import PluginError, UsageError
 from .comm import HAS_SAID_WHY, LAUNCHER, RANK, import_horovod
 
@@ -93,11 +94,6 @@ def alive(rank):
         if entry:
             with contextlib.suppress(FileNotFoundError):
                 entry.unlink()
-
-
-def cores():
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 class _Failure:
@@ -307,11 +303,11 @@ def _signed(status):
 def _rank_environment(num_ranks):
     """Variables for all ranks, unless the user has said otherwise; each gets its share of the cores."""
     defaults = {
-        "OMP_NUM_THREADS": str(max(1, cores() // num_ranks)),
+        "OMP_NUM_THREADS": str(max(1, threads.cores() // num_ranks)),
         "PYTHONUNBUFFERED": "1",
         "HOROVOD_CYCLE_TIME": "10",  # milliseconds; its default, 1, is too often for a core that also computes
     }
-    return {**defaults, **os.environ, LAUNCHER: str(os.getpid())}
+    return {**defaults, **threads.environment_without_choice(), LAUNCHER: str(os.getpid())}
 
 
 @contextlib.contextmanager

@@ -126,7 +126,8 @@ def test_the_bert_in_a_classifier_is_taken_without_the_head(make, vocab, file, r
     assert checkpoint.parts == ["pooler"]  # a new one where there was none
     loaded, _ = build(checkpoint, root, use_decoder=False, use_classifier=False)
     expected = encoder(*INPUTS)[0] if make is nlp.model.BERTClassifier else encoder(*INPUTS)
-    np.testing.assert_array_equal(loaded(*INPUTS)[0].asnumpy(), expected.asnumpy())
+    # In our classifier the last layer encodes the first token alone.
+    np.testing.assert_allclose(loaded(*INPUTS)[0][:, 0].asnumpy(), expected[:, 0].asnumpy(), atol=1e-6)
 
 
 # Its vocabulary -----------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from gluonnlp_snli_plugin import threads
 from gluonnlp_snli_plugin.errors import PluginError, UsageError
 from gluonnlp_snli_plugin.train import launch
 from gluonnlp_snli_plugin.train.comm import HAS_SAID_WHY, RANK
@@ -113,10 +114,6 @@ def test_what_is_no_port_is_named(port):
 
 
 # Processes -----------------------------------------------------------------------------------------------------------
-
-
-def test_the_cores_are_those_this_process_may_use():
-    assert launch.cores() == len(os.sched_getaffinity(0))
 
 
 def test_descendants_are_children_and_theirs():
@@ -306,7 +303,7 @@ with open(f"{sys.argv[1]}/{rank}", "w") as file:
 
 
 def test_every_rank_gets_the_command_and_its_place(start, tmp_path, monkeypatch):
-    monkeypatch.setattr(launch, "cores", lambda: 7)
+    monkeypatch.setattr(threads, "cores", lambda: 7)
     port = launch._free_port(None)
     assert start(_TELL, tmp_path, "--flag", "two words", num_ranks=3, port=port) == 0
     told = [json.loads((tmp_path / str(rank)).read_text()) for rank in range(3)]

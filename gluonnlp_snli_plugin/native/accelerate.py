@@ -1,0 +1,274 @@
+"""Puts the C++ operators into the layers of any GluonNLP BERT, in place, and takes them out again.
+
+A layer keeps its parameters, its children and its name; only its class changes, to a subclass whose forward
+computation uses :mod:`.operators`. So saving, loading and further training are those of the net as it was.
+
+An operator of an extension overwrites its results even where MXNet asks it to add to what is there. MXNet asks that
+for parameters with ``grad_req='add'``, which therefore reach the operators through an identity, and for the last of
+several gradients of one array, which here is always that of a ``FullyConnected``.
+"""
+
+import contextlib
+from pathlib import Path
+
+import mxnet as mx
+from gluonnlp.model.bert import BERTEncoderCell, BERTModel, DotProductSelfAttentionCell
+from gluonnlp.model.block import GELU
+from gluonnlp.model.transformer import PositionwiseFFN
+from mxnet.gluon import nn
+
+from .. import registry
+from ..model.first_token import (
+    FirstTokenAttention,
+    FirstTokenCell,
+    first,
+    interleave_biases,
+    interleave_weights,
+    project,
+)
+from . import operators
+
+
+def accelerate(net, dtype="float32"):
+    """Let every BERT inside `net` use the C++ operators on CPU.
+
+    Parameters
+    ----------
+    net : Block
+        A ``BERTModel`` or a net with one inside, its parameters float32 and on CPU. Changed in place.
+    dtype : {'float32', 'bfloat16'}, default 'float32'
+        In which precision the layers multiply matrices; all else, parameters included, remains float32. For bfloat16
+        the processor needs instructions (:func:`has_bfloat16`).
+
+    Returns
+    -------
+    bool
+        Whether anything changed: False on GPU, for another precision, without a BERT, and where the operators cannot
+        be built.
+    """
+    blocks = [block for bert in _blocks(net) if isinstance(bert, BERTModel) for block in _blocks(bert)]
+    native = _NATIVE if dtype == "float32" else {**_NATIVE, nn.Dense: _BFloat16Dense}
+    blocks = [block for block in blocks if type(block) in native and native[type(block)].fits(block)]
+    # An attention cell may lose its weights only where its encoder cell, without a use for them, changes too.
+    attention = {id(block.attention_cell) for block in blocks if isinstance(block, BERTEncoderCell)}
+    blocks = [block for block in blocks if not isinstance(block, DotProductSelfAttentionCell) or id(block) in attention]
+    if not blocks or not _is_on_cpu_in_float32(net) or not operators.are_available():
+        return False
+    for block in blocks:
+        block.__class__ = native[type(block)]
+        block._product_dtype = dtype
+        block.prepare()
+    _forget_graphs(net)
+    return True
+
+
+def has_bfloat16():
+    """Whether this processor multiplies matrices of bfloat16 (AVX-512 or AMX instructions)."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def restore(net):
+    """Undo :func:`accelerate`, for example before a net moves to a GPU."""
+    for block in _blocks(net):
+        if type(block) in _STOCK:
+            block.__class__ = _STOCK[type(block)]
+    _forget_graphs(net)
+
+
+def is_accelerated(net):
+    """Whether a layer inside `net` uses the C++ operators."""
+    return any(type(block) in _STOCK for block in _blocks(net))
+
+
+@contextlib.contextmanager
+def stock_layers(net):
+    """Give the layers their own classes back for a while; graphs that are built already stay."""
+    native = [(block, type(block)) for block in _blocks(net) if type(block) in _STOCK]
+    for block, class_ in native:
+        block.__class__ = _STOCK[class_]
+    try:
+        yield
+    finally:
+        for block, class_ in native:
+            block.__class__ = class_
+
+
+@registry.replacement("mxnet.gluon.block", "HybridBlock.export")
+def _export(original):
+    """An ``export`` that writes MXNet's own operators, which any MXNet can load, for an accelerated net too."""
+
+    def export(self, *args, **kwargs):
+        if not self._cached_graph or not is_accelerated(self):
+            return original(self, *args, **kwargs)
+        inputs, _ = graph = self._cached_graph
+        with stock_layers(self):
+            self._cached_graph = ()
+            try:
+                self._get_graph(*_grouped(iter(inputs), self._in_format))
+                return original(self, *args, **kwargs)
+            finally:
+                self._cached_graph = graph
+
+    return export
+
+
+def _grouped(inputs, format_):
+    """The inputs of a graph in the nested form of the call it was made from; -1 stands for None."""
+    if isinstance(format_, int):
+        return None if format_ == -1 else next(inputs)
+    return [_grouped(inputs, part) for part in format_]
+
+
+def _blocks(net):
+    yield net
+    for child in net._children.values():
+        yield from _blocks(child)
+
+
+def _is_on_cpu_in_float32(net):
+    parameters = net.collect_params().values()
+    return all(
+        parameter.dtype in ("float32", mx.np.float32)
+        and all(ctx.device_type == "cpu" for ctx in (parameter._ctx_list or ()))
+        for parameter in parameters
+    )
+
+
+def _forget_graphs(net):
+    for block in _blocks(net):
+        if isinstance(block, mx.gluon.HybridBlock):
+            block._clear_cached_op()
+
+
+class _Native:
+    """What the subclasses below have in common."""
+
+    @classmethod
+    def fits(cls, block):
+        """Whether a layer is set up in a way that its subclass can compute."""
+        return True
+
+    def prepare(self):
+        """Called once the layer has its new class."""
+
+    def cast(self, dtype):
+        if dtype in ("float32", mx.np.float32):
+            super().cast(dtype)  # type: ignore[misc]  # of the layer
+        else:
+            restore(self)
+            self.cast(dtype)
+
+
+class _LayerNorm(_Native, nn.LayerNorm):
+    _rate_before = 0.0  # of a dropout in front
+
+    @classmethod
+    def fits(cls, block):
+        return block._axis == -1 and block._center and block._scale
+
+    def hybrid_forward(self, F, data, residual=None, gamma=None, beta=None):
+        key = operators.dropout_key(F) if self._rate_before else None
+        gamma, beta = F.identity(gamma), F.identity(beta)
+        return operators.layer_norm(data, gamma, beta, residual, key, self._epsilon, self._rate_before)
+
+
+class _GELU(_Native, GELU):
+    @classmethod
+    def fits(cls, block):
+        return not block._approximate
+
+    def hybrid_forward(self, F, x):
+        return operators.gelu(x)
+
+
+class _Dropout(_Native, nn.Dropout):
+    @classmethod
+    def fits(cls, block):
+        return not block._axes
+
+    def hybrid_forward(self, F, x):
+        return operators.dropout(x, operators.dropout_key(F), self._rate) if self._rate else F.identity(x)
+
+
+class _BFloat16Dense(_Native, nn.Dense):
+    def hybrid_forward(self, F, x, weight, bias=None):
+        if self._flatten:
+            x = F.flatten(x)
+        outputs = project(F, x, weight, bias, self._units, self._product_dtype)
+        return outputs if self.act is None else self.act(outputs)
+
+
+class _SelfAttention(_Native, DotProductSelfAttentionCell):
+    def hybrid_forward(self, F, qkv, valid_len, **weights):
+        return self._attend(F, self._project(F, qkv, **weights), valid_len)
+
+    def _project(
+        self, F, inputs, query_weight, key_weight, value_weight, query_bias=None, key_bias=None, value_bias=None
+    ):
+        weight = interleave_weights(F, (query_weight, key_weight, value_weight), self._num_heads)
+        bias = interleave_biases(F, (query_bias, key_bias, value_bias), self._num_heads) if self._use_bias else None
+        return project(F, inputs, weight, bias, 3 * self.units, self._product_dtype)
+
+    def _attend(self, F, projected, length):
+        key = operators.dropout_key(F) if self._dropout else None
+        return operators.attention(projected, length, key, self._num_heads, self._dropout), None
+
+
+class _FirstTokenAttention(_Native, FirstTokenAttention):
+    def hybrid_forward(self, F, inputs, valid_len, **weights):
+        length = None if valid_len is None else first(valid_len, 1)
+        return _SelfAttention._attend(self, F, self._project(F, inputs, **weights), length)
+
+
+class _EncoderCell(_Native, BERTEncoderCell):
+    @classmethod
+    def fits(cls, block):
+        return not block._output_attention
+
+    def prepare(self):
+        self.layer_norm._rate_before = self._dropout
+
+    def hybrid_forward(self, F, inputs, valid_len=None):
+        outputs, _ = self.attention_cell(inputs, valid_len)
+        return self.ffn(self.layer_norm(self.proj(outputs), inputs)), []
+
+
+class _FirstTokenCell(_Native, FirstTokenCell):
+    def prepare(self):
+        self.layer_norm._rate_before = self._dropout
+
+    def hybrid_forward(self, F, inputs, valid_len=None):
+        outputs, _ = self.attention_cell(inputs, valid_len)
+        return self.ffn(self.layer_norm(self.proj(outputs), first(inputs, 0))), []
+
+
+class _FeedForward(_Native, PositionwiseFFN):
+    @classmethod
+    def fits(cls, block):
+        return block._use_residual and not block._ffn1_dropout
+
+    def prepare(self):
+        self.layer_norm._rate_before = self._dropout
+
+    def hybrid_forward(self, F, inputs):
+        outputs = self.ffn_1(inputs)
+        if self.activation:
+            outputs = self.activation(outputs)
+        return self.layer_norm(self.ffn_2(outputs), inputs)
+
+
+_NATIVE = {
+    nn.LayerNorm: _LayerNorm,
+    nn.Dropout: _Dropout,
+    GELU: _GELU,
+    DotProductSelfAttentionCell: _SelfAttention,
+    FirstTokenAttention: _FirstTokenAttention,
+    BERTEncoderCell: _EncoderCell,
+    FirstTokenCell: _FirstTokenCell,
+    PositionwiseFFN: _FeedForward,
+}
+_STOCK = {_BFloat16Dense: nn.Dense, **{native: stock for stock, native in _NATIVE.items()}}

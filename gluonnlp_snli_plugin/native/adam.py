@@ -1,0 +1,57 @@
+"""AdamW and Adam for all parameters of a net in two operator calls: norm of the gradients, then clipping and update."""
+
+import math
+
+import mxnet as mx
+
+from . import operators
+
+
+class Adam:
+    """Does what ``Trainer.update`` does with optimizer 'bertadam' or 'adam', on CPU, clipping included.
+
+    Parameters
+    ----------
+    parameters : list of Parameter
+        Initialized, float32, on one or several CPU devices.
+    rule : {'bertadam', 'adam'}
+        AdamW as in GluonNLP's ``BERTAdam`` (decay beside the step, no bias correction), or MXNet's ``Adam``.
+    epsilon : float
+    weight_decay : float
+        Times each parameter's ``wd_mult``.
+    clip : float
+        Largest global norm of the gradients; 0 for any.
+    lazy : list of Parameter, default empty
+        Parameters of which a row is left alone in an update for which its gradient is zero: neither its momentum nor
+        weight decay moves it then, as both would otherwise.
+    """
+
+    def __init__(self, parameters, rule, epsilon, weight_decay, clip, lazy=()):
+        self._parameters = list(parameters)
+        self._is_adamw = rule == "bertadam"
+        self._settings = {"beta1": 0.9, "beta2": 0.999, "epsilon": epsilon, "decoupled": self._is_adamw}
+        self._wds = [weight_decay * parameter.wd_mult for parameter in self._parameters]
+        self._lr_mults = [parameter.lr_mult for parameter in self._parameters]
+        self._lazy = [any(parameter is other for other in lazy) for parameter in self._parameters]
+        self._clip = clip
+        self._num_updates = 0
+        self._states = [
+            [[mx.nd.zeros_like(weight) for weight in weights] for _ in ("mean", "variance")]
+            for weights in zip(*(parameter.list_data() for parameter in self._parameters))
+        ]
+
+    def update(self, learning_rate):
+        """Make one update from the gradients that the parameters hold, the same on every device."""
+        self._num_updates += 1
+        if not self._is_adamw:
+            bias_corrections = 1 - 0.999**self._num_updates, 1 - 0.9**self._num_updates
+            learning_rate *= math.sqrt(bias_corrections[0]) / bias_corrections[1]
+        lrs = [learning_rate * lr_mult for lr_mult in self._lr_mults]
+        for device, (means, variances) in enumerate(self._states):
+            gradients = [parameter.list_grad()[device] for parameter in self._parameters]
+            weights = [parameter.list_data()[device] for parameter in self._parameters]
+            self.norm_and_factor = operators.clip_factor(gradients, self._clip)
+            factor = self.norm_and_factor[1:]
+            operators.adam(
+                weights, gradients, means, variances, factor, lrs, self._wds, lazy=self._lazy, **self._settings
+            )

@@ -1,0 +1,140 @@
+"""Compiles the C++ operators once for this machine and keeps the library in the user's cache."""
+
+import atexit
+import concurrent.futures
+import contextlib
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import mxnet as mx
+
+from ..files import cache_folder, digest, locked, replacing
+
+_SOURCES = Path(__file__).parent / "src"
+_MXNET = Path(mx.__file__).parent
+# NaN and infinity keep their meaning; only what nobody reads, errno and the floating-point flags, is given up.
+_FLAGS = "-std=c++17 -O3 -march=native -fopenmp -fPIC -fno-math-errno -fno-trapping-math".split()
+# Its own functions, not those of the same names in another extension of the process (Horovod has an older lib_api.cc).
+_LINK_FLAGS = ["-shared", "-fopenmp", "-Wl,-Bsymbolic"]
+_GLUE_FLAGS = [flag for flag in _FLAGS if flag != "-O3"]  # MXNet's own file: long to optimise, and nothing gained
+
+
+class BuildError(Exception):
+    """There is no library; the message says why in one line."""
+
+
+def library():
+    """The path of the compiled library, compiling it first if need be.
+
+    It is kept under a name made from everything it depends on (sources, MXNet, compiler, processor) and from its own
+    content, so a library of another machine or a damaged one is never loaded. Where the cache cannot be written, the
+    library serves this process alone.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    BuildError
+        If there is no compiler, or it fails.
+    """
+    compiler = _compiler()
+    key = _key(compiler)
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = cache_folder("native")
+            _require_own(folder)
+            stack.enter_context(locked(folder / ".lock"))  # who comes second finds what the first has built
+        except OSError:
+            folder = Path(tempfile.mkdtemp(prefix="gluonnlp-snli-native-"))
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        for built in folder.glob(f"{key}-*.so"):
+            if built.stem == f"{key}-{digest(built)[:16]}":
+                return built
+            built.unlink()
+        try:
+            return _build(compiler, folder, key)
+        except OSError as error:
+            raise BuildError(f"{folder}: {error.strerror}") from None
+
+
+def _build(compiler, folder, key):
+    glue = _MXNET / "src" / "lib_api.cc"
+    with tempfile.TemporaryDirectory(prefix="gluonnlp-snli-build-") as workspace:
+
+        def compile_(source):
+            target = f"{workspace}/{source.stem}.o"
+            flags = _GLUE_FLAGS if source == glue else _FLAGS
+            _run([compiler, *flags, f"-I{_MXNET / 'include'}", "-c", str(source), "-o", target])
+            return target
+
+        with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            objects = list(pool.map(compile_, [glue, *_sources(".cc")]))  # the longest first
+        linked = f"{workspace}/library.so"
+        _run([compiler, *_LINK_FLAGS, *objects, "-o", linked])
+        path = folder / f"{key}-{digest(linked)[:16]}.so"
+        with replacing(path) as temporary:
+            shutil.copyfile(linked, temporary)
+    return path
+
+
+def _run(command):
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+    except OSError as error:
+        raise BuildError(f"{command[0]}: {error.strerror}") from None
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        complaint = next((line for line in lines if "error" in line), lines[-1] if lines else "no message")
+        raise BuildError(f"{command[0]} failed with status {done.returncode}: {complaint}")
+
+
+def _compiler():
+    for name in filter(None, (os.environ.get("CXX"), "c++", "g++", "clang++")):
+        path = shutil.which(name)
+        if path:
+            return path
+    raise BuildError("there is no C++ compiler (on Debian: apt-get install g++)")
+
+
+def _sources(suffix):
+    return sorted(_SOURCES.glob(f"*{suffix}"))
+
+
+def _key(compiler):
+    """Digest of everything that the library depends on."""
+    result = hashlib.sha256()
+    for path in [*_sources(".h"), *_sources(".cc"), _MXNET / "src" / "lib_api.cc", _MXNET / "include/mxnet/lib_api.h"]:
+        result.update(digest(path).encode())
+    version = subprocess.run([compiler, "--version"], stdin=subprocess.DEVNULL, capture_output=True, errors="replace")
+    for part in (
+        mx.__version__,
+        compiler,
+        str(version.stdout),
+        " ".join(_FLAGS + _LINK_FLAGS),
+        platform.machine(),
+        _processor(),
+    ):
+        result.update(part.encode() + b"\0")
+    return result.hexdigest()[:16]
+
+
+def _processor():
+    """What tells one processor from another: its model and what it can do."""
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split("\n\n")[0].splitlines()
+        return "\n".join(line for line in lines if line.startswith(("vendor_id", "cpu family", "model", "flags")))
+    return platform.processor()
+
+
+def _require_own(folder):
+    """Refuse a folder that somebody else could put a library into."""
+    status = folder.stat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise PermissionError(f"{folder} belongs to, or can be written by, somebody else")

@@ -1,0 +1,182 @@
+// _snli_layer_norm: LayerNorm(dropout(data) + residual) over the last axis, in one pass over memory.
+//
+// Inputs: data (..., C), gamma (C,), beta (C,), then residual (..., C) if attribute residual=1, then the dropout key if
+// dropout=1. Attributes: eps, p. Outputs: the result (..., C); mean and 1 / standard deviation of each row.
+
+#include <cmath>
+
+#include "operator.h"
+
+namespace snli {
+namespace {
+
+// The sums over rows are made for so many groups of rows, in a fixed order: the same result for any number of threads.
+constexpr int kGroups = 32;
+
+struct Arrays {
+  const float *data, *gamma, *beta, *residual, *key;
+
+  Arrays(const Attributes& attributes, Tensors& in, size_t offset) {
+    data = in[offset].data<float>();
+    gamma = in[offset + 1].data<float>();
+    beta = in[offset + 2].data<float>();
+    size_t next = offset + 3;
+    residual = integer(attributes, "residual", 0) ? in[next++].data<float>() : nullptr;
+    key = integer(attributes, "dropout", 0) ? in[next].data<float>() : nullptr;
+  }
+
+  // dropout(data) + residual of one row.
+  void sum(int64_t row, int width, const Dropout& dropout, float* out) const {
+    const float* x = data + row * width;
+    const uint32_t start = static_cast<uint32_t>(row * width);
+    if (dropout.is_on) {
+#pragma omp simd
+      for (int j = 0; j < width; ++j) out[j] = x[j] * dropout(start + j);
+    } else {
+      std::memcpy(out, x, width * sizeof(float));
+    }
+    if (residual) {
+      const float* r = residual + row * width;
+#pragma omp simd
+      for (int j = 0; j < width; ++j) out[j] += r[j];
+    }
+  }
+};
+
+MXReturnValue forward(const Attributes& attributes, Tensors* inputs, Tensors* outputs, const OpResource&) {
+  const Arrays in(attributes, *inputs, 0);
+  const auto& shape = (*inputs)[0].shape;
+  const int width = static_cast<int>(shape.back());
+  const int64_t rows = product(shape, 0, shape.size() - 1);
+  const float eps = static_cast<float>(number(attributes, "eps", 1e-5));
+  const Dropout dropout(attributes, in.key);
+  float* out = (*outputs)[0].data<float>();
+  float* statistics = (*outputs)[1].data<float>();
+
+#pragma omp parallel
+  {
+    std::vector<float> sum(width);
+    float* h = sum.data();
+#pragma omp for schedule(static)
+    for (int64_t row = 0; row < rows; ++row) {
+      in.sum(row, width, dropout, h);
+      float total = 0.0f, squares = 0.0f;
+#pragma omp simd reduction(+ : total)
+      for (int j = 0; j < width; ++j) total += h[j];
+      const float mean = total / width;
+#pragma omp simd reduction(+ : squares)
+      for (int j = 0; j < width; ++j) squares += (h[j] - mean) * (h[j] - mean);
+      const float inverse = 1.0f / std::sqrt(squares / width + eps);
+      float* y = out + row * width;
+#pragma omp simd
+      for (int j = 0; j < width; ++j) y[j] = (h[j] - mean) * inverse * in.gamma[j] + in.beta[j];
+      statistics[2 * row] = mean;
+      statistics[2 * row + 1] = inverse;
+    }
+  }
+  return MX_SUCCESS;
+}
+
+MXReturnValue backward(const Attributes& attributes, Tensors* inputs, Tensors* outputs, const OpResource&) {
+  const float* gradient = (*inputs)[0].data<float>();
+  const Arrays in(attributes, *inputs, 2);
+  const float* statistics = inputs->back().data<float>();
+  const auto& shape = (*inputs)[2].shape;
+  const int width = static_cast<int>(shape.back());
+  const int64_t rows = product(shape, 0, shape.size() - 1);
+  const Dropout dropout(attributes, in.key);
+  float* d_data = (*outputs)[0].data<float>();
+  float* d_residual = in.residual ? (*outputs)[3].data<float>() : nullptr;
+
+  std::vector<float> partial(2 * kGroups * width);  // of gamma and beta, for each group of rows
+#pragma omp parallel
+  {
+    std::vector<float> buffer(width);
+    float* h = buffer.data();
+#pragma omp for schedule(static)
+    for (int group = 0; group < kGroups; ++group) {
+      float* d_gamma = partial.data() + 2 * group * width;
+      float* d_beta = d_gamma + width;
+      for (int64_t row = rows * group / kGroups; row < rows * (group + 1) / kGroups; ++row) {
+        in.sum(row, width, dropout, h);
+        const float mean = statistics[2 * row], inverse = statistics[2 * row + 1];
+        const float* dy = gradient + row * width;
+        float mean_d = 0.0f, mean_dh = 0.0f;
+#pragma omp simd reduction(+ : mean_d, mean_dh)
+        for (int j = 0; j < width; ++j) {
+          h[j] = (h[j] - mean) * inverse;
+          const float d = dy[j] * in.gamma[j];
+          mean_d += d;
+          mean_dh += d * h[j];
+          d_gamma[j] += dy[j] * h[j];
+          d_beta[j] += dy[j];
+        }
+        mean_d /= width;
+        mean_dh /= width;
+        float* dx = d_data + row * width;
+#pragma omp simd
+        for (int j = 0; j < width; ++j) dx[j] = inverse * (dy[j] * in.gamma[j] - mean_d - h[j] * mean_dh);
+        if (d_residual) std::memcpy(d_residual + row * width, dx, width * sizeof(float));
+        if (dropout.is_on) {
+          const uint32_t start = static_cast<uint32_t>(row * width);
+#pragma omp simd
+          for (int j = 0; j < width; ++j) dx[j] *= dropout(start + j);
+        }
+      }
+    }
+  }
+  for (int k = 0; k < 2; ++k) {
+    float* sum = (*outputs)[1 + k].data<float>();
+    std::memset(sum, 0, width * sizeof(float));
+    for (int group = 0; group < kGroups; ++group) {
+      const float* part = partial.data() + (2 * group + k) * width;
+#pragma omp simd
+      for (int j = 0; j < width; ++j) sum[j] += part[j];
+    }
+  }
+  if (in.key) std::memset(outputs->back().data<float>(), 0, kKeySize * sizeof(float));
+  return MX_SUCCESS;
+}
+
+MXReturnValue parse(const Attributes& attributes, int* num_in, int* num_out) {
+  *num_in = 3 + integer(attributes, "residual", 0) + integer(attributes, "dropout", 0);
+  *num_out = 2;
+  return MX_SUCCESS;
+}
+
+MXReturnValue types(const Attributes&, std::vector<int>* in, std::vector<int>* out) { return float_types({}, in, out); }
+
+MXReturnValue shapes(const Attributes& attributes, Shapes* in, Shapes* out) {
+  const Shape data = (*in)[0];
+  if (data.empty()) {
+    MX_ERROR_MSG << "the shape of the data is not known";
+    return MX_FAIL;
+  }
+  (*in)[1] = (*in)[2] = {data.back()};
+  size_t next = 3;
+  if (integer(attributes, "residual", 0)) {
+    if ((*in)[next].empty()) (*in)[next] = data;
+    if ((*in)[next] != data) {
+      MX_ERROR_MSG << "data and residual are of different shapes";
+      return MX_FAIL;
+    }
+    ++next;
+  }
+  if (integer(attributes, "dropout", 0)) (*in)[next] = {kKeySize};
+  (*out)[0] = data;
+  Shape statistics(data.begin(), data.end() - 1);
+  statistics.push_back(2);
+  (*out)[1] = statistics;
+  return MX_SUCCESS;
+}
+
+}  // namespace
+
+REGISTER_OP(_snli_layer_norm)
+    .setForward(forward, "cpu")
+    .setBackward(backward, "cpu")
+    .setParseAttrs(parse)
+    .setInferType(types)
+    .setInferShape(shapes);
+
+}  // namespace snli

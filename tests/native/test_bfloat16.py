@@ -1,0 +1,80 @@
+"""Matrix products of bfloat16: nearly the same net, with float32 parameters."""
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from gluonnlp_snli_plugin.errors import UsageError
+from gluonnlp_snli_plugin.model.net import SNLIBertClassifier
+from gluonnlp_snli_plugin.native import accelerate, has_bfloat16, restore
+from gluonnlp_snli_plugin.train.config import configure
+from gluonnlp_snli_plugin.train.loop import finetune
+
+needs_bfloat16 = pytest.mark.skipif(not has_bfloat16(), reason="this processor has no bfloat16")
+
+
+@pytest.fixture(params=["mlp", "pooled"])
+def net(request, make_bert):
+    net = SNLIBertClassifier(make_bert(use_pooler=request.param == "pooled"), 3, request.param, 20, 0.0)
+    net.classifier.initialize(mx.init.Normal(0.3))
+    net.hybridize(static_alloc=True)
+    return net
+
+
+def _outputs_and_gradients(net, inputs):
+    with mx.autograd.record():
+        logits = net(*inputs)
+        loss = mx.gluon.loss.SoftmaxCELoss()(logits, mx.nd.array([0, 1, 2, 0])).mean()
+    loss.backward()
+    return logits.asnumpy(), [parameter.grad().asnumpy() for parameter in net.collect_params().values()]
+
+
+@needs_bfloat16
+@pytest.mark.usefixtures("native_operators")
+def test_logits_and_gradients_are_those_of_float32_to_bfloat16s_precision(net, bert_inputs):
+    inputs = bert_inputs()
+    expected, expected_gradients = _outputs_and_gradients(net, inputs)
+    assert accelerate(net, "bfloat16")
+    logits, gradients = _outputs_and_gradients(net, inputs)
+    assert logits.dtype == np.float32 and all(gradient.dtype == np.float32 for gradient in gradients)
+    difference = np.abs(logits - expected).max() / np.abs(expected).max()
+    assert 1e-5 < difference < 5e-2  # not float32, and not far from it
+    norm = np.sqrt(sum((gradient**2).sum() for gradient in expected_gradients))
+    rest = np.sqrt(sum(((a - b) ** 2).sum() for a, b in zip(gradients, expected_gradients)))
+    assert rest < 5e-2 * norm
+
+
+@needs_bfloat16
+@pytest.mark.usefixtures("native_operators")
+def test_restoring_gives_float32_back(net, bert_inputs):
+    inputs = bert_inputs()
+    expected = net(*inputs).asnumpy()
+    accelerate(net, "bfloat16")
+    restore(net)
+    np.testing.assert_array_equal(net(*inputs).asnumpy(), expected)
+
+
+@needs_bfloat16
+@pytest.mark.usefixtures("native_operators")
+def test_a_run_in_bfloat16_learns_as_well(tiny_name, pairs_file, tmp_path):
+    settings = {
+        "dataset_name": tiny_name,
+        "train_file": str(pairs_file),
+        "dev_file": str(pairs_file),
+        "epochs": 12,
+        "lr": 3e-3,
+        "batch_size": 16,
+        "max_len": 32,
+    }
+    for dtype in ("float32", "bfloat16"):
+        assert finetune(output_dir=str(tmp_path / dtype), dtype=dtype, **settings)["dev_accuracy"] > 0.9
+
+
+def test_what_cannot_be_is_refused_in_one_line(monkeypatch, tmp_path):
+    with pytest.raises(UsageError, match="--dtype bfloat16 needs the C\\+\\+ operators"):
+        configure(output_dir="out", dtype="bfloat16", no_native=True)
+    with pytest.raises(UsageError, match="--dtype bfloat16 is for CPU"):
+        finetune(output_dir=str(tmp_path / "out"), sample=True, dtype="bfloat16", devices="gpu:0")
+    monkeypatch.setattr("gluonnlp_snli_plugin.train.loop.has_bfloat16", lambda: False)
+    with pytest.raises(UsageError, match="this processor has no instructions for it"):
+        finetune(output_dir=str(tmp_path / "out"), sample=True, dtype="bfloat16")
