@@ -3,6 +3,7 @@
 import json
 
 from ..deploy.evaluation import evaluate
+from ..deploy.predictor import DTYPES
 from ..train.comm import parse_devices
 
 
@@ -26,6 +27,13 @@ def add_model_arguments(parser):
 
 def add_device_arguments(parser):
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="default: 64")
+    parser.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        default="float32",
+        help="int8: nearly the same answers, faster on CPU; default: float32",
+    )
+    parser.add_argument("--no-native", action="store_true", help="use MXNet's own operators on CPU, not the C++ ones")
     parser.add_argument("--gpus", metavar="I,J", help="GPUs to use, for example 0,1")
     parser.add_argument("--devices", metavar="D,E", help="devices to use, for example cpu:0,cpu:1")
 
@@ -40,5 +48,7 @@ def run(options):
         options.batch_size,
         options.dataset_name,
         options.backbone,
+        options.dtype,
+        not options.no_native,
     )
     print(json.dumps(evaluation.to_dict()) if options.json else evaluation)

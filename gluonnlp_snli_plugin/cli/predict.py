@@ -39,7 +39,13 @@ def run(options):
             if not getattr(options, option).strip():
                 raise UsageError(f"--{option} is empty")
     predictor = Predictor.load(
-        options.model, devices.contexts, options.batch_size, options.dataset_name, options.backbone
+        options.model,
+        devices.contexts,
+        options.batch_size,
+        options.dataset_name,
+        options.backbone,
+        options.dtype,
+        not options.no_native,
     )
     if is_single:
         _answer(predictor, [(options.premise, options.hypothesis)])

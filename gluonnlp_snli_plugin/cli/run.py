@@ -20,6 +20,7 @@ def add_arguments(parser):
     parser.add_argument("--snli-root", metavar="D", help="folder of SNLI (default: $MXNET_HOME/datasets/snli)")
     parser.add_argument("--truncation", choices=list_truncations(), help="what gives way in a longer pair")
     add_rank_arguments(parser)
+    parser.add_argument("--no-native", action="store_true", help="use MXNet's own operators on CPU, not the C++ ones")
     parser.add_argument("--gpus", metavar="I,J", help="the GPU of each rank, for example 0,1")
     parser.add_argument("script", metavar="SCRIPT", help="the script")
     parser.add_argument("arguments_of_script", metavar="...", nargs=argparse.REMAINDER, help="its own arguments")
@@ -43,7 +44,14 @@ def run(options):
             raise UsageError(f"--gpus {options.gpus}: each rank needs a GPU of its own, and rank {place} has none")
         gpu = gpus[place] if gpus else None
         return run_script(
-            options.script, options.arguments_of_script, files, options.snli_root, options.truncation, backend, gpu
+            options.script,
+            options.arguments_of_script,
+            files,
+            options.snli_root,
+            options.truncation,
+            backend,
+            gpu,
+            native=not options.no_native,
         )
 
     Script(options.script)

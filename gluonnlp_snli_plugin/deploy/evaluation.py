@@ -5,8 +5,8 @@ from typing import Tuple
 
 import numpy as np
 
-from ..data.snli import LABELS, SNLI
-from ..errors import DataError
+from ..data.cache import encode_file
+from ..data.snli import LABELS
 from .predictor import Predictor
 
 
@@ -97,7 +97,17 @@ class Evaluation:
         return "\n".join([*lines, *(["", noted] if noted else [])])
 
 
-def evaluate(model, file, on_bad_row="error", contexts=None, batch_size=64, dataset_name=None, backbone=None):
+def evaluate(
+    model,
+    file,
+    on_bad_row="error",
+    contexts=None,
+    batch_size=64,
+    dataset_name=None,
+    backbone=None,
+    dtype="float32",
+    native=True,
+):
     """Score a fine-tuned model on the labelled pairs of a file.
 
     Parameters
@@ -112,6 +122,9 @@ def evaluate(model, file, on_bad_row="error", contexts=None, batch_size=64, data
     batch_size : int, default 64
     dataset_name, backbone : str or None
         Of a ``.params`` file, see :meth:`Predictor.load`.
+    dtype : {'float32', 'int8'}, default 'float32'
+    native : bool, default True
+        How to compute, of no use with a predictor; see :class:`Predictor`.
 
     Returns
     -------
@@ -120,15 +133,12 @@ def evaluate(model, file, on_bad_row="error", contexts=None, batch_size=64, data
     if isinstance(model, Predictor):
         predictor = model
     else:
-        predictor = Predictor.load(model, contexts, batch_size, dataset_name, backbone)
-    pairs = SNLI(file=file, on_bad_row=on_bad_row)
-    if not len(pairs):
-        raise DataError(f"{file} has no labelled pairs")
-    encoded = predictor.encoder.encode(pairs.premises, pairs.hypotheses, pairs.labels)
+        predictor = Predictor.load(model, contexts, batch_size, dataset_name, backbone, dtype, native)
+    encoded, _, num_unlabelled, num_bad = encode_file(predictor.encoder, file, on_bad_row)
     return Evaluation.of(
         encoded.labels,
         predictor.logits(encoded).argmax(axis=1),
-        num_unlabelled=pairs.num_unlabelled,
-        num_bad=pairs.num_bad,
+        num_unlabelled=num_unlabelled,
+        num_bad=num_bad,
         num_truncated=encoded.num_truncated,
     )

@@ -8,7 +8,10 @@ import mxnet as mx
 from ..errors import UsageError
 from ..model.classifier_file import load_finetuned
 from ..model.inference import logits, probabilities
+from ..native import accelerate
+from .int8 import check_devices, quantize
 
+DTYPES = ("float32", "int8")
 _CHUNK = 1024  # pairs sorted by length together
 
 
@@ -28,11 +31,15 @@ class Predictor:
     contexts : list of Context or None
         The devices that hold the model, default CPU.
     batch_size : int, default 64
+    dtype : {'float32', 'int8'}, default 'float32'
+        'int8': dense layers with 8-bit integers, on CPU (:func:`.int8.quantize`).
+    native : bool, default True
+        Whether the model uses the C++ operators on CPU (:func:`gluonnlp_snli_plugin.native.accelerate`).
 
     Raises
     ------
     UsageError
-        If there can be no such batches.
+        If there can be no such batches, or that precision is not to be had.
 
     Examples
     --------
@@ -41,18 +48,24 @@ class Predictor:
     'contradiction'
     """
 
-    def __init__(self, model, contexts=None, batch_size=64):
+    def __init__(self, model, contexts=None, batch_size=64, dtype="float32", native=True):
         if batch_size < 1:
             raise UsageError(f"--batch-size is {batch_size}; it must be at least 1")
+        if dtype not in DTYPES:
+            raise UsageError(f"no dtype {dtype!r}; there are {', '.join(DTYPES)}")
+        if dtype == "int8" and not native:
+            raise UsageError("--dtype int8 is one of the C++ operators: no --no-native with it")
         self.labels = model.settings.labels
         self.encoder = model.encoder()
-        self._net = model.net
+        if native:
+            accelerate(model.net)
+        self._net = quantize(model.net) if dtype == "int8" else model.net
         self._net.hybridize(static_alloc=True)
         self._contexts = contexts or [mx.cpu()]
         self._batch_size = batch_size
 
     @classmethod
-    def load(cls, folder, contexts=None, batch_size=64, dataset_name=None, backbone=None):
+    def load(cls, folder, contexts=None, batch_size=64, dataset_name=None, backbone=None, dtype="float32", native=True):
         """Read the model of an output folder of ``finetune``, or a file of GluonNLP's own fine-tuning script.
 
         Parameters
@@ -66,6 +79,8 @@ class Predictor:
             Which vocabulary of the model store a ``.params`` file is for.
         backbone : str or None
             Architecture of a ``.params`` file, where the store has several under that name.
+        dtype : {'float32', 'int8'}, default 'float32'
+        native : bool, default True
 
         Returns
         -------
@@ -74,12 +89,14 @@ class Predictor:
         Raises
         ------
         UsageError
-            If `dataset_name` or `backbone` is missing, does not fit, or is given for a folder.
+            If `dataset_name` or `backbone` is missing, does not fit, or is given for a folder; or as the class does.
         CheckpointError
             If there is none, or it is damaged.
         """
         contexts = contexts or [mx.cpu()]
-        return cls(load_finetuned(folder, contexts, dataset_name, backbone), contexts, batch_size)
+        if dtype == "int8":
+            check_devices(contexts)
+        return cls(load_finetuned(folder, contexts, dataset_name, backbone), contexts, batch_size, dtype, native)
 
     def __call__(self, pairs):
         """Predictions for a sequence of (premise, hypothesis), a list of :class:`Prediction`."""

@@ -2,12 +2,13 @@
 
 from .. import registry
 from .data import read_from, truncate_by
+from .native import use_native_operators
 from .options import extend_options
 from .ranks import RankedScript
 from .script import Script
 
 
-def run_script(path, arguments=(), files=None, root=None, truncation=None, backend=None, gpu=None):
+def run_script(path, arguments=(), files=None, root=None, truncation=None, backend=None, gpu=None, native=True):
     """Run a script of GluonNLP v0.10.0 with the plugin active.
 
     Its options accept the tasks, architectures and weights that the plugin registered. On a rank it trains together
@@ -29,6 +30,8 @@ def run_script(path, arguments=(), files=None, root=None, truncation=None, backe
         How this rank talks to the others; None for a process that is alone.
     gpu : int or None
         What ``--gpu`` of the script is by default.
+    native : bool, default True
+        Whether a BERT on CPU uses the C++ operators.
 
     Returns
     -------
@@ -49,6 +52,8 @@ def run_script(path, arguments=(), files=None, root=None, truncation=None, backe
         if truncation is not None:
             truncate_by(changes, truncation)
         extend_options(changes, gpu)
+        if native:
+            use_native_operators(changes)
         ranked = RankedScript(script, backend, changes, gpu is not None) if backend else None
         status = script.run(list(arguments))
         if ranked and status == 0:

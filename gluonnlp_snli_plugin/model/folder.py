@@ -84,7 +84,7 @@ class Model:
         return PairEncoder(tokenizer, self.vocab, self.settings.max_len, self.settings.truncation)
 
 
-def save_model(model, folder):
+def save_model(model, folder, arrays=None):
     """Write a model folder; one that is there stays whole until the new one is.
 
     The weights go to a file named by their hash; ``config.json``, replaced last, says which file counts.
@@ -93,11 +93,14 @@ def save_model(model, folder):
     ----------
     model : Model
     folder : Path
+    arrays : dict of str to NDArray, optional
+        What to write for some parameters, by their names in the file, instead of what the net holds.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / "weights.new") as temporary:
-        model.net.save_parameters(str(temporary))
+        parameters = {name: value._reduce() for name, value in model.net._collect_params_with_prefix().items()}
+        mx.nd.save(str(temporary), {**parameters, **(arrays or {})})
     fingerprint = digest(folder / "weights.new")
     weights = folder / f"weights-{fingerprint[:8]}.params"
     (folder / "weights.new").replace(weights)

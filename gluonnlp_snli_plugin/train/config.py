@@ -7,7 +7,7 @@ from ..data import truncation as truncations
 from ..errors import UsageError
 from ..model.net import HEADS
 
-DTYPES = ("float32", "float16")
+DTYPES = ("float32", "float16", "bfloat16")
 OPTIMIZERS = ("bertadam", "adam")
 SCHEDULES = ("linear", "constant")
 
@@ -62,7 +62,14 @@ class FinetuneConfig:
     early_stop: int = _option(0, "stop after this many evaluations without a better score; 0 for never")
     eval_steps: int = _option(0, "evaluate every so many updates too; 0 for after each epoch only")
     seed: int = _option(0, "of initial weights, dropout and the order of the pairs")
-    dtype: str = _option("float32", "float16: mixed precision, on a GPU", choices=DTYPES)
+    dtype: str = _option("float32", "mixed precision: float16 on a GPU, bfloat16 on a CPU", choices=DTYPES)
+
+    no_native: bool = _option(
+        False, "use MXNet's own operators on CPU, not the faster C++ ones that come with this program"
+    )
+    lazy_embeddings: bool = _option(
+        False, "leave the embeddings of words that a batch does not use alone (faster with many words, not quite AdamW)"
+    )
 
     gpus: Optional[str] = _option(None, "GPUs to use, for example 0,1", metavar="I,J")
     devices: Optional[str] = _option(None, "devices to use, for example cpu:0,cpu:1", metavar="D,E")
@@ -107,6 +114,8 @@ class FinetuneConfig:
             yield "--test-file goes with --train-file and --dev-file"
         if self.dataset_name and self.vocab:
             yield "--dataset-name brings its own vocabulary: no --vocab with it"
+        if self.dtype == "bfloat16" and self.no_native:
+            yield "--dtype bfloat16 needs the C++ operators: no --no-native with it"
         if self.cased and not self.vocab:
             yield "--cased is about the vocabulary given with --vocab"
 

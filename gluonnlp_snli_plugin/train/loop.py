@@ -6,19 +6,22 @@ import sys
 import time
 
 import mxnet as mx
+import numpy as np
 from mxnet.contrib import amp
 
 from ..data.batches import LengthBucketBatches
 from ..errors import UsageError
 from ..model.folder import load_model
 from ..model.inference import logits, mean_loss
-from .comm import SEED_STEP, join_ranks, parse_devices, place_on_machine
+from ..native import accelerate, has_bfloat16
+from .comm import join_ranks, parse_devices, place_on_machine
 from .config import configure
 from .corpus import load_corpus
 from .optimizer import Optimizer
 from .output import NoOutput, OutputFolder, peak_rss_mb
 from .progress import Meter, Progress
 from .start import starting_model
+from .used_rows import TABLE, UsedRows
 
 
 def finetune(comm=None, **options):
@@ -56,17 +59,23 @@ def finetune(comm=None, **options):
         if not devices.is_gpu:
             raise UsageError("--dtype float16 needs a GPU: name it with --gpus 0")
         amp.init()  # must come before the net
+    if config.dtype == "bfloat16":
+        if devices.is_gpu:
+            raise UsageError("--dtype bfloat16 is for CPU; on a GPU it is float16")
+        if not has_bfloat16():
+            raise UsageError("--dtype bfloat16: this processor has no instructions for it (avx512_bf16, amx_bf16)")
     ranks = join_ranks(comm)
     mx.random.seed(config.seed)
 
     output = OutputFolder(config.output_dir, config.overwrite) if ranks.rank == 0 else NoOutput()
     model = starting_model(config, devices.contexts)
     ranks.share(model.net.collect_params().values())
-    if ranks.rank > 0:  # each rank its own dropout masks
-        mx.random.seed(config.seed + SEED_STEP * ranks.rank)
-    corpus = load_corpus(config)
-    encoder = model.encoder()
-    encoded = {name: encoder.encode(*segment.columns) for name, segment in corpus.items()}
+    corpus = load_corpus(config, model.encoder())
+    encoded = {name: segment.encoded for name, segment in corpus.items()}
+    rows = None
+    if config.optimizer == "bertadam" or not config.weight_decay:  # Adam's decay moves unused rows in its own way
+        rows = UsedRows(model.net, encoded)
+        encoded = {name: rows.renumber(pairs) for name, pairs in encoded.items()}
     batches = LengthBucketBatches(
         encoded["train"],
         config.batch_size,
@@ -81,6 +90,9 @@ def finetune(comm=None, **options):
         raise UsageError(f"{size} cannot be divided among {len(devices)} devices")
 
     net = model.net
+    is_native = not config.no_native and accelerate(net, "bfloat16" if config.dtype == "bfloat16" else "float32")
+    if config.dtype == "bfloat16" and not is_native:
+        raise UsageError("--dtype bfloat16 needs operators that must be compiled: install a C++ compiler, such as g++")
     net.hybridize(static_alloc=True)
     cross_entropy = mx.gluon.loss.SoftmaxCrossEntropyLoss()
     cross_entropy.hybridize(static_alloc=True)
@@ -94,12 +106,17 @@ def finetune(comm=None, **options):
             command=sys.argv,
             devices=str(devices),
             ranks=ranks.num_ranks,
-            data={name: {**corpus[name].provenance, "truncated": encoded[name].num_truncated} for name in corpus},
+            data={name: segment.provenance for name, segment in corpus.items()},
         )
         meter = Meter(ranks)
-        best = _Best(model, encoded["dev"], devices, ranks, output, progress, patience=config.early_stop)
+
+        def save():
+            output.save(model, {TABLE: rows.table(optimizer.decay)} if rows else {})
+
+        best = _Best(net, encoded["dev"], devices, ranks, output, save, progress, patience=config.early_stop)
         for epoch in range(1, config.epochs + 1):
             for group in _groups(batches.epoch(epoch - 1), config.accumulate):
+                mx.random.seed(_seed(config.seed, ranks.rank, optimizer.num_updates_done))
                 num_pairs = sum(batch.num_pairs for batch in group) / ranks.num_ranks
                 for batch in group:
                     with mx.autograd.record():
@@ -119,6 +136,7 @@ def finetune(comm=None, **options):
                 is_evaluated = ends_epoch or (config.eval_steps and update % config.eval_steps == 0)
                 if is_evaluated or update % config.log_steps == 0:
                     figures = meter.read()
+                    optimizer.require_sound_gradients()
                     output.write_metrics(kind="train", epoch=epoch, update=update, lr=lr, **figures)
                     progress.show(epoch, lr=lr, **figures)
                 if is_evaluated:
@@ -137,14 +155,19 @@ def finetune(comm=None, **options):
             "train_pairs_per_second": round(meter.pairs_per_second, 2),
             "dev_pairs_per_second": round(best.pairs_per_second, 2),
         }
-        if "test" in encoded and ranks.rank == 0:
-            summary["test_accuracy"] = _test_accuracy(config.output_dir, encoded["test"], devices)
+        if "test" in corpus and ranks.rank == 0:
+            summary["test_accuracy"] = _test_accuracy(config.output_dir, corpus["test"].encoded, devices)
             progress.say(f"test accuracy {summary['test_accuracy']:.4f}")
         summary["seconds"] = round(time.perf_counter() - begin, 2)
         summary["peak_rss_mb"] = peak_rss_mb()
         output.write_summary(summary)
     ranks.close()
     return summary
+
+
+def _seed(*numbers):
+    """A seed for MXNet: dropout masks depend on (seed, rank, update), not on what this process has done before."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0]) >> 1
 
 
 def _groups(batches, size):
@@ -165,9 +188,9 @@ class _Best:
         Whether patience has run out (early stopping).
     """
 
-    def __init__(self, model, encoded, devices, ranks, output, progress, patience):
-        self._model, self._encoded, self._devices, self._ranks = model, encoded, devices, ranks
-        self._output, self._progress, self._patience = output, progress, patience
+    def __init__(self, net, encoded, devices, ranks, output, save, progress, patience):
+        self._net, self._encoded, self._devices, self._ranks = net, encoded, devices, ranks
+        self._output, self._save, self._progress, self._patience = output, save, progress, patience
         self._since_best = 0
         self._seconds = 0.0
         self._num_pairs = 0
@@ -177,7 +200,7 @@ class _Best:
     def evaluate(self, epoch, update):
         begin = time.perf_counter()
         scores = logits(
-            self._model.net,
+            self._net,
             self._encoded,
             self._devices.contexts,
             rank=self._ranks.rank,
@@ -195,7 +218,7 @@ class _Best:
         if is_better:
             self.accuracy, self.epoch, self.update = accuracy, epoch, update
             self._since_best = 0
-            self._output.save(self._model)
+            self._save()
         else:
             self._since_best += 1
             self.is_final = self._since_best == self._patience

@@ -1,10 +1,18 @@
 """From gradients to new weights: learning rate, clipping, update; by default as GluonNLP's fine-tuning script does."""
 
+import math
+
 import gluonnlp as nlp
 import mxnet as mx
 from mxnet.contrib import amp
 
+from ..errors import PluginError
+from ..native import is_accelerated
+from ..native.adam import Adam
 from .comm import ALONE
+
+_EPSILON = {"bertadam": 1e-6, "adam": 1e-8}
+_TABLE = "word_embed_embedding0_weight"
 
 
 def learning_rate(update, num_updates, lr, warmup_ratio, schedule="linear"):
@@ -38,6 +46,8 @@ def learning_rate(update, num_updates, lr, warmup_ratio, schedule="linear"):
 class Optimizer:
     """Updates the parameters of a net from the gradients on all its devices.
 
+    A net whose layers use the C++ operators is updated by them too, any other one by MXNet's ``Trainer``.
+
     Parameters
     ----------
     net : HybridBlock
@@ -45,15 +55,20 @@ class Optimizer:
     num_updates : int
     ranks : Ranks, default ALONE
         Whose gradients are averaged.
+
+    Attributes
+    ----------
+    num_updates_done : int
+    decay : float
+        What all updates so far, by weight decay alone, have left of a word embedding without gradient.
     """
 
     def __init__(self, net, config, num_updates, ranks=ALONE):
         parameters = net.collect_params()
         for parameter in net.collect_params(".*beta|.*gamma|.*bias").values():
             parameter.wd_mult = 0.0
-        settings = {"learning_rate": config.lr, "wd": config.weight_decay}
-        if config.optimizer == "bertadam":
-            settings["epsilon"] = 1e-6
+        epsilon = _EPSILON[config.optimizer]
+        settings = {"learning_rate": config.lr, "wd": config.weight_decay, "epsilon": epsilon}
         self._trainer = mx.gluon.Trainer(parameters, config.optimizer, settings, update_on_kvstore=False)
         self._is_float16 = config.dtype == "float16"
         if self._is_float16:
@@ -63,15 +78,29 @@ class Optimizer:
         if self._accumulates:
             for parameter in self._parameters:
                 parameter.grad_req = "add"
+        self._decays_unused_rows = config.optimizer == "bertadam"
+        self._native = None
+        if is_accelerated(net):
+            self._decays_unused_rows &= not config.lazy_embeddings
+            tables = [parameter for parameter in self._parameters if parameter.name.endswith(_TABLE)]
+            lazy = tables if config.lazy_embeddings else []
+            self._native = Adam(self._parameters, config.optimizer, epsilon, config.weight_decay, config.clip, lazy)
         self._config = config
         self._ranks = ranks
         self._num_updates = num_updates
         self.num_updates_done = 0
+        self.decay = 1.0
 
     @property
     def next_learning_rate(self):
         config = self._config
         return learning_rate(self.num_updates_done, self._num_updates, config.lr, config.warmup_ratio, config.schedule)
+
+    def require_sound_gradients(self):
+        """Complain if the last gradients were no numbers: the C++ operators make no update then, without a word."""
+        norm = float(self._native.norm_and_factor[0].asscalar()) if self._native else 0.0
+        if not math.isfinite(norm):
+            raise PluginError(f"the loss is finite, its gradient is {norm}: try a lower --lr or a longer warm-up")
 
     def backward(self, losses):
         """Compute gradients; call it once for each batch, inside ``autograd.record``.
@@ -89,15 +118,21 @@ class Optimizer:
 
     def update(self):
         """Add up the gradients of all devices, average them over the ranks, clip them and make one update."""
-        self._trainer.set_learning_rate(self.next_learning_rate)
+        learning_rate = self.next_learning_rate
         if self._is_float16:
             amp.unscale(self._trainer)
         self._trainer.allreduce_grads()
         self._ranks.average([parameter.list_grad() for parameter in self._parameters])
-        if self._config.clip:
-            nlp.utils.clip_grad_global_norm(self._parameters, self._config.clip, check_isfinite=False)
-        self._trainer.update(1)
+        if self._native:
+            self._native.update(learning_rate)
+        else:
+            if self._config.clip:
+                nlp.utils.clip_grad_global_norm(self._parameters, self._config.clip, check_isfinite=False)
+            self._trainer.set_learning_rate(learning_rate)
+            self._trainer.update(1)
         if self._accumulates:
             for parameter in self._parameters:
                 parameter.zero_grad()
+        if self._decays_unused_rows:
+            self.decay *= 1 - learning_rate * self._config.weight_decay
         self.num_updates_done += 1

@@ -94,10 +94,10 @@ class OutputFolder:
         with self._writing():
             write_json(self.path / "summary.json", summary)
 
-    def save(self, model):
-        """Write ``model/``, the best so far."""
+    def save(self, model, arrays):
+        """Write ``model/``, the best so far; see :func:`save_model`."""
         with self._writing():
-            save_model(model, self.path / "model")
+            save_model(model, self.path / "model", arrays)
 
 
 class NoOutput:

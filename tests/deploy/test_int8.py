@@ -1,0 +1,183 @@
+"""A net with 8-bit integers gives nearly the answers of the net that it was made of."""
+
+import json
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from gluonnlp_snli_plugin import Predictor, evaluate, finetune
+from gluonnlp_snli_plugin.cli import main
+from gluonnlp_snli_plugin.data.snli import SNLI
+from gluonnlp_snli_plugin.deploy import int8
+from gluonnlp_snli_plugin.deploy.int8 import pack, quantize
+from gluonnlp_snli_plugin.errors import UsageError
+from gluonnlp_snli_plugin.model.folder import load_model
+from gluonnlp_snli_plugin.model.inference import logits, probabilities
+from gluonnlp_snli_plugin.native import accelerate
+
+needs_operator = pytest.mark.skipif(not int8.is_available(), reason="the C++ operators cannot be built here")
+
+
+@pytest.fixture(scope="module", params=["mlp", "pooled"])
+def folder(request, tiny_name, pairs_file, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "out"
+    files = {"train_file": str(pairs_file), "dev_file": str(pairs_file)}
+    settings = dict(max_len=32, lr=3e-3, epochs=12, batch_size=16, head=request.param)
+    finetune(dataset_name=tiny_name, output_dir=str(folder), **settings, **files)
+    return folder
+
+
+@pytest.fixture
+def model(folder):
+    return load_model(folder)
+
+
+@pytest.fixture
+def encoded(model, pairs_file):
+    pairs = SNLI(file=pairs_file)
+    return model.encoder().encode(pairs.premises, pairs.hypotheses, pairs.labels)
+
+
+def _operators(net):
+    inputs = [mx.sym.var(name) for name in ("input_ids", "segment_ids", "valid_length")]
+    return [node["op"] for node in json.loads(net(*inputs).tojson())["nodes"]]
+
+
+@needs_operator
+@pytest.mark.parametrize("is_accelerated", [False, True])
+@pytest.mark.parametrize("batch_size", [1, 32])
+def test_nearly_the_same_answers(model, encoded, is_accelerated, batch_size):
+    before = logits(model.net, encoded, [mx.cpu()], batch_size)
+    if is_accelerated:
+        accelerate(model.net)
+    after = logits(quantize(model.net), encoded, [mx.cpu()], batch_size)
+    assert (before.argmax(axis=1) == after.argmax(axis=1)).mean() >= 0.95
+    np.testing.assert_allclose(probabilities(after), probabilities(before), atol=0.1)
+    assert not (before == after).all()
+
+
+@needs_operator
+@pytest.mark.parametrize("is_accelerated", [False, True])
+def test_only_the_logits_are_left_to_float32(model, is_accelerated):
+    if is_accelerated:
+        accelerate(model.net)
+    before, after = _operators(model.net), _operators(quantize(model.net))
+    assert after.count("FullyConnected") == 1
+    assert after.count("_snli_dense_int8") == before.count("FullyConnected") - 1
+    assert not {"LeakyReLU", "_snli_gelu"} & set(after)  # part of the dense layers now
+    assert "Concat" not in after  # what interleaves the weights has done its work
+
+
+@needs_operator
+def test_the_net_itself_stays_as_it_is(model, encoded):
+    before = logits(model.net, encoded, [mx.cpu()])
+    quantized = quantize(model.net)
+    logits(quantized, encoded, [mx.cpu()])
+    assert (logits(model.net, encoded, [mx.cpu()]) == before).all()
+    assert quantized.num_classes == model.net.num_classes
+
+
+@needs_operator
+def test_an_answer_depends_neither_on_the_batch_nor_on_the_padding(model, encoded):
+    quantized = quantize(model.net)
+    quantized.hybridize(static_alloc=True)
+    alone = logits(quantized, encoded, [mx.cpu()], batch_size=1)
+    for batch_size, round_to in ((7, 1), (64, 8), (120, 32)):
+        together = logits(quantized, encoded, [mx.cpu()], batch_size, round_to)
+        np.testing.assert_allclose(together, alone, atol=0.02)
+
+
+def _dense(x, weight, bias, activation=""):
+    inputs = [mx.sym.var(name) for name in ("data", "weight", "columns")]
+    graph = json.loads(mx.sym.Group(inputs).tojson())
+    attributes = {"units": str(len(weight)), "activation": activation}
+    entries = [[0, 0, 0], [1, 0, 0], [2, 0, 0]]
+    graph["nodes"].append({"op": "_snli_dense_int8", "name": "dense", "attrs": attributes, "inputs": entries})
+    symbol = mx.sym.load_json(json.dumps({**graph, "heads": [[3, 0, 0]]}))
+    arrays = [mx.nd.array(array, dtype=array.dtype) for array in (x, *pack(weight, bias))]
+    return symbol.bind(mx.cpu(), arrays, grad_req="null").forward()[0].asnumpy()
+
+
+def _random(*shape):
+    return np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32)
+
+
+@needs_operator
+@pytest.mark.parametrize("shape", [(1, 16, 4), (7, 65, 9), (200, 130, 33), (3, 64, 64)])
+@pytest.mark.parametrize("activation", ["", "gelu", "relu"])
+def test_the_operator_is_a_dense_layer(shape, activation):
+    rows, units, width = shape
+    x, weight, bias = _random(rows, width), _random(units, width), _random(units)
+    expected = mx.nd.array(x @ weight.T + bias)
+    if activation:
+        expected = mx.nd.LeakyReLU(expected, act_type="gelu") if activation == "gelu" else mx.nd.relu(expected)
+    # Half a step of each weight and of each input, independent of one another.
+    error = np.sqrt(width / 12) * (np.abs(weight).max() / 127 + np.ptp(x) / 255)
+    np.testing.assert_allclose(_dense(x, weight, bias, activation), expected.asnumpy(), atol=5 * error)
+
+
+@needs_operator
+def test_products_of_small_integers_are_exact():
+    random = np.random.default_rng(0)
+    x = random.integers(0, 256, (13, 70)).astype(np.float32)
+    weight = random.integers(-127, 128, (100, 70)).astype(np.float32)
+    x[:, 0], x[:, 1], weight[:, 0] = 0, 255, 127
+    np.testing.assert_allclose(_dense(x, weight, np.zeros(100, np.float32)), x @ weight.T, rtol=1e-5, atol=1)
+
+
+@needs_operator
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_stays_so_and_in_its_row(value):
+    x = _random(3, 40)
+    x[1, 7] = value
+    out = _dense(x, _random(64, 40), _random(64))
+    assert np.isnan(out[1]).all() and np.isfinite(out[[0, 2]]).all()
+
+
+@needs_operator
+def test_rows_of_one_number():
+    weight, bias = _random(64, 40), _random(64)
+    for value in (0, -2.5):
+        out = _dense(np.full((1, 40), value, np.float32), weight, bias)
+        np.testing.assert_allclose(out[0], value * weight.sum(axis=1) + bias, atol=0.5)
+
+
+def test_packed_weights_are_within_half_a_step():
+    weight = np.random.default_rng(0).normal(size=(70, 10)).astype(np.float32)
+    weight[3] = 0
+    packed, columns = pack(weight, np.arange(70, dtype=np.float32))
+    assert packed.shape == (2, 3, 64, 4) and columns.shape == (3, 128)
+    restored = packed.transpose(0, 2, 1, 3).reshape(128, 12) * columns[0][:, None]
+    assert (np.abs(restored[:70, :10] - weight) <= columns[0, :70, None] * 0.501).all()
+    assert not restored[70:].any() and not restored[:, 10:].any()
+    np.testing.assert_allclose(columns[1], restored.sum(axis=1), atol=1e-5)
+    assert columns[2, :71].tolist() == [*range(70), 0]
+
+
+@needs_operator
+def test_on_the_command_line_and_in_python(folder, pairs_file, capsys):
+    accuracy = evaluate(folder, pairs_file, dtype="int8").accuracy
+    assert accuracy == pytest.approx(evaluate(folder, pairs_file).accuracy, abs=0.05)
+    assert main(["evaluate", str(folder), "--file", str(pairs_file), "--dtype", "int8", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == accuracy
+    assert main(["predict", str(folder), "--file", str(pairs_file), "--dtype", "int8"]) == 0
+    labels = [json.loads(line)["label"] for line in capsys.readouterr().out.splitlines()]
+    gold = [json.loads(line)["gold_label"] for line in pairs_file.read_text().splitlines()]
+    assert np.mean([label == other for label, other in zip(labels, gold)]) == pytest.approx(accuracy)
+
+
+def test_not_on_a_gpu(folder):
+    with pytest.raises(UsageError, match="--dtype int8 is for CPU"):
+        Predictor.load(folder, [mx.gpu()], dtype="int8")
+
+
+def test_not_without_the_operators(model, monkeypatch):
+    monkeypatch.setattr(int8, "are_available", lambda: False)
+    with pytest.raises(UsageError, match="install a C\\+\\+ compiler"):
+        quantize(model.net)
+
+
+def test_no_other_precision(folder):
+    with pytest.raises(UsageError, match="no dtype 'int4'; there are float32, int8"):
+        Predictor.load(folder, dtype="int4")
