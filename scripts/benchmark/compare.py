@@ -1,0 +1,179 @@
+"""The benchmark: this project against GluonNLP's script, the textbook chapter and Hugging Face's Trainer, side by side.
+
+    python scripts/benchmark/compare.py --train-file train.jsonl --dev-file dev.jsonl
+
+All get the same pairs and the same pretrained weights, and take turns: each makes some optimizer steps, scores the dev
+pairs and turns texts into ids while the others wait, for several rounds, so that whatever else the machine does hits
+all alike. ``--full`` then trains each for whole epochs, for the accuracy. Prints a table and puts it into a page.
+"""
+
+import argparse
+import contextlib
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Dict, List
+
+import machine
+import reference_env
+import workspace
+from entries import chosen, python_of
+from race import Contender, environment, race
+from report import write_section
+from results import Limit, figures, results_table
+
+from gluonnlp_snli_plugin import PluginError
+
+ALL_STEPS = 10**9
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    workspace.add_arguments(parser)
+    reference_env.add_arguments(parser)
+    parser.add_argument("--contenders", metavar="A,B", help="who takes part (default: all)")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each (%(default)s)")
+    parser.add_argument("--steps", type=int, default=15, help="optimizer steps a turn (%(default)s)")
+    parser.add_argument("--warmup", type=int, default=10, help="steps before, which do not count (%(default)s)")
+    parser.add_argument("--full", action="store_true", help="then train each for whole epochs, for the accuracy: hours")
+    parser.add_argument("--epochs", type=int, default=3, help="with --full (%(default)s)")
+    parser.add_argument("--seeds", default="0", metavar="A,B", help="with --full (%(default)s)")
+    parser.add_argument("--output", default="docs/performance.md", metavar="F", help="page to write to (%(default)s)")
+    parser.add_argument("--json", metavar="F", help="write every single measurement there")
+    options = parser.parse_args()
+    for option in ("rounds", "steps", "warmup", "epochs"):
+        if getattr(options, option) < 1:
+            parser.error(f"--{option} is {getattr(options, option)}; it must be at least 1")
+    try:
+        options.seeds = [int(seed) for seed in options.seeds.split(",")]
+    except ValueError:
+        parser.error(f"--seeds {options.seeds} is no list of numbers")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            benchmark = Benchmark(folder, options)
+            benchmark.run()
+            text = benchmark.page()
+            print(text)
+            write_section(options.output, "benchmark", text)
+            if options.json:
+                Path(options.json).write_text(json.dumps(benchmark.measurements, indent=1) + "\n", encoding="utf-8")
+    except (PluginError, OSError) as error:
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+class Benchmark:
+    """One run of the benchmark.
+
+    Parameters
+    ----------
+    folder : str
+        An empty folder for its files.
+    options : Namespace
+
+    Attributes
+    ----------
+    measurements : dict
+        What :meth:`run` measured: answers of the contenders by round, their hellos, whole runs, matrix rates.
+    left_out : dict of str to str
+        Why a contender is not among them.
+    """
+
+    def __init__(self, folder, options):
+        self.options = options
+        self.entries = chosen(options.contenders)
+        self.workspace = workspace.Workspace(folder, options)
+        self.measurements: Dict[str, Any] = {}
+        self.left_out: Dict[str, str] = {}
+        self._environment = environment(folder, options.threads)
+        self._pythons: Dict[str, Any] = {}
+
+    def run(self):
+        """Measure all contenders that can be measured."""
+        options = self.options
+        # A few batches more: buckets of lengths end in batches that are not full.
+        pairs = (options.warmup + options.rounds * options.steps + 12) * options.batch_size
+        with contextlib.ExitStack() as stack:
+            contenders = {}
+            for name, entry in self.entries.items():
+                try:
+                    self._pythons[name] = python_of(entry, options)
+                    contenders[name] = stack.enter_context(contextlib.closing(self._start(name, at_least=pairs)))
+                except PluginError as error:
+                    self._leave_out(name, error)
+            expected = next((contender.hello["pairs"] for contender in contenders.values()), None)
+            for name in [name for name, contender in contenders.items() if contender.hello["pairs"] != expected]:
+                del contenders[name]
+                self._leave_out(name, "it has read other pairs")
+            hellos = {name: contender.hello for name, contender in contenders.items()}
+            answers = race(contenders, options.rounds, options.steps, options.warmup, self._leave_out)
+            rates = self._matrix_rates()
+        if not answers:
+            raise PluginError("no contender is left")
+        full: Dict[str, List[dict]] = {name: [] for name in answers}
+        for seed in options.seeds if options.full else []:
+            for name in answers:
+                try:
+                    full[name].append(self._train_fully(name, seed))
+                except PluginError as error:
+                    self._leave_out(name, error)
+        self.measurements = {"answers": answers, "full": full, "hellos": hellos, "rates": rates}
+
+    def page(self):
+        """The results for people, Markdown."""
+        options, space, measured = self.options, self.workspace, self.measurements
+        limit = Limit(space, measured["rates"])
+        found = figures(measured["answers"], measured["full"], self.entries, limit)
+        versions = {}
+        for hello in measured["hellos"].values():
+            versions.update(hello["versions"])
+        paragraphs = [
+            f"{machine.description()}. {', '.join(f'{name} {version}' for name, version in versions.items())}.",
+            f"{space.backbone}; {len(space.train[0])} training and {len(space.dev[0])} dev pairs ({space.source}), "
+            f"{space.lengths.mean():.1f} tokens a pair; batches of {options.batch_size}, at most {options.max_len} "
+            f"tokens; {options.rounds} rounds of {options.steps} steps: medians (smallest to largest).",
+            results_table(found, self.entries),
+            str(limit),
+        ]
+        if options.full:
+            seeds = ", ".join(map(str, options.seeds))
+            paragraphs.append(f"Accuracy after {options.epochs} epochs, seeds {seeds}.")
+        paragraphs += [f"Left out: {name}, {reason}" for name, reason in self.left_out.items()]
+        return "\n\n".join(paragraphs)
+
+    def _leave_out(self, name, reason):
+        self.left_out[name] = str(reason).replace(f"{Path.cwd()}/", "")[:500]  # the page is not about this machine
+        print(f"left out: {name}, {reason}", file=sys.stderr)
+
+    def _start(self, name, **job):
+        entry = self.entries[name]
+        job = self.workspace.job(**{**job, **entry.job})
+        return Contender(name, self._pythons[name], entry.module, job, self._environment)
+
+    def _train_fully(self, name, seed):
+        """What a contender answers to training all epochs, with the accuracy after them."""
+        print(f"{name}, seed {seed}: {self.options.epochs} epochs", file=sys.stderr)
+        with contextlib.closing(self._start(name, epochs=self.options.epochs, seed=seed)) as contender:
+            trained = contender.ask(f"train {ALL_STEPS}")
+            return {**trained, "seed": seed, "accuracy": contender.ask("evaluate")["accuracy"]}
+
+    def _matrix_rates(self):
+        """GFLOP/s of the matrix products of a step, by library and data type, in each environment that is in use."""
+        tokens = int(self.options.batch_size * self.workspace.lengths.mean())
+        products = machine.layer_products(tokens, self.workspace.shape["units"], self.workspace.shape["hidden"])
+        pythons = {
+            "torch" if self.entries[name].in_reference_env else "mxnet": python
+            for name, python in self._pythons.items()
+        }
+        return {
+            library: machine.measured_rates(python, library, products, self._environment)
+            for library, python in pythons.items()
+        }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""This project: ``finetune`` as it is, held before the first update and where it shows its progress, after each one.
+
+``job.settings`` are further settings of ``finetune``, by name; with ``job.int8`` the dev pairs are scored in int8.
+"""
+
+import collections
+import tempfile
+
+import mxnet as mx
+from worker import Worker
+
+from gluonnlp_snli_plugin.deploy.int8 import quantize
+from gluonnlp_snli_plugin.train import loop
+
+
+def main():
+    worker = Worker()
+    job = worker.job
+    models: list = []
+    batches: collections.deque = collections.deque()
+    starting_model = loop.starting_model
+
+    def remembered_model(*arguments):
+        models.append(starting_model(*arguments))
+        return models[-1]
+
+    def encode(*columns):
+        return len(models[0].encoder().encode(*columns).input_ids)
+
+    class CountedBatches(loop.LengthBucketBatches):
+        """Notes how large the batches are; they may be made ahead of their step, but in its order."""
+
+        def epoch(self, *arguments):
+            for batch in super().epoch(*arguments):
+                batches.append((len(batch.label), batch.valid_length.sum(), batch.input_ids.size))
+                yield batch
+
+    class HeldBest(loop._Best):
+        """Scores the dev pairs for the benchmark, with the net and the encoded pairs that are being trained with."""
+
+        def __init__(self, net, encoded, devices, *arguments, **settings):
+            super().__init__(net, encoded, devices, *arguments, **settings)
+
+            scored = [net]
+
+            def prepare():
+                if job.int8:
+                    scored[:] = [quantize(net)]
+                    scored[0].hybridize(static_alloc=True)
+
+            def evaluate():
+                scores = loop.logits(scored[0], encoded, devices.contexts, batch_size=job.eval_batch_size)
+                return len(encoded), (scores.argmax(axis=1) == encoded.labels).mean()
+
+            packages = ("mxnet", "gluonnlp", "numpy")
+            worker.begin(evaluate, encode, mx.nd.waitall, packages, str(devices.contexts[0]), prepare)
+
+    class HeldProgress(loop.Progress):
+        """Waits for the benchmark after each update."""
+
+        def advance(self):
+            super().advance()
+            worker.step(*batches.popleft())
+
+    held = {"LengthBucketBatches": CountedBatches, "_Best": HeldBest, "Progress": HeldProgress}
+    for name, replacement in {"starting_model": remembered_model, **held}.items():
+        setattr(loop, name, replacement)
+    with tempfile.TemporaryDirectory() as folder:
+        loop.finetune(
+            output_dir=folder,
+            dataset_name=job.dataset_name,
+            train_file=job.train_file,
+            dev_file=job.dev_file,
+            batch_size=job.batch_size,
+            max_len=job.max_len,
+            lr=job.lr,
+            warmup_ratio=job.warmup_ratio,
+            dropout=job.dropout,
+            epochs=job.epochs,
+            seed=job.seed,
+            gpus="0" if mx.context.num_gpus() else None,
+            **job.settings,
+        )
+        worker.end()
+
+
+if __name__ == "__main__":
+    main()

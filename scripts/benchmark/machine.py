@@ -1,0 +1,119 @@
+"""What a benchmark runs on, and how fast it multiplies matrices.
+
+``python machine.py mxnet '[[m, k, n], ...]'`` (or ``torch``) prints the rates of the matrix products of a BERT layer
+as JSON, by data type, in GFLOP/s. Only the standard library but for the library measured, in whose environment it runs.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+
+FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_int8", "amx_bf16")
+_SECONDS = 0.4  # of each measurement
+_REPEATS = 5
+
+
+def description():
+    """The machine in one line."""
+    lines = dict(line.split(":", 1) for line in _cpuinfo() if ":" in line)
+    facts = {name.strip(): value.strip() for name, value in lines.items()}
+    flags = [flag for flag in FLAGS if flag in facts.get("flags", "").split()]
+    cores = len(os.sched_getaffinity(0))
+    return f"{facts.get('model name', platform.machine())}, {cores} cores, {' '.join(flags) or 'no AVX2'}; {_gpus()}"
+
+
+def _cpuinfo():
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return file.read().split("\n\n")[0].splitlines()
+    except OSError:
+        return []
+
+
+def _gpus():
+    try:
+        command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        names = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")
+    except (OSError, subprocess.CalledProcessError):
+        return "no GPU"
+    return ", ".join(name.strip() for name in names if name.strip()) or "no GPU"
+
+
+def layer_products(tokens, units, hidden):
+    """The matrix products of a BERT layer as lists of (m, k, n), forward, attention itself left out."""
+    return [[tokens, units, units]] * 4 + [[tokens, units, hidden], [tokens, hidden, units]]
+
+
+def flops_of_pair(length, layers, units, hidden):
+    """Floating-point operations of the forward pass of one pair of `length` tokens; training takes three times as many.
+
+    Products with weights and those of attention; all else (embeddings, the head, normalization) is below a hundredth.
+    """
+    return layers * (length * (8 * units**2 + 4 * units * hidden) + 4 * length**2 * units)
+
+
+def measured_rates(python, library, products, environment):
+    """The rates that a Python with `library` measures, a dict of data type to GFLOP/s; empty if it cannot."""
+    command = [str(python), __file__, library, json.dumps(products)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 and done.stdout else {}
+
+
+def _rate(makers, wait):
+    """GFLOP/s of some products together, the best of some measurements."""
+    best = 0.0
+    for _ in range(_REPEATS):
+        seconds = flops = 0.0
+        for multiply, size in makers:
+            multiply()
+            wait()
+            times, begin = 0, time.perf_counter()
+            while time.perf_counter() - begin < _SECONDS / len(makers):
+                for _ in range(8):
+                    multiply()
+                wait()
+                times += 8
+            seconds += (time.perf_counter() - begin) / times
+            flops += size
+        best = max(best, flops / seconds / 1e9)
+    return round(best, 1)
+
+
+def _mxnet_rates(products):
+    import mxnet as mx
+    from mxnet.contrib.amp.amp import bfloat16
+
+    ctx = mx.gpu() if mx.context.num_gpus() else mx.cpu()
+
+    def maker(m, k, n, cast):
+        x, weight, bias = (cast(mx.nd.random.normal(shape=shape, ctx=ctx)) for shape in ((m, k), (n, k), (n,)))
+        return (lambda: mx.nd.FullyConnected(x, weight, bias, num_hidden=n)), 2 * m * k * n
+
+    low = (bfloat16, "bfloat16") if ctx == mx.cpu() else ("float16", "float16")
+    casts = {"float32": lambda array: array, low[1]: lambda array: array.astype(low[0])}
+    return {kind: _rate([maker(*product, cast) for product in products], mx.nd.waitall) for kind, cast in casts.items()}
+
+
+def _torch_rates(products):
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    def maker(m, k, n, dtype):
+        x, weight, bias = (torch.randn(*shape, device=device).to(dtype) for shape in ((m, k), (n, k), (n,)))
+        return (lambda: torch.nn.functional.linear(x, weight, bias)), 2 * m * k * n
+
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
+    with torch.inference_mode():
+        return {
+            str(dtype).split(".")[1]: _rate([maker(*product, dtype) for product in products], wait)
+            for dtype in (torch.float32, torch.bfloat16)
+        }
+
+
+if __name__ == "__main__":
+    measure = {"mxnet": _mxnet_rates, "torch": _torch_rates}[sys.argv[1]]
+    print(json.dumps(measure(json.loads(sys.argv[2]))))

@@ -1,0 +1,51 @@
+"""Results as Markdown tables, between two comments of a page that somebody else writes."""
+
+import re
+import statistics
+from pathlib import Path
+
+from gluonnlp_snli_plugin import PluginError
+
+
+def table(columns, rows):
+    """A Markdown table of lists of str."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def spread(values, digits=2):
+    """The median of some numbers, with the smallest and the largest."""
+    if not values:
+        return "-"
+    middle, low, high = (f"{value:.{digits}f}" for value in (statistics.median(values), min(values), max(values)))
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def write_section(path, name, text):
+    """Put `text` between the comments ``<!-- name: begin -->`` and ``<!-- name: end -->`` of a page.
+
+    Parameters
+    ----------
+    path : str or Path
+        The page; one that is not there, or has no such comments, gets them at its end under a heading.
+    name : str
+    text : str
+
+    Raises
+    ------
+    PluginError
+        If the page cannot be read or written, or has one of the comments without the other.
+    """
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    path = Path(path)
+    try:
+        page = path.read_text(encoding="utf-8") if path.exists() else "# Performance\n"
+        if begin not in page and end not in page:
+            page = f"{page.rstrip()}\n\n## {name.capitalize()}\n\n{begin}\n{end}\n"
+        section = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        if not section.search(page):
+            raise PluginError(f"{path} has only one of {begin} and {end}, or has them in the wrong order")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(section.sub(lambda _: f"{begin}\n\n{text.strip()}\n\n{end}", page), encoding="utf-8")
+    except OSError as error:
+        raise PluginError(f"{path}: {error.strerror}") from None

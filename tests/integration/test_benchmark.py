@@ -1,0 +1,149 @@
+"""The benchmark: contenders take turns on the same pairs, and the table goes into a page."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARK = Path(__file__).parents[2] / "scripts" / "benchmark"
+REFERENCE = Path(os.environ.get("REFERENCE_ENV", Path(__file__).parents[2] / ".venv-reference"))
+CHECKOUT = os.environ.get("GLUONNLP_SCRIPTS")
+CONTENDERS = ["ours", "gluonnlp", "chapter"]
+
+
+@pytest.fixture
+def benchmark(tiny_bert, pairs_file, tmp_path):
+    """Runs a program of the benchmark on the tiny BERT; returns what ``subprocess.run`` returns."""
+
+    def run(program, *arguments, scripts=None):
+        command = [sys.executable, BENCHMARK / program, "--checkpoint", tiny_bert, "--threads", 1, "--max-len", 32]
+        command += ["--train-file", pairs_file, "--dev-file", pairs_file, "--batch-size", 8]
+        environment = {name: value for name, value in os.environ.items() if name != "GLUONNLP_SCRIPTS"}
+        if scripts:
+            environment["GLUONNLP_SCRIPTS"] = str(scripts)
+        return subprocess.run(
+            [*map(str, command), *map(str, arguments)], capture_output=True, text=True, cwd=tmp_path, env=environment
+        )
+
+    return run
+
+
+@pytest.fixture
+def compare(benchmark, tmp_path):
+    """Runs compare.py for two short rounds; returns the measurements, the page and what ``subprocess.run`` returns."""
+
+    def run(contenders, *arguments, **settings):
+        short = ["--rounds", 2, "--steps", 2, "--warmup", 1, "--output", tmp_path / "page.md"]
+        short += ["--json", tmp_path / "all.json", "--contenders", ",".join(contenders)]
+        done = benchmark("compare.py", *short, *arguments, **settings)
+        assert done.returncode == 0, done.stderr
+        return json.loads((tmp_path / "all.json").read_text()), (tmp_path / "page.md").read_text(), done
+
+    return run
+
+
+def rows_of(page):
+    """The table of a page: a dict of heading to text for each row."""
+    headings, _, *rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("|")]
+    return [dict(zip(headings, row)) for row in rows]
+
+
+def check(measured, page, contenders):
+    rows = rows_of(page)
+    assert len(rows) == len(contenders) == len(measured["answers"])
+    for row in rows:
+        assert row.pop("contender")
+        for heading, text in row.items():
+            numbers = [float(number) for number in re.findall(r"[\d.]+", text)]
+            assert numbers and all(0 <= number < 1e9 for number in numbers), (heading, text)
+        assert float(row["train, pairs/s"].split()[0]) > 0
+    assert len({hello["pairs"] for hello in measured["hellos"].values()}) == 1
+    for name in contenders:
+        assert [turn["train"]["steps"] for turn in measured["answers"][name]] == [2, 2]
+        assert {turn["evaluate"]["pairs"] for turn in measured["answers"][name]} == {120}
+        assert {turn["encode"]["pairs"] for turn in measured["answers"][name]} == {120}
+
+
+def tokens_of(measured, name):
+    return measured["answers"][name][0]["encode"]["tokens"]
+
+
+@pytest.mark.slow
+def test_contenders_take_turns_on_the_same_pairs(compare, tmp_path):
+    (tmp_path / "page.md").write_text(
+        "Before.\n<!-- benchmark: begin -->\nold\n<!-- benchmark: end -->\nAfter.\n", encoding="utf-8"
+    )
+    measured, page, done = compare(CONTENDERS, "--full", "--epochs", 1, "--seeds", "3")
+    check(measured, page, CONTENDERS)
+    assert tokens_of(measured, "ours") == tokens_of(measured, "gluonnlp")
+    assert rows_of(page)[0]["this project is faster by"] == "1.00"
+    for name in CONTENDERS:
+        assert [(run["seed"], run["pairs"]) for run in measured["full"][name]] == [(3, 120)]
+    assert page.startswith("Before.\n<!-- benchmark: begin -->\n")
+    assert page.endswith("<!-- benchmark: end -->\nAfter.\n")
+    assert "old" not in page
+    assert "mxnet 1.9.1" in page
+    assert rows_of(done.stdout) == rows_of(page)
+
+
+@pytest.mark.slow
+def test_hugging_face_reads_the_same_pairs_and_tokens(compare):
+    if not (REFERENCE / "bin" / "python").exists():
+        pytest.skip(f"{REFERENCE} is missing: `make benchmark` makes it, with torch and transformers")
+    contenders = ["ours", "hugging-face", "hugging-face-bf16", "hugging-face-padded"]
+    measured, page, _ = compare(contenders, "--reference-env", REFERENCE)
+    check(measured, page, contenders)
+    assert {tokens_of(measured, name) for name in contenders} == {tokens_of(measured, "ours")}
+
+
+@pytest.mark.slow
+def test_a_contender_that_fails_is_left_out_with_its_last_words(compare, tmp_path):
+    script = tmp_path / "scripts" / "bert" / "finetune_classifier.py"
+    script.parent.mkdir(parents=True)
+    script.write_text("raise RuntimeError('out of luck')\n")
+    no_environment = ["--reference-env", tmp_path / "reference", "--reference-python", tmp_path / "nothing"]
+    measured, page, done = compare(["gluonnlp", "hugging-face", "ours"], *no_environment, scripts=tmp_path)
+    assert list(measured["answers"]) == ["ours"]
+    assert re.search("Left out: gluonnlp, gluonnlp failed .*RuntimeError: out of luck", page)
+    assert re.search("Left out: hugging-face, .*No such file", page)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CHECKOUT, reason="GLUONNLP_SCRIPTS names no checkout of dmlc/gluon-nlp at tag v0.10.0")
+def test_the_script_itself_takes_part_where_there_is_a_checkout(compare):
+    measured, page, _ = compare(["ours", "gluonnlp"], scripts=CHECKOUT)
+    check(measured, page, ["ours", "gluonnlp"])
+    assert tokens_of(measured, "ours") == tokens_of(measured, "gluonnlp")
+
+
+@pytest.mark.slow
+def test_growth_is_written_beside_the_comparison(benchmark, tmp_path):
+    page = tmp_path / "page.md"
+    short = ["--pair-counts", "100,1000", "--lengths", "8,32", "--batch-sizes", "2,16", "--steps", 2, "--output", page]
+    done = benchmark("growth.py", *short)
+    assert done.returncode == 0, done.stderr
+    assert "<!-- growth: begin -->" in page.read_text()
+    tables = page.read_text().split("\n\n")[4:-1]
+    firsts = [[line.split(" | ")[0].strip("| ") for line in table.splitlines()[2:]] for table in tables]
+    assert firsts == [["100", "1,000"], ["8", "32"], ["2", "16"]]
+
+
+@pytest.mark.parametrize(
+    "arguments, reason",
+    [
+        (["--contenders", "ours,nobody"], "no contender 'nobody'; there are ours, "),
+        (["--rounds", "0"], "--rounds is 0; it must be at least 1"),
+        (["--checkpoint", "nowhere"], "nowhere"),
+        (["--seeds", "x"], "--seeds x is no list of numbers"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(benchmark, arguments, reason):
+    done = benchmark("compare.py", *arguments)
+    assert done.returncode != 0
+    assert reason in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
