@@ -1,7 +1,6 @@
 """Contenders of the benchmark as processes, measured in turn: while one has its slice of time, the others wait."""
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
