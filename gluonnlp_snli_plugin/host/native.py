@@ -66,16 +66,14 @@ def _clip_grad_global_norm(original):
         if any(len(copies) > 1 for copies in gradients) or not _are_for_cpu([copies[0] for copies in gradients]):
             return original(parameters, max_norm, check_isfinite)
         norm_and_factor = operators.clip_factor([copies[0] for copies in gradients], max_norm)
-        if not check_isfinite:
-            for copies in gradients:
-                copies[0] *= norm_and_factor[1]
-            return norm_and_factor[:1]
-        norm, factor = norm_and_factor.asnumpy().tolist()
-        if not np.isfinite(norm):
-            warnings.warn("nan or inf is detected. Clipping results will be undefined.", stacklevel=2)
-        if factor != 1:
-            for copies in gradients:
-                copies[0] *= factor
+        norm, factor = norm_and_factor[:1], norm_and_factor[1:]
+        if check_isfinite:
+            if not np.isfinite(norm.asscalar()):
+                warnings.warn("nan or inf is detected. Clipping results will be undefined.", stacklevel=2)
+            if factor.asscalar() == 1:
+                return norm
+        for copies in gradients:
+            copies[0] *= factor
         return norm
 
     return clip_grad_global_norm

@@ -1,9 +1,6 @@
 """BERT for what reads only the encoding of ``[CLS]``: the last layer computes that one position and no other."""
 
-import numpy as np
 from gluonnlp.model.bert import BERTEncoderCell, DotProductSelfAttentionCell
-
-_BFLOAT16 = np.dtype([("bfloat16", np.uint16)])  # MXNet's name for it
 
 
 def encode_first_token_only(bert):
@@ -27,8 +24,6 @@ def encode_first_token_only(bert):
 
 class FirstTokenAttention(DotProductSelfAttentionCell):
     """Attention of the first position over all."""
-
-    _product_dtype = "float32"  # in which matrices are multiplied
 
     def hybrid_forward(self, F, inputs, valid_len, **weights):
         """The context vector of the first position.
@@ -62,8 +57,8 @@ class FirstTokenAttention(DotProductSelfAttentionCell):
 
         weight = interleave_weights(F, (key_weight, value_weight), self._num_heads)
         bias = interleave_biases(F, (key_bias, value_bias), self._num_heads) if self._use_bias else None
-        query = project(F, first(inputs, 0), query_weight, query_bias, self.units, self._product_dtype)
-        return query, project(F, inputs, weight, bias, 2 * self.units, self._product_dtype)
+        query = project(F, first(inputs, 0), query_weight, query_bias, self.units)
+        return query, project(F, inputs, weight, bias, 2 * self.units)
 
 
 class FirstTokenCell(BERTEncoderCell):
@@ -107,10 +102,7 @@ def interleave_biases(F, biases, num_heads):
     return F.concat(*(bias.reshape(shape=(num_heads, -1)) for bias in biases), dim=1).reshape(shape=(-1,))
 
 
-def project(F, data, weight, bias, units, dtype="float32"):
-    """A linear layer over the last axis, computed in `dtype`; `bias` may be None. All arrays are float32."""
+def project(F, data, weight, bias, units):
+    """A linear layer over the last axis; `bias` may be None."""
     arrays = (data, weight) if bias is None else (data, weight, bias)
-    if dtype == "bfloat16":
-        arrays = tuple(F.amp_cast(array, dtype=_BFLOAT16) for array in arrays)
-    outputs = F.FullyConnected(*arrays, num_hidden=units, no_bias=bias is None, flatten=False)
-    return F.amp_cast(outputs, dtype="float32") if dtype == "bfloat16" else outputs
+    return F.FullyConnected(*arrays, num_hidden=units, no_bias=bias is None, flatten=False)

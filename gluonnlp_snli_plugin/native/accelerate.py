@@ -12,6 +12,7 @@ import contextlib
 from pathlib import Path
 
 import mxnet as mx
+import numpy as np
 from gluonnlp.model.bert import BERTEncoderCell, BERTModel, DotProductSelfAttentionCell
 from gluonnlp.model.block import GELU
 from gluonnlp.model.transformer import PositionwiseFFN
@@ -22,11 +23,11 @@ from ..model.first_token import (
     FirstTokenAttention,
     FirstTokenCell,
     first,
-    interleave_biases,
-    interleave_weights,
     project,
 )
 from . import operators
+
+_BFLOAT16 = np.dtype([("bfloat16", np.uint16)])  # MXNet's name for it
 
 
 def accelerate(net, dtype="float32"):
@@ -198,30 +199,39 @@ class _BFloat16Dense(_Native, nn.Dense):
     def hybrid_forward(self, F, x, weight, bias=None):
         if self._flatten:
             x = F.flatten(x)
-        outputs = project(F, x, weight, bias, self._units, self._product_dtype)
+        outputs = _project(F, x, weight, bias, self._units, self._product_dtype)
         return outputs if self.act is None else self.act(outputs)
 
 
 class _SelfAttention(_Native, DotProductSelfAttentionCell):
     def hybrid_forward(self, F, qkv, valid_len, **weights):
-        return self._attend(F, self._project(F, qkv, **weights), valid_len)
-
-    def _project(
-        self, F, inputs, query_weight, key_weight, value_weight, query_bias=None, key_bias=None, value_bias=None
-    ):
-        weight = interleave_weights(F, (query_weight, key_weight, value_weight), self._num_heads)
-        bias = interleave_biases(F, (query_bias, key_bias, value_bias), self._num_heads) if self._use_bias else None
-        return project(F, inputs, weight, bias, 3 * self.units, self._product_dtype)
-
-    def _attend(self, F, projected, length):
-        key = operators.dropout_key(F) if self._dropout else None
-        return operators.attention(projected, length, key, self._num_heads, self._dropout), None
+        return _attend(self, F, qkv, qkv, valid_len, **weights)
 
 
 class _FirstTokenAttention(_Native, FirstTokenAttention):
     def hybrid_forward(self, F, inputs, valid_len, **weights):
         length = None if valid_len is None else first(valid_len, 1)
-        return _SelfAttention._attend(self, F, self._project(F, inputs, **weights), length)
+        return _attend(self, F, first(inputs, 0), inputs, length, **weights)
+
+
+def _project(F, data, weight, bias, units, dtype):
+    """A linear layer over the last axis, computed in `dtype`; all arrays are float32."""
+    if dtype == "float32":
+        return project(F, data, weight, bias, units)
+    data, weight, bias = (
+        array if array is None else F.amp_cast(array, dtype=_BFLOAT16) for array in (data, weight, bias)
+    )
+    return F.amp_cast(project(F, data, weight, bias, units), dtype="float32")
+
+
+def _attend(cell, F, queries, inputs, length, **weights):
+    """Attention of `queries` over `inputs`, with the weights of an attention cell; no attention weights."""
+    query, key, value = (
+        _project(F, data, weights[f"{name}_weight"], weights.get(f"{name}_bias"), cell.units, cell._product_dtype)
+        for name, data in (("query", queries), ("key", inputs), ("value", inputs))
+    )
+    dropout_key = operators.dropout_key(F) if cell._dropout else None
+    return operators.attention(query, key, value, length, dropout_key, cell._num_heads, cell._dropout), None
 
 
 class _EncoderCell(_Native, BERTEncoderCell):

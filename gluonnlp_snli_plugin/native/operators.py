@@ -84,17 +84,16 @@ def gelu(data):
     return _call("_snli_gelu", data)
 
 
-def attention(projected, length=None, key=None, heads=1, p=0.0):
-    """Softmax attention of all heads over projected vectors, as GluonNLP's ``DotProductSelfAttentionCell``.
+def attention(query, key, value, length=None, dropout_key=None, heads=1, p=0.0):
+    """Softmax attention of all heads over projected vectors.
 
     Parameters
     ----------
-    projected : NDArray or Symbol, or a pair of them
-        Queries, keys and values of each head interleaved, float32 of shape (length, batch, heads * 3 * size); or
-        queries of shape (queries, batch, heads * size), and keys and values of shape (length, batch, heads * 2 * size).
+    query : NDArray or Symbol of float32, shape (queries, batch, heads * size)
+    key, value : of shape (length, batch, heads * size)
     length : NDArray or Symbol of int32, shape (batch, queries), or None
         How many keys count, for each query.
-    key : NDArray or Symbol from :func:`dropout_key`, or None
+    dropout_key : NDArray or Symbol from :func:`dropout_key`, or None
     heads : int
     p : float, default 0
         Rate of dropout of the attention weights.
@@ -103,10 +102,9 @@ def attention(projected, length=None, key=None, heads=1, p=0.0):
     -------
     NDArray or Symbol of float32, shape (queries, batch, heads * size)
     """
-    key = key if p else None
-    is_self = not isinstance(projected, tuple)
-    arrays = [*([projected] if is_self else projected), *(array for array in (length, key) if array is not None)]
-    flags = {"self": int(is_self), "use_length": int(length is not None), "dropout": int(key is not None)}
+    dropout_key = dropout_key if p else None
+    arrays = [array for array in (query, key, value, length, dropout_key) if array is not None]
+    flags = {"use_length": int(length is not None), "dropout": int(dropout_key is not None)}
     return _call("_snli_attention", *arrays, heads=heads, p=p, **flags)[0]
 
 

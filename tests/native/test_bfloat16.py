@@ -7,6 +7,7 @@ import pytest
 from gluonnlp_snli_plugin.errors import UsageError
 from gluonnlp_snli_plugin.model.net import SNLIBertClassifier
 from gluonnlp_snli_plugin.native import accelerate, has_bfloat16, restore
+from gluonnlp_snli_plugin.train.comm import Devices
 from gluonnlp_snli_plugin.train.config import configure
 from gluonnlp_snli_plugin.train.loop import finetune
 
@@ -61,7 +62,8 @@ def test_a_run_in_bfloat16_learns_as_well(tiny_name, pairs_file, tmp_path):
         "dataset_name": tiny_name,
         "train_file": str(pairs_file),
         "dev_file": str(pairs_file),
-        "epochs": 12,
+        "epochs": 16,
+        "seed": 1,
         "lr": 3e-3,
         "batch_size": 16,
         "max_len": 32,
@@ -73,7 +75,8 @@ def test_a_run_in_bfloat16_learns_as_well(tiny_name, pairs_file, tmp_path):
 def test_what_cannot_be_is_refused_in_one_line(monkeypatch, tmp_path):
     with pytest.raises(UsageError, match="--dtype bfloat16 needs the C\\+\\+ operators"):
         configure(output_dir="out", dtype="bfloat16", no_native=True)
-    with pytest.raises(UsageError, match="--dtype bfloat16 is for CPU"):
+    with pytest.raises(UsageError, match="--dtype bfloat16 is for CPU"), monkeypatch.context() as patch:
+        patch.setattr("gluonnlp_snli_plugin.train.loop.parse_devices", lambda *_: Devices([mx.gpu(0)]))
         finetune(output_dir=str(tmp_path / "out"), sample=True, dtype="bfloat16", devices="gpu:0")
     monkeypatch.setattr("gluonnlp_snli_plugin.train.loop.has_bfloat16", lambda: False)
     with pytest.raises(UsageError, match="this processor has no instructions for it"):

@@ -162,10 +162,20 @@ def test_gelus_gradient_for_large_values_is_zero_or_one():
 # Attention ------------------------------------------------------------------------------------------------------------
 
 
+def _separate(arrays, heads, is_self):
+    """Queries, keys and values of arrays in which those of each head follow one another; what comes after them."""
+
+    def parts(array, count):
+        by_head = array.reshape((0, 0, heads, count, -1))
+        return [by_head.slice_axis(axis=3, begin=i, end=i + 1).reshape((0, 0, -1)) for i in range(count)]
+
+    return (parts(arrays[0], 3), arrays[1:]) if is_self else ([arrays[0], *parts(arrays[1], 2)], arrays[2:])
+
+
 def _our_attention(heads, is_self, p=0.0):
     def function(F, *arrays):
-        projected, rest = (arrays[0], arrays[1:]) if is_self else (tuple(arrays[:2]), arrays[2:])
-        return operators.attention(projected, *rest, heads=heads, p=p)
+        projected, rest = _separate(arrays, heads, is_self)
+        return operators.attention(*projected, *rest, heads=heads, p=p)
 
     return function
 
@@ -331,8 +341,8 @@ def _zeros(*shape, dtype="float32"):
         (lambda wrong: operators.layer_norm(wrong(3, 4), _zeros(4), _zeros(4)), 0),
         (lambda wrong: operators.layer_norm(_zeros(3, 4), wrong(4), _zeros(4)), 1),
         (lambda wrong: operators.layer_norm(_zeros(3, 4), _zeros(4), _zeros(4), wrong(3, 4)), 3),
-        (lambda wrong: operators.attention(wrong(3, 2, 12), heads=2), 0),
-        (lambda wrong: operators.attention((_zeros(1, 2, 4), wrong(3, 2, 8)), heads=2), 1),
+        (lambda wrong: operators.attention(wrong(3, 2, 4), _zeros(3, 2, 4), _zeros(3, 2, 4), heads=2), 0),
+        (lambda wrong: operators.attention(_zeros(1, 2, 4), _zeros(3, 2, 4), wrong(3, 2, 4), heads=2), 2),
         (lambda wrong: operators.clip_factor([_zeros(3), wrong(3)], 1.0), 1),
     ],
 )
@@ -342,8 +352,8 @@ def test_an_input_that_is_not_float32_is_named(call, number, dtype):
 
 
 def test_lengths_that_are_not_integers_are_named():
-    with pytest.raises(mx.MXNetError, match="input 1 must be int32"):
-        operators.attention(_zeros(3, 2, 12), mx.nd.ones((2, 3)), heads=2).wait_to_read()
+    with pytest.raises(mx.MXNetError, match="input 3 must be int32"):
+        operators.attention(*[_zeros(3, 2, 4)] * 3, mx.nd.ones((2, 3)), heads=2).wait_to_read()
 
 
 @pytest.mark.parametrize(
@@ -354,13 +364,23 @@ def test_lengths_that_are_not_integers_are_named():
         (lambda: operators.layer_norm(_zeros(3, 4), _zeros(4), _zeros(4), _zeros(4, 3)), "residual"),
         (lambda: operators.layer_norm(_zeros(3, 4), _zeros(4), _zeros(4), None, _zeros(3), p=0.5), "[Ss]hape"),
         (lambda: operators.dropout(_zeros(3, 4), _zeros(3), 0.5), "[Ss]hape"),
-        (lambda: operators.attention(_zeros(3, 2, 7), heads=2), "queries, keys and values"),
-        (lambda: operators.attention(_zeros(3, 12), heads=2), "queries, keys and values"),
-        (lambda: operators.attention(_zeros(3, 2, 12), heads=0), "queries, keys and values"),
-        (lambda: operators.attention(_zeros(3, 2, 12), heads=-1), "queries, keys and values"),
-        (lambda: operators.attention((_zeros(1, 2, 8), _zeros(3, 2, 12)), heads=2), "queries, keys and values"),
-        (lambda: operators.attention((_zeros(1, 3, 8), _zeros(3, 2, 16)), heads=2), "queries, keys and values"),
-        (lambda: operators.attention(_zeros(3, 2, 12), _zeros(3, 2, dtype="int32"), heads=2), "lengths"),
+        (lambda: operators.attention(*[_zeros(3, 2, 7)] * 3, heads=2), "queries, keys and values"),
+        (lambda: operators.attention(*[_zeros(3, 12)] * 3, heads=2), "queries, keys and values"),
+        (lambda: operators.attention(*[_zeros(3, 2, 4)] * 3, heads=0), "queries, keys and values"),
+        (lambda: operators.attention(*[_zeros(3, 2, 4)] * 3, heads=-1), "queries, keys and values"),
+        (
+            lambda: operators.attention(_zeros(1, 2, 8), _zeros(3, 2, 12), _zeros(3, 2, 12), heads=2),
+            "queries, keys and values",
+        ),
+        (
+            lambda: operators.attention(_zeros(1, 3, 8), _zeros(3, 2, 8), _zeros(3, 2, 8), heads=2),
+            "queries, keys and values",
+        ),
+        (
+            lambda: operators.attention(_zeros(1, 2, 8), _zeros(3, 2, 8), _zeros(4, 2, 8), heads=2),
+            "queries, keys and values",
+        ),
+        (lambda: operators.attention(*[_zeros(3, 2, 4)] * 3, _zeros(3, 2, dtype="int32"), heads=2), "lengths"),
     ],
 )
 def test_inputs_whose_shapes_do_not_fit_are_refused(call, complaint):
@@ -384,8 +404,8 @@ def _layer_norm_dropout(p):
 
 def _attention_dropout(heads, is_self, p):
     def function(F, *arrays):
-        projected, rest = (arrays[0], arrays[1:]) if is_self else (tuple(arrays[:2]), arrays[2:])
-        return operators.attention(projected, *(rest or [None]), operators.dropout_key(F), heads=heads, p=p)
+        projected, rest = _separate(arrays, heads, is_self)
+        return operators.attention(*projected, *(rest or [None]), operators.dropout_key(F), heads=heads, p=p)
 
     return function
 
@@ -556,7 +576,7 @@ def test_nothing_is_dropped_outside_training():
     one, zero = mx.nd.ones(48), mx.nd.zeros(48)
     for with_dropout, without in (
         (operators.dropout(data, key, 0.5), data),
-        (operators.attention(data, None, key, heads=2, p=0.5), operators.attention(data, heads=2)),
+        (operators.attention(*[data] * 3, None, key, heads=2, p=0.5), operators.attention(*[data] * 3, heads=2)),
         (operators.layer_norm(data, one, zero, data, key, p=0.5), operators.layer_norm(data, one, zero, data)),
     ):
         np.testing.assert_array_equal(with_dropout.asnumpy(), without.asnumpy())

@@ -28,6 +28,7 @@ def run(tiny_name, pairs_file, tmp_path):
             "epochs": 2,
             "batch_size": 16,
             "lr": 3e-3,
+            "seed": 1,
             "log_steps": 3,
         }
         return finetune(**{**settings, **options}), tmp_path / name

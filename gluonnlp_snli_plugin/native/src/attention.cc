@@ -1,10 +1,8 @@
 // _snli_attention: dropout(softmax(Q K^T / sqrt(d), length)) V for all heads, without the matrices in between in memory.
 //
-// Inputs, with attribute self=1: queries, keys and values interleaved as GluonNLP projects them (T, N, H * 3 * d), then
-// the lengths (N, T) of int32 if use_length=1, then the dropout key if dropout=1. With self=0: queries (Tq, N, H * d),
-// keys and values interleaved (T, N, H * 2 * d), then lengths (N, Tq) and key likewise. Attributes: heads, p.
-// Outputs: the context (Tq, N, H * d), and two numbers for each row of scores (N, H, Tq, 2), from which the backward
-// pass computes the softmax again.
+// Inputs: queries (Tq, N, H * d), keys (T, N, H * d), values (T, N, H * d), then the lengths (N, Tq) of int32 if
+// use_length=1, then the dropout key if dropout=1. Attributes: heads, p. Outputs: the context (Tq, N, H * d), and two
+// numbers for each row of scores (N, H, Tq, 2), from which the backward pass computes the softmax again.
 
 #include <algorithm>
 #include <cmath>
@@ -21,42 +19,34 @@ constexpr int kBlock = 64;  // rows of scores at a time
 // Where queries, keys, values and lengths are, and how large everything is.
 struct Problem {
   int heads, batch, queries, keys, size, padded_size, padded_keys;
-  bool is_self;
-  size_t num_in;
-  int64_t q_step, kv_step;  // from one position to the next
-  const float *q, *kv, *key = nullptr;
+  int64_t step;  // from one position to the next
+  const float *query, *key, *value, *dropout_key = nullptr;
   const int32_t* lengths = nullptr;
   float scale;
   Dropout dropout;
 
   Problem(const Attributes& attributes, Tensors& in, size_t offset) {
     heads = integer(attributes, "heads", 1);
-    is_self = integer(attributes, "self", 1);
-    const auto& q_shape = in[offset].shape;
-    const auto& kv_shape = in[offset + !is_self].shape;
-    queries = static_cast<int>(q_shape[0]);
-    keys = static_cast<int>(kv_shape[0]);
-    batch = static_cast<int>(q_shape[1]);
-    size = static_cast<int>(q_shape[2]) / heads / (is_self ? 3 : 1);
+    const auto& shape = in[offset].shape;
+    queries = static_cast<int>(shape[0]);
+    keys = static_cast<int>(in[offset + 1].shape[0]);
+    batch = static_cast<int>(shape[1]);
+    size = static_cast<int>(shape[2]) / heads;
     padded_size = round_up(size);
     padded_keys = round_up(keys);
-    q_step = batch * q_shape[2];
-    kv_step = batch * kv_shape[2];
-    q = in[offset].data<float>();
-    kv = in[offset + !is_self].data<float>();
-    num_in = 1 + !is_self;
-    if (integer(attributes, "use_length", 0)) lengths = in[offset + num_in++].data<int32_t>();
-    if (integer(attributes, "dropout", 0)) key = in[offset + num_in++].data<float>();
+    step = batch * shape[2];
+    query = in[offset].data<float>();
+    key = in[offset + 1].data<float>();
+    value = in[offset + 2].data<float>();
+    size_t next = offset + 3;
+    if (integer(attributes, "use_length", 0)) lengths = in[next++].data<int32_t>();
+    if (integer(attributes, "dropout", 0)) dropout_key = in[next].data<float>();
     scale = 1.0f / std::sqrt(static_cast<float>(size));
-    dropout = Dropout(attributes, key);
+    dropout = Dropout(attributes, dropout_key);
   }
 
-  int64_t query(int n, int h) const { return (int64_t{n} * heads + h) * size * (is_self ? 3 : 1); }
-  int64_t key_of(int n, int h) const {
-    return is_self ? query(n, h) + size : (int64_t{n} * heads + h) * size * 2;
-  }
-  int64_t context(int n, int h) const { return (int64_t{n} * heads + h) * size; }
-  int64_t context_step() const { return int64_t{batch} * heads * size; }
+  // Where the vectors of a head begin in each array.
+  int64_t head(int n, int h) const { return (int64_t{n} * heads + h) * size; }
   int length(int n, int i) const { return lengths ? std::max(0, std::min(lengths[n * queries + i], keys)) : keys; }
   int64_t row(int n, int h, int i) const { return (int64_t{n} * heads + h) * queries + i; }
 };
@@ -146,13 +136,13 @@ MXReturnValue forward(const Attributes& attributes, Tensors* inputs, Tensors* ou
 #pragma omp for schedule(static) collapse(2)
     for (int n = 0; n < in.batch; ++n) {
       for (int h = 0; h < in.heads; ++h) {
-        const float* k = in.kv + in.key_of(n, h);
-        gather_transposed(k, in.kv_step, in.keys, in.size, in.padded_keys, keys.data());
-        gather(k + in.size, in.kv_step, in.keys, in.size, in.padded_size, values.data());
+        const int64_t head = in.head(n, h);
+        gather_transposed(in.key + head, in.step, in.keys, in.size, in.padded_keys, keys.data());
+        gather(in.value + head, in.step, in.keys, in.size, in.padded_size, values.data());
         for (int start = 0; start < in.queries; start += kBlock) {
           const int rows = std::min(kBlock, in.queries - start);
-          multiply(in.q + in.query(n, h) + start * in.q_step, in.q_step, 1, keys.data(), scores.data(), rows,
-                   in.padded_keys, in.size);
+          multiply(in.query + head + start * in.step, in.step, 1, keys.data(), scores.data(), rows, in.padded_keys,
+                   in.size);
           for (int i = 0; i < rows; ++i) {
             float* s = scores.data() + i * in.padded_keys;
             const int length = in.length(n, start + i);
@@ -164,8 +154,7 @@ MXReturnValue forward(const Attributes& attributes, Tensors* inputs, Tensors* ou
             }
           }
           multiply(scores.data(), in.padded_keys, 1, values.data(), context.data(), rows, in.padded_size, in.keys);
-          scatter(context.data(), rows, in.size, in.padded_size,
-                  out + in.context(n, h) + start * in.context_step(), in.context_step());
+          scatter(context.data(), rows, in.size, in.padded_size, out + head + start * in.step, in.step);
         }
       }
     }
@@ -177,8 +166,9 @@ MXReturnValue backward(const Attributes& attributes, Tensors* inputs, Tensors* o
   const float* gradient = (*inputs)[0].data<float>();
   const Problem in(attributes, *inputs, 2);
   const auto* normalizers = inputs->back().data<Normalizer>();
-  float* d_q = (*outputs)[0].data<float>();
-  float* d_kv = (*outputs)[in.is_self ? 0 : 1].data<float>();
+  float* d_query = (*outputs)[0].data<float>();
+  float* d_key = (*outputs)[1].data<float>();
+  float* d_value = (*outputs)[2].data<float>();
 #pragma omp parallel
   {
     const int by_size = in.keys * in.padded_size;
@@ -190,16 +180,16 @@ MXReturnValue backward(const Attributes& attributes, Tensors* inputs, Tensors* o
 #pragma omp for schedule(static) collapse(2)
     for (int n = 0; n < in.batch; ++n) {
       for (int h = 0; h < in.heads; ++h) {
-        const float* k = in.kv + in.key_of(n, h);
-        gather(k, in.kv_step, in.keys, in.size, in.padded_size, keys.data());
-        gather_transposed(k, in.kv_step, in.keys, in.size, in.padded_keys, keys_t.data());
-        gather_transposed(k + in.size, in.kv_step, in.keys, in.size, in.padded_keys, values_t.data());
+        const int64_t head = in.head(n, h);
+        gather(in.key + head, in.step, in.keys, in.size, in.padded_size, keys.data());
+        gather_transposed(in.key + head, in.step, in.keys, in.size, in.padded_keys, keys_t.data());
+        gather_transposed(in.value + head, in.step, in.keys, in.size, in.padded_keys, values_t.data());
         for (int start = 0; start < in.queries; start += kBlock) {
           const int rows = std::min(kBlock, in.queries - start);
           const bool is_later = start > 0;
-          gather(in.q + in.query(n, h) + start * in.q_step, in.q_step, rows, in.size, in.padded_size, queries.data());
-          gather(gradient + in.context(n, h) + start * in.context_step(), in.context_step(), rows, in.size,
-                 in.padded_size, d_context.data());
+          const int64_t first_row = head + start * in.step;
+          gather(in.query + first_row, in.step, rows, in.size, in.padded_size, queries.data());
+          gather(gradient + first_row, in.step, rows, in.size, in.padded_size, d_context.data());
           multiply(queries.data(), in.padded_size, 1, keys_t.data(), weights.data(), rows, in.padded_keys, in.size);
           multiply(d_context.data(), in.padded_size, 1, values_t.data(), d_weights.data(), rows, in.padded_keys,
                    in.size);
@@ -220,52 +210,47 @@ MXReturnValue backward(const Attributes& attributes, Tensors* inputs, Tensors* o
           multiply(d_weights.data(), 1, in.padded_keys, queries.data(), d_keys.data(), in.keys, in.padded_size, rows,
                    is_later);
           multiply(d_weights.data(), in.padded_keys, 1, keys.data(), d_queries.data(), rows, in.padded_size, in.keys);
-          scatter(d_queries.data(), rows, in.size, in.padded_size, d_q + in.query(n, h) + start * in.q_step, in.q_step);
+          scatter(d_queries.data(), rows, in.size, in.padded_size, d_query + first_row, in.step);
         }
-        float* d_k = d_kv + in.key_of(n, h);
-        scatter(d_keys.data(), in.keys, in.size, in.padded_size, d_k, in.kv_step);
-        scatter(d_values.data(), in.keys, in.size, in.padded_size, d_k + in.size, in.kv_step);
+        scatter(d_keys.data(), in.keys, in.size, in.padded_size, d_key + head, in.step);
+        scatter(d_values.data(), in.keys, in.size, in.padded_size, d_value + head, in.step);
       }
     }
   }
-  if (in.key) std::memset(outputs->back().data<float>(), 0, kKeySize * sizeof(float));
+  if (in.dropout_key) std::memset(outputs->back().data<float>(), 0, kKeySize * sizeof(float));
   return MX_SUCCESS;
 }
 
 MXReturnValue parse(const Attributes& attributes, int* num_in, int* num_out) {
-  *num_in = (integer(attributes, "self", 1) ? 1 : 2) + integer(attributes, "use_length", 0) +
-            integer(attributes, "dropout", 0);
+  *num_in = 3 + integer(attributes, "use_length", 0) + integer(attributes, "dropout", 0);
   *num_out = 2;
   return MX_SUCCESS;
 }
 
 MXReturnValue types(const Attributes& attributes, std::vector<int>* in, std::vector<int>* out) {
-  std::vector<int> integers;
-  if (integer(attributes, "use_length", 0)) integers.push_back(integer(attributes, "self", 1) ? 1 : 2);
-  return float_types(integers, in, out);
+  return float_types(integer(attributes, "use_length", 0) ? std::vector<int>{3} : std::vector<int>{}, in, out);
 }
 
 MXReturnValue shapes(const Attributes& attributes, Shapes* in, Shapes* out) {
-  const bool is_self = integer(attributes, "self", 1);
-  const unsigned heads = integer(attributes, "heads", 1), parts = is_self ? 3 : 2;
-  const Shape q = (*in)[0], kv = (*in)[!is_self];
-  if (q.size() != 3 || kv.size() != 3 || !heads || kv[2] % (heads * parts) || q[1] != kv[1] ||
-      (!is_self && q[2] != kv[2] / 2)) {
-    MX_ERROR_MSG << "queries, keys and values are not (length, batch, heads * " << parts << " * size)";
+  const int heads = integer(attributes, "heads", 1);
+  const Shape query = (*in)[0], key = (*in)[1];
+  if (query.size() != 3 || key.size() != 3 || heads < 1 || query[2] % heads || query[1] != key[1] ||
+      query[2] != key[2] || (*in)[2] != key) {
+    MX_ERROR_MSG << "queries, keys and values are not (length, batch, heads * size)";
     return MX_FAIL;
   }
-  size_t next = 1 + !is_self;
+  size_t next = 3;
   if (integer(attributes, "use_length", 0)) {
-    if ((*in)[next].empty()) (*in)[next] = {q[1], q[0]};
-    if ((*in)[next] != Shape{q[1], q[0]}) {
+    const Shape lengths = {query[1], query[0]};
+    if ((*in)[next].empty()) (*in)[next] = lengths;
+    if ((*in)[next++] != lengths) {
       MX_ERROR_MSG << "the lengths are not of shape (batch, queries)";
       return MX_FAIL;
     }
-    ++next;
   }
   if (integer(attributes, "dropout", 0)) (*in)[next] = {kKeySize};
-  (*out)[0] = {q[0], q[1], kv[2] / parts};
-  (*out)[1] = {q[1], heads, q[0], 2};
+  (*out)[0] = query;
+  (*out)[1] = {query[1], static_cast<unsigned int>(heads), query[0], 2};
   return MX_SUCCESS;
 }
 
