@@ -614,7 +614,7 @@ beta.attach_grad()
 for _ in range(3):
     with mx.autograd.record():
         out = operators.layer_norm(data, gamma, beta, data * 2, operators.dropout_key(mx.nd), p=0.1)
-        out = operators.attention(out, None, operators.dropout_key(mx.nd), heads=4, p=0.1)
+        out = operators.attention(out, out, out, None, operators.dropout_key(mx.nd), heads=4, p=0.1)
         out = operators.dropout(operators.gelu(out), operators.dropout_key(mx.nd), 0.1)
     out.backward(out)
     for array in (out, data.grad, gamma.grad, beta.grad, operators.clip_factor([data.grad, gamma.grad], 1.0)):
