@@ -48,7 +48,7 @@ def quantize(net):
     parameters = net.collect_params()
     contexts = next(iter(parameters.values())).list_ctx()
     check_devices(contexts)
-    if not is_available():
+    if not are_available():
         raise UsageError("--dtype int8 needs operators that must be compiled: install a C++ compiler, such as g++")
     inputs = [mx.sym.var(name, dtype=dtype) for name, dtype in _INPUTS.items()]
     graph = json.loads(net(*inputs).tojson())
@@ -68,11 +68,6 @@ def check_devices(contexts):
     """Raise a UsageError if one of the devices is no CPU."""
     if any(ctx.device_type != "cpu" for ctx in contexts):
         raise UsageError("--dtype int8 is for CPU; leave it out for a GPU")
-
-
-def is_available():
-    """Whether the operator for it is there, or can be built."""
-    return are_available() and _OPERATOR in mx.operator.get_all_registered_operators()
 
 
 def pack(weight, bias=None):

@@ -23,7 +23,7 @@ def are_available():
         check_call(_LIB.MXLoadLib(c_str(str(path)), mx.base.mx_uint(0)))
     except (BuildError, OSError, mx.MXNetError) as error:
         reason = str(error).strip().splitlines()[-1]  # MXNet's messages begin with a traceback
-        _log.warning("MXNet's own operators are used, two to three times slower than this program's: %s", reason)
+        _log.warning("MXNet's own operators are used, which are slower than this program's: %s", reason)
         return False
     return True
 

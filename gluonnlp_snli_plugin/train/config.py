@@ -114,8 +114,10 @@ class FinetuneConfig:
             yield "--test-file goes with --train-file and --dev-file"
         if self.dataset_name and self.vocab:
             yield "--dataset-name brings its own vocabulary: no --vocab with it"
-        if self.dtype == "bfloat16" and self.no_native:
-            yield "--dtype bfloat16 needs the C++ operators: no --no-native with it"
+        needs_native = {"--dtype bfloat16": self.dtype == "bfloat16", "--lazy-embeddings": self.lazy_embeddings}
+        for option, is_given in needs_native.items():
+            if is_given and self.no_native:
+                yield f"{option} needs the C++ operators: no --no-native with it"
         if self.cased and not self.vocab:
             yield "--cased is about the vocabulary given with --vocab"
 

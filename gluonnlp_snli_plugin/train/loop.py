@@ -91,8 +91,9 @@ def finetune(comm=None, **options):
 
     net = model.net
     is_native = not config.no_native and accelerate(net, "bfloat16" if config.dtype == "bfloat16" else "float32")
-    if config.dtype == "bfloat16" and not is_native:
-        raise UsageError("--dtype bfloat16 needs operators that must be compiled: install a C++ compiler, such as g++")
+    if not is_native and (config.dtype == "bfloat16" or config.lazy_embeddings):
+        option = "--lazy-embeddings" if config.lazy_embeddings else "--dtype bfloat16"
+        raise UsageError(f"{option} needs the C++ operators, which are for float32 weights on CPU and need a compiler")
     net.hybridize(static_alloc=True)
     cross_entropy = mx.gluon.loss.SoftmaxCrossEntropyLoss()
     cross_entropy.hybridize(static_alloc=True)

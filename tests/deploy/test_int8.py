@@ -14,9 +14,9 @@ from gluonnlp_snli_plugin.deploy.int8 import pack, quantize
 from gluonnlp_snli_plugin.errors import UsageError
 from gluonnlp_snli_plugin.model.folder import load_model
 from gluonnlp_snli_plugin.model.inference import logits, probabilities
-from gluonnlp_snli_plugin.native import accelerate
+from gluonnlp_snli_plugin.native import accelerate, operators
 
-needs_operator = pytest.mark.skipif(not int8.is_available(), reason="the C++ operators cannot be built here")
+needs_operator = pytest.mark.skipif(not operators.are_available(), reason="the C++ operators cannot be built here")
 
 
 @pytest.fixture(scope="module", params=["mlp", "pooled"])

@@ -75,6 +75,8 @@ def test_a_run_in_bfloat16_learns_as_well(tiny_name, pairs_file, tmp_path):
 def test_what_cannot_be_is_refused_in_one_line(monkeypatch, tmp_path):
     with pytest.raises(UsageError, match="--dtype bfloat16 needs the C\\+\\+ operators"):
         configure(output_dir="out", dtype="bfloat16", no_native=True)
+    with pytest.raises(UsageError, match="--lazy-embeddings needs the C\\+\\+ operators"):
+        configure(output_dir="out", lazy_embeddings=True, no_native=True)
     with pytest.raises(UsageError, match="--dtype bfloat16 is for CPU"), monkeypatch.context() as patch:
         patch.setattr("gluonnlp_snli_plugin.train.loop.parse_devices", lambda *_: Devices([mx.gpu(0)]))
         finetune(output_dir=str(tmp_path / "out"), sample=True, dtype="bfloat16", devices="gpu:0")
