@@ -117,6 +117,31 @@ def minilm_name():
     return import_bert(Path(package.submodule_search_locations[0], "model"), "minilm_uncased").dataset_name
 
 
+@pytest.fixture(scope="session")
+def train_sentencepiece():
+    """Trains a tiny SentencePiece model; returns its path, which ends in .model. There is a list, .vocab, beside it.
+
+    Without settings it has a BERT's special pieces.
+    """
+    import sentencepiece
+
+    for_bert = {"user_defined_symbols": ["[CLS]", "[SEP]", "[MASK]"], "bos_id": -1, "eos_id": -1}
+    for_bert.update(pad_id=0, pad_piece="[PAD]", unk_id=1, unk_piece="[UNK]")
+
+    def train(path, sentences, vocab_size=40, settings=for_bert):
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(sentences),
+            model_prefix=str(path.with_suffix("")),
+            vocab_size=vocab_size,
+            hard_vocab_limit=False,
+            minloglevel=2,
+            **settings,
+        )
+        return path
+
+    return train
+
+
 @pytest.fixture
 def make_bert():
     """Makes a small BERT of GluonNLP's without head; every parameter, biases too, is random once it is initialized."""

@@ -3,7 +3,6 @@
 import mxnet as mx
 import numpy as np
 import pytest
-import sentencepiece
 from gluonnlp.data import SentencepieceTokenizer
 
 import gluonnlp_snli_plugin
@@ -12,16 +11,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:Cannot decide type for the follo
 
 
 @pytest.fixture(scope="module")
-def unigram_model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sentencepiece")
-    corpus = folder / "corpus.txt"
-    corpus.write_text(
-        "\n".join(f"the {a} sees the {b}" for a in ("dog", "cat", "man") for b in ("bird", "tree", "car"))
-    )
-    sentencepiece.SentencePieceTrainer.Train(
-        input=str(corpus), model_prefix=str(folder / "spm"), vocab_size=40, hard_vocab_limit=False, minloglevel=2
-    )
-    return str(folder / "spm.model")
+def unigram_model(tmp_path_factory, train_sentencepiece):
+    sentences = [f"the {a} sees the {b}" for a in ("dog", "cat", "man") for b in ("bird", "tree", "car")]
+    return str(train_sentencepiece(tmp_path_factory.mktemp("sentencepiece") / "spm.model", sentences, settings={}))
 
 
 def test_the_numpy_aliases_that_mxnet_uses_are_there():

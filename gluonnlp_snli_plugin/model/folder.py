@@ -110,13 +110,13 @@ def save_model(model, folder, arrays=None):
             shutil.copyfile(model.spiece, temporary)
         else:
             temporary.write_text(model.vocab.to_json(), encoding="utf-8")
-    files = {"weights": weights, "vocab": vocab}
+    files = {"weights": (weights, fingerprint), "vocab": (vocab, digest(vocab))}
     write_json(
         folder / _SETTINGS,
         {
             "format": _FORMAT,
             "settings": dataclasses.asdict(model.settings),
-            "files": {use: {"name": path.name, "sha256": digest(path)} for use, path in files.items()},
+            "files": {use: {"name": path.name, "sha256": sha256} for use, (path, sha256) in files.items()},
         },
     )
     for old in folder.glob("weights-*.params"):

@@ -9,6 +9,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import mxnet as mx
@@ -23,6 +24,8 @@ _FLAGS = "-std=c++17 -O3 -march=native -fopenmp -fPIC -fno-math-errno -fno-trapp
 _LINK_FLAGS = ["-shared", "-fopenmp", "-Wl,-Bsymbolic"]
 _GLUE_FLAGS = [flag for flag in _FLAGS if flag != "-O3"]  # MXNet's own file: long to optimise, and nothing gained
 
+_MONTH = 30 * 24 * 3600  # seconds
+
 
 class BuildError(Exception):
     """There is no library; the message says why in one line."""
@@ -33,7 +36,7 @@ def library():
 
     It is kept under a name made from everything it depends on (sources, MXNet, compiler, processor) and from its own
     content, so a library of another machine or a damaged one is never loaded. Where the cache cannot be written, the
-    library serves this process alone.
+    library serves this process alone. After a build, libraries that nobody has used for a month are removed.
 
     Returns
     -------
@@ -56,12 +59,16 @@ def library():
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
         for built in folder.glob(f"{key}-*.so"):
             if built.stem == f"{key}-{digest(built)[:16]}":
+                with contextlib.suppress(OSError):
+                    os.utime(built)  # in use: not to be removed by the next build
                 return built
             built.unlink()
         try:
-            return _build(compiler, folder, key)
+            path = _build(compiler, folder, key)
         except OSError as error:
             raise BuildError(f"{folder}: {error.strerror}") from None
+        _remove_unused(folder)
+    return path
 
 
 def _build(compiler, folder, key):
@@ -82,6 +89,15 @@ def _build(compiler, folder, key):
         with replacing(path) as temporary:
             shutil.copyfile(linked, temporary)
     return path
+
+
+def _remove_unused(folder):
+    """Remove the libraries that nobody has used for a month: those of other versions, compilers or machines."""
+    digits = 16 * "[0-9a-f]"
+    for path in folder.glob(f"{digits}-{digits}.so"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _MONTH:
+                path.unlink()
 
 
 def _run(command):

@@ -112,6 +112,8 @@ class FinetuneConfig:
             yield "--train-file and --dev-file go together"
         if self.test_file and not self.train_file:
             yield "--test-file goes with --train-file and --dev-file"
+        if self.snli_root and self.train_file:
+            yield "--snli-root names all files of SNLI: no --train-file, --dev-file, --test-file with it"
         if self.dataset_name and self.vocab:
             yield "--dataset-name brings its own vocabulary: no --vocab with it"
         needs_native = {"--dtype bfloat16": self.dtype == "bfloat16", "--lazy-embeddings": self.lazy_embeddings}

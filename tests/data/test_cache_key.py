@@ -1,10 +1,7 @@
 """Everything that encoded pairs depend on is in their name."""
 
-import io
-
 import gluonnlp as nlp
 import pytest
-import sentencepiece
 
 from gluonnlp_snli_plugin.data import truncation
 from gluonnlp_snli_plugin.data.cache_key import cache_key
@@ -80,27 +77,11 @@ def test_the_words_a_tokenizer_has_met_do_not_change_the_key():
 
 
 @pytest.fixture
-def sentencepiece_encoder(tmp_path):
+def sentencepiece_encoder(tmp_path, train_sentencepiece):
     """Encoders with a SentencePiece model, trained anew on the given text."""
 
     def make(lower=True, text="the dog runs on the road", **settings):
-        model = io.BytesIO()
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter([text] * 50),
-            model_writer=model,
-            vocab_size=30,
-            hard_vocab_limit=False,
-            user_defined_symbols=["[CLS]", "[SEP]", "[MASK]"],
-            pad_id=0,
-            pad_piece="[PAD]",
-            unk_id=1,
-            unk_piece="[UNK]",
-            bos_id=-1,
-            eos_id=-1,
-            minloglevel=2,
-        )
-        path = tmp_path / "spiece.model"
-        path.write_bytes(model.getvalue())
+        path = train_sentencepiece(tmp_path / "spiece.model", [text] * 50, vocab_size=30)
         vocab, _ = read_sentencepieces(path)
         return PairEncoder(nlp.data.BERTSPTokenizer(str(path), vocab, lower=lower, **settings), vocab, 20)
 

@@ -1,6 +1,5 @@
 """The tokenizers give what GluonNLP's own give, only faster."""
 
-import io
 import json
 import pickle
 import sys
@@ -39,7 +38,7 @@ cased_and_uncased = pytest.mark.parametrize("lower", [True, False], ids=["uncase
 
 
 @pytest.fixture(scope="module")
-def sentencepiece_model(tmp_path_factory):
+def sentencepiece_model(tmp_path_factory, train_sentencepiece):
     """A SentencePiece model for a BERT, trained on a few sentences: its path."""
     sentences = [
         f"{who} {what} {where}."
@@ -47,24 +46,7 @@ def sentencepiece_model(tmp_path_factory):
         for what in ("is playing", "are sleeping", "runs", "was eating lunch", "isn't standing")
         for where in ("outside", "in the park", "near a river", "on 12 benches", "中文")
     ]
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(sentences),
-        model_writer=model,
-        vocab_size=120,
-        hard_vocab_limit=False,
-        user_defined_symbols=["[CLS]", "[SEP]", "[MASK]"],
-        pad_id=0,
-        pad_piece="[PAD]",
-        unk_id=1,
-        unk_piece="[UNK]",
-        bos_id=-1,
-        eos_id=-1,
-        minloglevel=2,
-    )
-    path = tmp_path_factory.mktemp("sentencepiece") / "spiece.model"
-    path.write_bytes(model.getvalue())
-    return path
+    return train_sentencepiece(tmp_path_factory.mktemp("sentencepiece") / "spiece.model", sentences, vocab_size=120)
 
 
 @pytest.fixture(scope="module")

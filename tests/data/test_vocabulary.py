@@ -1,6 +1,5 @@
 """Vocabularies from the files that BERT checkpoints bring."""
 
-import io
 import json
 import os
 
@@ -190,22 +189,12 @@ BERT_SYMBOLS = {"user_defined_symbols": ["[CLS]", "[SEP]", "[MASK]"], "bos_id": 
 
 
 @pytest.fixture
-def train(tmp_path):
+def train(tmp_path, train_sentencepiece):
     """Trains a tiny SentencePiece model with the given settings and returns its path."""
 
-    def train_model(**kwargs):
-        model = io.BytesIO()
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(["the man is sleeping", "two dogs are running", "a woman walks in the park"] * 5),
-            model_writer=model,
-            vocab_size=60,
-            hard_vocab_limit=False,
-            minloglevel=2,
-            **kwargs,
-        )
-        path = tmp_path / "spiece.model"
-        path.write_bytes(model.getvalue())
-        return path
+    def train_model(**settings):
+        sentences = ["the man is sleeping", "two dogs are running", "a woman walks in the park"] * 5
+        return train_sentencepiece(tmp_path / "spiece.model", sentences, 60, settings)
 
     return train_model
 

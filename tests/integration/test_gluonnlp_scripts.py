@@ -136,22 +136,16 @@ CORPUS = "\n\n".join(
         ),
     ],
 )
-def test_pretraining_ends_in_the_model_store(run, command, tiny_name, tmp_path, backend, ranks, vocabulary):
+def test_pretraining_ends_in_the_model_store(
+    run, command, tiny_name, tmp_path, train_sentencepiece, backend, ranks, vocabulary
+):
     for name in ("train0.txt", "train1.txt", "dev.txt"):
         (tmp_path / name).write_text(CORPUS + "\n")
     if vocabulary == "name":
         with_vocabulary, imported = ["--dataset_name", tiny_name], ["--vocab", tiny_name]
     else:
-        import sentencepiece
-
-        sentencepiece.SentencePieceTrainer.train(
-            input=str(tmp_path / "dev.txt"),
-            model_prefix=str(tmp_path / "pieces"),
-            vocab_size=40,
-            hard_vocab_limit=False,
-            user_defined_symbols="[PAD],[CLS],[SEP],[MASK]",
-            minloglevel=2,
-        )
+        symbols = {"user_defined_symbols": ["[PAD]", "[CLS]", "[SEP]", "[MASK]"]}
+        train_sentencepiece(tmp_path / "pieces.model", CORPUS.splitlines(), settings=symbols)
         with_vocabulary, imported = ["--sentencepiece", "pieces.model"], ["--vocab", "pieces.model"]
     settings = ["--model", "bert_2_256_4", "--raw", "--data", "train*.txt", "--data_eval", "dev.txt"]
     settings += ["--max_seq_length", 32, "--max_predictions_per_seq", 5, "--num_steps", 4, "--log_interval", 2]

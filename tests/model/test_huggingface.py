@@ -320,25 +320,12 @@ def test_a_tokenizer_json_that_cannot_be_is_named(folder, root, content, match):
 
 
 @pytest.fixture
-def spiece_folder(folder):
+def spiece_folder(folder, train_sentencepiece):
     """The tiny BERT with a SentencePiece vocabulary."""
     sentences = ["a man is sleeping outside", "the woman eats", "two dogs run in the park", "nobody is awake"]
-    sentencepiece.SentencePieceTrainer.Train(
-        sentence_iterator=iter(sentences * 20),
-        model_prefix=str(folder / "spiece"),
-        vocab_size=40,
-        hard_vocab_limit=False,
-        user_defined_symbols=["[CLS]", "[SEP]", "[MASK]"],
-        pad_id=0,
-        pad_piece="[PAD]",
-        unk_id=1,
-        unk_piece="[UNK]",
-        bos_id=-1,
-        eos_id=-1,
-        minloglevel=2,
-    )
+    model = train_sentencepiece(folder / "spiece.model", sentences * 20)
     (folder / "vocab.txt").unlink()
-    size = sentencepiece.SentencePieceProcessor(model_file=str(folder / "spiece.model")).GetPieceSize()
+    size = sentencepiece.SentencePieceProcessor(model_file=str(model)).GetPieceSize()
     edit_config(folder, vocab_size=size)
     edit_tensors(
         folder, embeddings__word_embeddings__weight=np.random.default_rng(1).normal(size=(size, 16)).astype("f")
@@ -375,14 +362,8 @@ def test_what_is_no_sentencepiece_model_is_named(spiece_folder, root, content):
     refused(spiece_folder, root, "spiece.model is no SentencePiece model")
 
 
-def test_a_sentencepiece_model_without_bert_tokens_is_named(spiece_folder, root):
-    sentencepiece.SentencePieceTrainer.Train(
-        sentence_iterator=iter(["a man is sleeping", "the woman eats"] * 20),
-        model_prefix=str(spiece_folder / "spiece"),
-        vocab_size=30,
-        hard_vocab_limit=False,
-        minloglevel=2,
-    )
+def test_a_sentencepiece_model_without_bert_tokens_is_named(spiece_folder, root, train_sentencepiece):
+    train_sentencepiece(spiece_folder / "spiece.model", ["a man is sleeping", "the woman eats"] * 20, 30, settings={})
     refused(spiece_folder, root, r"spiece.model has no piece \[CLS\], \[SEP\], \[MASK\]")
 
 

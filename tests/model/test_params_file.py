@@ -156,21 +156,9 @@ def test_what_no_shape_shows_comes_from_the_checkpoint_of_that_name(tiny_bert, f
     assert checkpoint.hparams == {"hidden_size": 24, "max_length": 40, "activation": "relu"}
 
 
-def test_a_sentencepiece_vocabulary(file, root, tmp_path):
-    sentencepiece.SentencePieceTrainer.Train(
-        sentence_iterator=iter(["a man is sleeping outside", "the woman eats", "two dogs run in the park"] * 20),
-        model_prefix=str(tmp_path / "pieces"),
-        vocab_size=40,
-        hard_vocab_limit=False,
-        user_defined_symbols=["[CLS]", "[SEP]", "[MASK]"],
-        pad_id=0,
-        pad_piece="[PAD]",
-        unk_id=1,
-        bos_id=-1,
-        eos_id=-1,
-        minloglevel=2,
-    )
-    model = tmp_path / "pieces.model"
+def test_a_sentencepiece_vocabulary(file, root, tmp_path, train_sentencepiece):
+    sentences = ["a man is sleeping outside", "the woman eats", "two dogs run in the park"]
+    model = train_sentencepiece(tmp_path / "pieces.model", sentences * 20)
     refused(file, root, rf"pieces.model has \d+ tokens, {re.escape(str(file))} is for 77", vocab=model)
     refused(file, root, "pieces.vocab holds no vocabulary", vocab=tmp_path / "pieces.vocab")
     size = sentencepiece.SentencePieceProcessor(model_file=str(model)).GetPieceSize()

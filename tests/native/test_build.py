@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import mxnet as mx
@@ -98,9 +99,9 @@ def test_two_processes_at_once_both_get_working_operators_and_build_one_library(
 def test_the_second_time_the_library_is_found(cache, monkeypatch):
     monkeypatch.setattr(build, "_run", None)
     (before,) = cache.glob("*.so")
-    status = before.stat()
+    inode = before.stat().st_ino
     assert build.library() == before
-    assert before.stat() == status or before.stat().st_mtime_ns == status.st_mtime_ns
+    assert before.stat().st_ino == inode
 
 
 def test_only_this_user_can_write_into_the_cache(first_use):
@@ -123,6 +124,53 @@ def test_building_leaves_no_other_files(empty_cache, quick_compiler, tmp_path, m
     library = build.library()
     assert {path.name for path in empty_cache.iterdir()} == {library.name, ".lock"}
     assert not list((tmp_path / "tmp").iterdir())
+
+
+# Removed when unused --------------------------------------------------------------------------------------------------
+
+
+def _age(path, days):
+    path.touch()
+    os.utime(str(path), (time.time() - days * 24 * 3600,) * 2)
+
+
+@pytest.mark.parametrize("days, stays", [(29, True), (31, False)])
+def test_a_build_removes_libraries_unused_for_a_month(empty_cache, quick_compiler, monkeypatch, days, stays):
+    before = build.library()
+    _age(before, days)
+    monkeypatch.setattr(build, "_FLAGS", [*build._FLAGS, "-O1"])
+    assert build.library().exists() and before.exists() == stays
+
+
+def test_a_library_that_is_used_stays(empty_cache, quick_compiler, monkeypatch):
+    before = build.library()
+    _age(before, 31)
+    assert build.library() == before
+    monkeypatch.setattr(build, "_FLAGS", [*build._FLAGS, "-O1"])
+    assert build.library() != before and before.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["other.so", "notes-0123456789abcdef.so", f"{'a' * 16}-{'b' * 16}.txt", "a-b.so", ".lock"]
+)
+def test_files_of_other_names_are_never_removed(empty_cache, quick_compiler, name):
+    empty_cache.mkdir(mode=0o700, parents=True)
+    _age(empty_cache / name, 365)
+    build.library()
+    assert (empty_cache / name).exists()
+
+
+def test_a_library_that_cannot_be_removed_or_touched_stops_nobody(empty_cache, quick_compiler, monkeypatch):
+    def refuse(*arguments, **settings):
+        raise PermissionError
+
+    empty_cache.mkdir(mode=0o700, parents=True)
+    other = empty_cache / f"{'a' * 16}-{'b' * 16}.so"
+    _age(other, 31)
+    monkeypatch.setattr(build.Path, "unlink", refuse)
+    library = build.library()
+    monkeypatch.setattr(build.os, "utime", refuse)
+    assert build.library() == library and other.exists()
 
 
 # Trusted or not -------------------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ import shutil
 import mxnet as mx
 import numpy as np
 import pytest
-import sentencepiece
 from safetensors.numpy import load_file, save_file
 
 from gluonnlp_snli_plugin import evaluate, finetune, import_bert
@@ -106,25 +105,11 @@ def test_the_chapters_settings(run):
     assert summary["dev_accuracy"] > 0.9
 
 
-def test_a_sentencepiece_vocabulary_goes_all_the_way(run, pairs_file, tmp_path):
-    corpus = tmp_path / "corpus.txt"
-    corpus.write_text("\n".join(json.loads(line)["sentence1"].lower() for line in pairs_file.read_text().splitlines()))
-    sentencepiece.SentencePieceTrainer.Train(
-        input=str(corpus),
-        model_prefix=str(tmp_path / "spm"),
-        vocab_size=60,
-        hard_vocab_limit=False,
-        user_defined_symbols=["[CLS]", "[SEP]", "[MASK]"],
-        pad_id=0,
-        pad_piece="[PAD]",
-        unk_id=1,
-        unk_piece="[UNK]",
-        bos_id=-1,
-        eos_id=-1,
-        minloglevel=2,
-    )
-    summary, folder = run(dataset_name=None, vocab=str(tmp_path / "spm.model"), backbone="bert_1_16_2", epochs=1)
-    (tmp_path / "spm.model").unlink()  # the model folder has a copy
+def test_a_sentencepiece_vocabulary_goes_all_the_way(run, pairs_file, tmp_path, train_sentencepiece):
+    sentences = [json.loads(line)["sentence1"].lower() for line in pairs_file.read_text().splitlines()]
+    model = train_sentencepiece(tmp_path / "spm.model", sentences, vocab_size=60)
+    summary, folder = run(dataset_name=None, vocab=str(model), backbone="bert_1_16_2", epochs=1)
+    model.unlink()  # the model folder has a copy
     assert evaluate(folder, pairs_file).accuracy == pytest.approx(summary["dev_accuracy"])
 
 
