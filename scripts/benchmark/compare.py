@@ -35,7 +35,7 @@ def main():
     parser.add_argument("--contenders", metavar="A,B", help="who takes part (default: all)")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each (%(default)s)")
     parser.add_argument("--steps", type=int, default=15, help="optimizer steps a turn (%(default)s)")
-    parser.add_argument("--warmup", type=int, default=10, help="steps before, which do not count (%(default)s)")
+    parser.add_argument("--warmup", type=int, default=40, help="steps before, which do not count (%(default)s)")
     parser.add_argument("--full", action="store_true", help="then train each for whole epochs, for the accuracy: hours")
     parser.add_argument("--epochs", type=int, default=3, help="with --full (%(default)s)")
     parser.add_argument("--seeds", default="0", metavar="A,B", help="with --full (%(default)s)")
@@ -89,7 +89,6 @@ class Benchmark:
         self.workspace = workspace.Workspace(folder, options)
         self.measurements: Dict[str, Any] = {}
         self.left_out: Dict[str, str] = {}
-        self._environment = environment(folder, options.threads)
         self._pythons: Dict[str, Any] = {}
 
     def run(self):
@@ -152,7 +151,10 @@ class Benchmark:
     def _start(self, name, **job):
         entry = self.entries[name]
         job = self.workspace.job(**{**job, **entry.job})
-        return Contender(name, self._pythons[name], entry.module, job, self._environment)
+        return Contender(name, self._pythons[name], entry.module, job, self._environment(entry.has_all_cores))
+
+    def _environment(self, has_all_cores):
+        return environment(self.workspace.folder, self.options.threads or (has_all_cores and machine.cores()))
 
     def _train_fully(self, name, seed):
         """What a contender answers to training all epochs, with the accuracy after them."""
@@ -170,7 +172,7 @@ class Benchmark:
             for name, python in self._pythons.items()
         }
         return {
-            library: machine.measured_rates(python, library, products, self._environment)
+            library: machine.measured_rates(python, library, products, self._environment(has_all_cores=True))
             for library, python in pythons.items()
         }
 

@@ -27,6 +27,8 @@ class Entry(NamedTuple):
         Whether it needs torch and transformers instead of MXNet.
     is_low_precision : bool
         Whether its matrix products may be of less than 32 bits.
+    has_all_cores : bool
+        Whether it gets a thread for each core where it would choose fewer.
     """
 
     title: str
@@ -34,6 +36,7 @@ class Entry(NamedTuple):
     job: Dict[str, Any] = {}
     in_reference_env: bool = False
     is_low_precision: bool = False
+    has_all_cores: bool = False
 
 
 def _ours(int8=False, **settings):
@@ -61,6 +64,9 @@ def entries():
         if not script.is_file():
             raise PluginError(f"GLUONNLP_SCRIPTS is {checkout}, which has no {SCRIPT}")
         found["gluonnlp"] = Entry("GluonNLP's script", "gluonnlp_original.py", {"script": str(script)})
+    found["gluonnlp-all-cores"] = found["gluonnlp"]._replace(
+        title=f"{found['gluonnlp'].title}, a thread for each core", has_all_cores=True
+    )
     return found
 
 

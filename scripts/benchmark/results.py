@@ -9,11 +9,12 @@ from report import spread, table
 # Key of a figure: its heading, and the digits it is shown with.
 COLUMNS = {
     "train": ("train, pairs/s", 1),
-    "ratio": ("this project is faster by", 2),
+    "ratio": ("this project trains faster by", 2),
     "limit": ("of the limit", 2),
     "tokens": ("train, tokens/s", 0),
     "padding": ("padding", 2),
     "evaluate": ("evaluate, pairs/s", 1),
+    "evaluate_ratio": ("this project evaluates faster by", 2),
     "encode": ("text to ids, pairs/s", 0),
     "memory": ("peak memory, MiB", 0),
     "accuracy": ("dev accuracy", 4),
@@ -65,6 +66,11 @@ def pairs_per_second(turns):
     return rates
 
 
+def evaluated_per_second(turns):
+    """Pairs scored a second by round."""
+    return [turn["evaluate"]["pairs"] / turn["evaluate"]["seconds"] for turn in turns]
+
+
 def figures(answers, full, entries, limit):
     """The figures of all contenders.
 
@@ -83,10 +89,11 @@ def figures(answers, full, entries, limit):
         By contender and by key of ``COLUMNS``: a number each round, or one for all.
     """
     reference = pairs_per_second(answers.get(REFERENCE, []))
+    reference_evaluated = evaluated_per_second(answers.get(REFERENCE, []))
     found = {}
     for name, turns in answers.items():
         trained = [turn["train"] for turn in turns]
-        rates = pairs_per_second(turns)
+        rates, evaluated = pairs_per_second(turns), evaluated_per_second(turns)
         best = limit.pairs_per_second(entries[name].is_low_precision)
         found[name] = {
             "train": rates,
@@ -94,7 +101,8 @@ def figures(answers, full, entries, limit):
             "limit": [statistics.median(rates) / best] if best else [],
             "tokens": [answer["tokens"] / answer["seconds"] for answer in trained],
             "padding": [1 - sum(answer["tokens"] for answer in trained) / sum(answer["padded"] for answer in trained)],
-            "evaluate": [turn["evaluate"]["pairs"] / turn["evaluate"]["seconds"] for turn in turns],
+            "evaluate": evaluated,
+            "evaluate_ratio": [ours / theirs for ours, theirs in zip(reference_evaluated, evaluated)],
             "encode": [turn["encode"]["pairs"] / turn["encode"]["seconds"] for turn in turns],
             "memory": [max(answer["peak_mb"] for turn in turns for answer in turn.values())],
             "accuracy": [answer["accuracy"] for answer in full.get(name, [])],
