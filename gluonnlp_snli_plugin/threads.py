@@ -24,7 +24,7 @@ def cores():
 
 
 def choose():
-    """Set the variable if nobody has; has no effect on an MXNet that is loaded already."""
+    """Set the variable if nobody has; an MXNet that is loaded already does not notice."""
     global _choice
     if VARIABLE not in os.environ:
         os.environ[VARIABLE] = _choice = str(cores())

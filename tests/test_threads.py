@@ -41,3 +41,26 @@ def test_other_processes_inherit_what_the_user_said_not_what_was_chosen(monkeypa
     threads.choose()
     assert os.environ[threads.VARIABLE] == (said or str(threads.cores()))
     assert (threads.VARIABLE in threads.environment_without_choice()) == passed_on
+
+
+THREADS = """
+import os
+import mxnet as mx
+from gluonnlp_snli_plugin.native import operators
+
+def threads():
+    mx.nd.FullyConnected(mx.nd.ones((256, 256)), mx.nd.ones((256, 256)), num_hidden=256, no_bias=True).wait_to_read()
+    return len(os.listdir("/proc/self/task"))
+
+operators.are_available()
+alone = threads()
+operators.layer_norm(mx.nd.ones((4, 4)), mx.nd.ones(4), mx.nd.ones(4)).wait_to_read()
+print(threads() - alone)
+"""
+
+
+@pytest.mark.skipif(threads.cores() < 2, reason="there is one core")
+def test_all_cores_compute_where_mxnet_was_imported_first(native_operators):
+    environment = {name: value for name, value in os.environ.items() if name != threads.VARIABLE}
+    done = subprocess.run([sys.executable, "-c", THREADS], env=environment, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == threads.cores() - max(1, len(os.sched_getaffinity(0)) // 2)

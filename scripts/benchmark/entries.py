@@ -63,11 +63,16 @@ def entries():
         script = Path(checkout, SCRIPT).absolute()
         if not script.is_file():
             raise PluginError(f"GLUONNLP_SCRIPTS is {checkout}, which has no {SCRIPT}")
-        found["gluonnlp"] = Entry("GluonNLP's script", "gluonnlp_original.py", {"script": str(script)})
+        found["gluonnlp"] = _script("GluonNLP's script", script, native=False)
+        found["gluonnlp-run"] = _script("the same, by `gluonnlp-snli run`", script, native=True)
     found["gluonnlp-all-cores"] = found["gluonnlp"]._replace(
         title=f"{found['gluonnlp'].title}, a thread for each core", has_all_cores=True
     )
     return found
+
+
+def _script(title, path, native):
+    return Entry(title, "gluonnlp_original.py", {"script": str(path), "native": native})
 
 
 def _hugging_face(how, bf16=False, padded=False, **job):

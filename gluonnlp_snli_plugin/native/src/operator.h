@@ -6,7 +6,10 @@
 
 #pragma once
 
+#include <omp.h>
+
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <unordered_map>
@@ -57,6 +60,16 @@ inline MXReturnValue float_types(const std::vector<int>& integers, std::vector<i
   }
   for (auto& type : *out) type = mxnet::ext::kFloat32;
   return MX_SUCCESS;
+}
+
+// Let this thread compute with OMP_NUM_THREADS threads. MXNet heeds the variable only if it is set before MXNet is loaded,
+// and this program sets it later where a script imports MXNet first.
+inline void use_chosen_threads() {
+  static thread_local bool is_done = false;
+  if (is_done) return;
+  is_done = true;
+  const char* number = std::getenv("OMP_NUM_THREADS");
+  if (number && std::atoi(number) > 0) omp_set_num_threads(std::atoi(number));
 }
 
 // The 32-bit finaliser "lowbias32" of Chris Wellons' hash prospector.

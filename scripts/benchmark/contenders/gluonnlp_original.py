@@ -1,6 +1,7 @@
 """GluonNLP's own ``scripts/bert/finetune_classifier.py``, unchanged, run by the plugin and held after each update.
 
-``job.script`` is its path. It runs with its default options but those that all contenders share.
+``job.script`` is its path. It runs with its default options but those that all contenders share; on MXNet's own
+operators unless ``job.native``.
 """
 
 import os
@@ -65,7 +66,8 @@ def main():
         if mx.context.num_gpus():
             options["gpu"] = 0
         arguments = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
-        status = run_script(job.script, arguments, {"train": job.train_file, "dev": job.dev_file})
+        files = {"train": job.train_file, "dev": job.dev_file}
+        status = run_script(job.script, arguments, files, native=job.native)
         if status:
             sys.exit(status)
         worker.end()
