@@ -45,34 +45,39 @@ def _ours(int8=False, **settings):
 
 def entries():
     """All contenders by name."""
-    found = {
+    return {
         REFERENCE: Entry("this project", "ours.py", _ours()),
         "ours-no-native": Entry("this project, `--no-native`", "ours.py", _ours(no_native=True)),
         "ours-int8": Entry("this project, evaluation with `--dtype int8`", "ours.py", _ours(int8=True)),
         "ours-bf16": Entry(
             "this project, `--dtype bfloat16`", "ours.py", _ours(dtype="bfloat16"), is_low_precision=True
         ),
-        "gluonnlp": Entry("GluonNLP's script, written anew", "gluonnlp_script.py", {"eval_batch_size": 8}),
+        **_gluonnlp(),
         "chapter": Entry("the *Dive into Deep Learning* chapter, written anew", "chapter.py"),
         "hugging-face": _hugging_face("fp32, by length"),
         "hugging-face-bf16": _hugging_face("bf16, by length", bf16=True),
         "hugging-face-padded": _hugging_face("fp32, padded as `run_glue.py`", padded=True, eval_batch_size=8),
     }
+
+
+def _gluonnlp():
+    """GluonNLP's script: the real one where somebody has it, or its loop written anew."""
     checkout = os.environ.get("GLUONNLP_SCRIPTS")
     if checkout:
         script = Path(checkout, SCRIPT).absolute()
         if not script.is_file():
             raise PluginError(f"GLUONNLP_SCRIPTS is {checkout}, which has no {SCRIPT}")
-        found["gluonnlp"] = _script("GluonNLP's script", script, native=False)
-        found["gluonnlp-run"] = _script("the same, by `gluonnlp-snli run`", script, native=True)
-    found["gluonnlp-all-cores"] = found["gluonnlp"]._replace(
-        title=f"{found['gluonnlp'].title}, a thread for each core", has_all_cores=True
-    )
+        job = {"script": str(script), "native": False}
+        found = {"gluonnlp": Entry("GluonNLP's script", "gluonnlp_original.py", job)}
+    else:
+        title = "GluonNLP's script, written anew"
+        found = {"gluonnlp": Entry(title, "gluonnlp_script.py", {"eval_batch_size": 8})}
+    plain = found["gluonnlp"]
+    found["gluonnlp-all-cores"] = plain._replace(title=f"{plain.title}, a thread for each core", has_all_cores=True)
+    if checkout:
+        title = "GluonNLP's script, by `gluonnlp-snli run`"
+        found["gluonnlp-run"] = plain._replace(title=title, job={**plain.job, "native": True})
     return found
-
-
-def _script(title, path, native):
-    return Entry(title, "gluonnlp_original.py", {"script": str(path), "native": native})
 
 
 def _hugging_face(how, bf16=False, padded=False, **job):

@@ -3,14 +3,15 @@
 ``job.settings`` are further settings of ``finetune``, by name; with ``job.int8`` the dev pairs are scored in int8.
 """
 
-import collections
+# This project first, as in its command: an MXNet that is imported before it takes half the cores.
+import collections  # noqa: I001
 import tempfile
-
-import mxnet as mx
-from worker import Worker
 
 from gluonnlp_snli_plugin.deploy.int8 import quantize
 from gluonnlp_snli_plugin.train import loop
+
+import mxnet as mx
+from worker import Worker
 
 
 def main():
