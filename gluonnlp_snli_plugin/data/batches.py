@@ -6,7 +6,7 @@ import numpy as np
 
 from ..errors import UsageError
 
-_BATCHES_IN_A_POOL = 50  # shuffled pairs are sorted by length within pools of this many batches
+_BATCHES_IN_A_POOL = 32  # shuffled pairs are sorted by length within pools of this many batches
 
 
 class Batch(NamedTuple):
