@@ -19,12 +19,7 @@ from gluonnlp.model.transformer import PositionwiseFFN
 from mxnet.gluon import nn
 
 from .. import registry
-from ..model.first_token import (
-    FirstTokenAttention,
-    FirstTokenCell,
-    first,
-    project,
-)
+from ..model.first_token import FirstTokenAttention, FirstTokenCell, first, project
 from . import operators
 
 _BFLOAT16 = np.dtype([("bfloat16", np.uint16)])  # MXNet's name for it

@@ -23,7 +23,7 @@ from race import Contender, environment, race
 from report import write_section
 from results import Limit, figures, results_table
 
-from gluonnlp_snli_plugin import PluginError
+from gluonnlp_snli_plugin import PluginError, threads
 
 ALL_STEPS = 10**9
 
@@ -154,7 +154,8 @@ class Benchmark:
         return Contender(name, self._pythons[name], entry.module, job, self._environment(entry.has_all_cores))
 
     def _environment(self, has_all_cores):
-        return environment(self.workspace.folder, self.options.threads or (has_all_cores and machine.cores()))
+        all_cores = threads.cores() if has_all_cores else None
+        return environment(self.workspace.folder, self.options.threads or all_cores)
 
     def _train_fully(self, name, seed):
         """What a contender answers to training all epochs, with the accuracy after them."""

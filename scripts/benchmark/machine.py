@@ -16,17 +16,13 @@ _SECONDS = 0.4  # of each measurement
 _REPEATS = 5
 
 
-def cores():
-    """Of this machine, those that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 def description():
     """The machine in one line."""
     lines = dict(line.split(":", 1) for line in _cpuinfo() if ":" in line)
     facts = {name.strip(): value.strip() for name, value in lines.items()}
     flags = [flag for flag in FLAGS if flag in facts.get("flags", "").split()]
-    return f"{facts.get('model name', platform.machine())}, {cores()} cores, {' '.join(flags) or 'no AVX2'}; {_gpus()}"
+    cores = len(os.sched_getaffinity(0))
+    return f"{facts.get('model name', platform.machine())}, {cores} cores, {' '.join(flags) or 'no AVX2'}; {_gpus()}"
 
 
 def _cpuinfo():

@@ -1,4 +1,4 @@
-// _snli_attention: dropout(softmax(Q K^T / sqrt(d), length)) V for all heads, without the matrices in between in memory.
+// _snli_attention: dropout(softmax(Q K^T / sqrt(d), length)) V for all heads, the matrices in between never in memory.
 //
 // Inputs: queries (Tq, N, H * d), keys (T, N, H * d), values (T, N, H * d), then the lengths (N, Tq) of int32 if
 // use_length=1, then the dropout key if dropout=1. Attributes: heads, p. Outputs: the context (Tq, N, H * d), and two

@@ -62,8 +62,8 @@ inline MXReturnValue float_types(const std::vector<int>& integers, std::vector<i
   return MX_SUCCESS;
 }
 
-// Let this thread compute with OMP_NUM_THREADS threads. MXNet heeds the variable only if it is set before MXNet is loaded,
-// and this program sets it later where a script imports MXNet first.
+// Let this thread compute with OMP_NUM_THREADS threads. MXNet heeds the variable only if it is set before MXNet is
+// loaded, and this program sets it later where a script imports MXNet first.
 inline void use_chosen_threads() {
   static thread_local bool is_done = false;
   if (is_done) return;
