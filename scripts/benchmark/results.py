@@ -17,8 +17,6 @@ COLUMNS = {
     "evaluate_ratio": ("this project evaluates faster by", 2),
     "encode": ("text to ids, pairs/s", 0),
     "memory": ("peak memory, MiB", 0),
-    "accuracy": ("dev accuracy", 4),
-    "minutes": ("all epochs, minutes", 1),
 }
 
 
@@ -71,15 +69,13 @@ def evaluated_per_second(turns):
     return [turn["evaluate"]["pairs"] / turn["evaluate"]["seconds"] for turn in turns]
 
 
-def figures(answers, full, entries, limit):
+def figures(answers, entries, limit):
     """The figures of all contenders.
 
     Parameters
     ----------
     answers : dict of str to list
         What :func:`race.race` gives.
-    full : dict of str to list
-        For each contender the answers to training whole epochs.
     entries : dict of str to Entry
     limit : Limit
 
@@ -105,8 +101,6 @@ def figures(answers, full, entries, limit):
             "evaluate_ratio": [ours / theirs for ours, theirs in zip(reference_evaluated, evaluated)],
             "encode": [turn["encode"]["pairs"] / turn["encode"]["seconds"] for turn in turns],
             "memory": [max(answer["peak_mb"] for turn in turns for answer in turn.values())],
-            "accuracy": [answer["accuracy"] for answer in full.get(name, [])],
-            "minutes": [answer["seconds"] / 60 for answer in full.get(name, [])],
         }
     return found
 

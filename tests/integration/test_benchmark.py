@@ -77,13 +77,11 @@ def test_contenders_take_turns_on_the_same_pairs(compare, tmp_path):
     (tmp_path / "page.md").write_text(
         "Before.\n<!-- benchmark: begin -->\nold\n<!-- benchmark: end -->\nAfter.\n", encoding="utf-8"
     )
-    measured, page, done = compare(CONTENDERS, "--full", "--epochs", 1, "--seeds", "3")
+    measured, page, done = compare(CONTENDERS)
     check(measured, page, CONTENDERS)
     assert tokens_of(measured, "ours") == tokens_of(measured, "gluonnlp")
     assert rows_of(page)[0]["this project trains faster by"] == "1.00"
     assert rows_of(page)[0]["this project evaluates faster by"] == "1.00"
-    for name in CONTENDERS:
-        assert [(run["seed"], run["pairs"]) for run in measured["full"][name]] == [(3, 120)]
     assert page.startswith("Before.\n<!-- benchmark: begin -->\n")
     assert page.endswith("<!-- benchmark: end -->\nAfter.\n")
     assert "old" not in page
@@ -123,6 +121,24 @@ def test_the_script_itself_takes_part_where_there_is_a_checkout(compare):
 
 
 @pytest.mark.slow
+def test_accuracy_is_that_of_whole_epochs_for_each_seed(benchmark, tmp_path):
+    page, runs = tmp_path / "page.md", tmp_path / "runs.json"
+    who = ["--contenders", "ours,ours-lazy,gluonnlp", "--epochs", 2, "--seeds", "3,4"]
+    done = benchmark("accuracy.py", *who, "--output", page, "--json", runs)
+    assert done.returncode == 0, done.stderr
+    runs = json.loads(runs.read_text())
+    assert [(run["contender"], run["seed"], run["pairs"]) for run in runs] == [
+        (name, seed, 240) for seed in (3, 4) for name in ("ours", "ours-lazy", "gluonnlp")
+    ]
+    first = rows_of(page.read_text())[0]
+    assert first["contender"] == "this project"
+    assert [float(first["seed 3"]), float(first["seed 4"])] == pytest.approx(
+        [run["accuracy"] for run in runs if run["contender"] == "ours"], abs=1e-4
+    )
+    assert float(first["median"]) == pytest.approx((float(first["seed 3"]) + float(first["seed 4"])) / 2, abs=1e-4)
+
+
+@pytest.mark.slow
 def test_growth_is_written_beside_the_comparison(benchmark, tmp_path):
     page = tmp_path / "page.md"
     short = ["--pair-counts", "100,1000", "--lengths", "8,32", "--batch-sizes", "2,16", "--steps", 2, "--output", page]
@@ -135,16 +151,17 @@ def test_growth_is_written_beside_the_comparison(benchmark, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments, reason",
+    "program, arguments, reason",
     [
-        (["--contenders", "ours,nobody"], "no contender 'nobody'; there are ours, "),
-        (["--rounds", "0"], "--rounds is 0; it must be at least 1"),
-        (["--checkpoint", "nowhere"], "nowhere"),
-        (["--seeds", "x"], "--seeds x is no list of numbers"),
+        ("compare.py", ["--contenders", "ours,nobody"], "no contender 'nobody'; there are ours, "),
+        ("compare.py", ["--rounds", "0"], "--rounds is 0; it must be at least 1"),
+        ("compare.py", ["--checkpoint", "nowhere"], "nowhere"),
+        ("accuracy.py", ["--epochs", "0"], "--epochs is 0; it must be at least 1"),
+        ("accuracy.py", ["--seeds", "x"], "--seeds x is no list of numbers"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(benchmark, arguments, reason):
-    done = benchmark("compare.py", *arguments)
+def test_a_mistake_is_told_in_one_line(benchmark, program, arguments, reason):
+    done = benchmark(program, *arguments)
     assert done.returncode != 0
     assert reason in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
