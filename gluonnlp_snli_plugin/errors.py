@@ -22,3 +22,17 @@ class CheckpointError(PluginError):
 
 class DownloadError(PluginError):
     """A download failed; the message says where to put the file by hand."""
+
+
+class Stopped(PluginError):
+    """A run stopped before its end, as it was told to, and can be resumed.
+
+    Attributes
+    ----------
+    status : int
+        Exit status of the command: 128 and the signal's number, or 75 when its time was up.
+    """
+
+    def __init__(self, message, status):
+        super().__init__(message)
+        self.status = status

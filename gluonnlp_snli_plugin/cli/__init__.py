@@ -8,7 +8,7 @@ import signal
 import sys
 
 from .. import __version__
-from ..errors import PluginError, UsageError
+from ..errors import PluginError, Stopped, UsageError
 from ..train.comm import HAS_SAID_WHY, LAUNCHER, launched_backend, leave_ranks
 from . import evaluate, finetune, import_bert, list, predict, run
 
@@ -79,6 +79,9 @@ def _run(arguments):
         status = options.run(options) or 0
         sys.stdout.flush()
         return status
+    except Stopped as stopped:
+        print(f"{PROGRAM}: {stopped}", file=sys.stderr)
+        return stopped.status
     except PluginError as error:
         print(f"{PROGRAM}: error: {error}", file=sys.stderr)
         if isinstance(error, UsageError):

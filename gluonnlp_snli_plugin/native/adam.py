@@ -24,6 +24,12 @@ class Adam:
     lazy : list of Parameter, default empty
         Parameters of which a row is left alone in an update for which its gradient is zero: neither its momentum nor
         weight decay moves it then, as both would otherwise.
+
+    Attributes
+    ----------
+    num_updates : int
+    moments : list
+        For each device the means, and the variances, of all parameters' gradients: two lists of NDArray.
     """
 
     def __init__(self, parameters, rule, epsilon, weight_decay, clip, lazy=()):
@@ -34,20 +40,20 @@ class Adam:
         self._lr_mults = [parameter.lr_mult for parameter in self._parameters]
         self._lazy = [any(parameter is other for other in lazy) for parameter in self._parameters]
         self._clip = clip
-        self._num_updates = 0
-        self._states = [
+        self.num_updates = 0
+        self.moments = [
             [[mx.nd.zeros_like(weight) for weight in weights] for _ in ("mean", "variance")]
             for weights in zip(*(parameter.list_data() for parameter in self._parameters))
         ]
 
     def update(self, learning_rate):
         """Make one update from the gradients that the parameters hold, the same on every device."""
-        self._num_updates += 1
+        self.num_updates += 1
         if not self._is_adamw:
-            bias_corrections = 1 - 0.999**self._num_updates, 1 - 0.9**self._num_updates
+            bias_corrections = 1 - 0.999**self.num_updates, 1 - 0.9**self.num_updates
             learning_rate *= math.sqrt(bias_corrections[0]) / bias_corrections[1]
         lrs = [learning_rate * lr_mult for lr_mult in self._lr_mults]
-        for device, (means, variances) in enumerate(self._states):
+        for device, (means, variances) in enumerate(self.moments):
             gradients = [parameter.list_grad()[device] for parameter in self._parameters]
             weights = [parameter.list_data()[device] for parameter in self._parameters]
             self.norm_and_factor = operators.clip_factor(gradients, self._clip)

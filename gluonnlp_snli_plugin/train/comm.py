@@ -78,11 +78,11 @@ class Devices:
         Returns
         -------
         list of list of NDArray
-            For each device its part of input_ids, segment_ids, valid_length and label.
+            For each device its part of input_ids, segment_ids, valid_length and label, and of index, an ndarray.
         """
         parts = np.array_split(np.arange(len(batch.label)), len(self))
         return [
-            [mx.nd.array(array[part], ctx, array.dtype) for array in batch[:4]]
+            [*(mx.nd.array(array[part], ctx, array.dtype) for array in batch[:4]), batch.index[part]]
             for part, ctx in zip(parts, self.contexts)
         ]
 

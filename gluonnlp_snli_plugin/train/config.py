@@ -75,6 +75,10 @@ class FinetuneConfig:
     devices: Optional[str] = _option(None, "devices to use, for example cpu:0,cpu:1", metavar="D,E")
     log_steps: int = _option(50, "updates between two lines of the log")
 
+    checkpoint_steps: int = _option(500, "updates between two checkpoints; 0 for one after each epoch only")
+    keep: int = _option(2, "checkpoints to keep, the newest ones")
+    max_seconds: float = _option(0.0, "write a checkpoint and stop before so many seconds are over; 0 for no limit")
+
     def __post_init__(self):
         for complaint in self._complaints():
             raise UsageError(complaint)
@@ -85,10 +89,18 @@ class FinetuneConfig:
         given = {_option_name(field.name): getattr(self, field.name) for field in dataclasses.fields(self)}
         if not self.output_dir:
             yield "--output-dir is missing: where should the model go?"
-        for option in ("--hidden-units", "--epochs", "--batch-size", "--accumulate", "--log-steps"):
+        for option in ("--hidden-units", "--epochs", "--batch-size", "--accumulate", "--log-steps", "--keep"):
             if given[option] < 1:
                 yield f"{option} is {given[option]}; it must be at least 1"
-        for option in ("--weight-decay", "--clip", "--early-stop", "--eval-steps", "--seed"):
+        for option in (
+            "--weight-decay",
+            "--clip",
+            "--early-stop",
+            "--eval-steps",
+            "--seed",
+            "--checkpoint-steps",
+            "--max-seconds",
+        ):
             if not given[option] >= 0:
                 yield f"{option} is {given[option]}; it cannot be negative"
         for option in ("--dropout", "--warmup-ratio"):

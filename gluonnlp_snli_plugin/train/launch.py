@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import DefaultDict, Deque, List
 
 from .. import threads
-from ..errors import PluginError, UsageError
+from ..errors import PluginError, Stopped, UsageError
 from .comm import HAS_SAID_WHY, LAUNCHER, RANK, import_horovod
+from .stopping import TIME_IS_UP
 
 _SET_PARENT_DEATH_SIGNAL, _SET_CHILD_SUBREAPER = 1, 36  # of prctl(2)
 # The command itself. Not `python -m`, with which a module of the current folder could stand in for any other.
@@ -49,7 +50,7 @@ def launch(arguments, num_ranks, backend, port=None):
     Returns
     -------
     int
-        Exit status: 0, or 2 for a request that makes no sense.
+        Exit status: 0; 2 for a request that makes no sense; what a run that was told to stop ends with.
 
     Raises
     ------
@@ -60,8 +61,8 @@ def launch(arguments, num_ranks, backend, port=None):
     """
     start = _start_horovod if backend == "horovod" else _start_parameter_server
     command = [sys.executable, "-c", _MAIN, *arguments]
-    with _terminating_as_interrupt(), _no_process_left(), tempfile.TemporaryDirectory(prefix="ranks-") as folder:
-        followed = start(command, num_ranks, port, Path(folder))
+    with _Signals() as signals, _no_process_left(), tempfile.TemporaryDirectory(prefix="ranks-") as folder:
+        followed = signals.followed = start(command, num_ranks, port, Path(folder))
         try:
             failure = followed.wait()
         finally:
@@ -70,8 +71,10 @@ def launch(arguments, num_ranks, backend, port=None):
         return 0
     sys.stderr.write(failure.output)
     sys.stderr.flush()
-    if failure.status in (2, HAS_SAID_WHY):
-        return 2 if failure.status == 2 else 1
+    if signals.number:
+        return 128 + signals.number
+    if failure.status in (2, HAS_SAID_WHY, TIME_IS_UP):
+        return 1 if failure.status == HAS_SAID_WHY else failure.status
     raise PluginError(f"rank {failure.rank} of {num_ranks} {_how(failure.status)}; the run has been stopped")
 
 
@@ -175,6 +178,10 @@ class _Processes:
     def __init__(self, ranks, helpers, folder):
         self._ranks, self._helpers, self._folder = ranks, helpers, folder
 
+    def ranks(self):
+        """The numbers of the ranks' processes."""
+        return [process.pid for process in self._ranks if process.poll() is None]
+
     def wait(self):
         while True:
             statuses = [process.poll() for process in self._ranks]
@@ -249,13 +256,23 @@ class _HorovodRun:
         reader.join(_PATIENCE)  # whoever is left of a rank may hold on to the pipe
         return self._verdict()
 
-    def _dead_rank(self):
-        """A rank that is gone and had no time to say so."""
+    def ranks(self):
+        """The numbers of the ranks' processes."""
+        return list(self._alive().values())
+
+    def _alive(self):
+        """The process of each rank that has not said that it leaves."""
+        found = {}
         for entry in self._folder.glob("alive-*"):
             with contextlib.suppress(OSError, ValueError):
-                process = int(entry.read_text())
-                if not Path("/proc", str(process)).exists():
-                    return int(entry.name.rpartition("-")[2])
+                found[int(entry.name.rpartition("-")[2])] = int(entry.read_text())
+        return found
+
+    def _dead_rank(self):
+        """A rank that is gone and had no time to say so."""
+        for rank, process in self._alive().items():
+            if not Path("/proc", str(process)).exists():
+                return rank
         return None
 
     def _read(self):
@@ -310,18 +327,35 @@ def _rank_environment(num_ranks):
     return {**defaults, **threads.environment_without_choice(), LAUNCHER: str(os.getpid())}
 
 
-@contextlib.contextmanager
-def _terminating_as_interrupt():
-    """Clean up at SIGTERM as at Ctrl-C."""
+class _Signals:
+    """Passes the first SIGINT or SIGTERM on to the ranks, which may have something to save; at a second one, and before
+    there are ranks, everything is ended at once. A context manager.
 
-    def interrupt(*_):
-        raise KeyboardInterrupt
+    Attributes
+    ----------
+    followed : _Processes or _HorovodRun
+    number : int
+        Of the signal, 0 if there was none.
+    """
 
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+    def __init__(self):
+        self.followed, self.number = None, 0
+
+    def __enter__(self):
+        self._before = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number, frame):
+        if self.number or not self.followed:
+            raise Stopped("interrupted", 128 + number)
+        self.number = number
+        for process in self.followed.ranks():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
 
 
 @contextlib.contextmanager

@@ -2,8 +2,10 @@
 
 import itertools
 import math
+import os
 import sys
 import time
+from pathlib import Path
 
 import mxnet as mx
 import numpy as np
@@ -18,13 +20,16 @@ from .comm import join_ranks, parse_devices, place_on_machine
 from .config import configure
 from .corpus import load_corpus
 from .optimizer import Optimizer
-from .output import NoOutput, OutputFolder, peak_rss_mb
+from .output import NoOutput, OutputFolder, peak_rss_mb, versions
 from .progress import Meter, Progress
+from .resume import finished, recorded_run, require_same
+from .snapshots import Snapshots
 from .start import starting_model
+from .stopping import Stopping
 from .used_rows import TABLE, UsedRows
 
 
-def finetune(comm=None, **options):
+def finetune(comm=None, resume=None, resume_anyway=False, **options):
     """Fine-tune a BERT for natural language inference.
 
     Parameters
@@ -32,8 +37,13 @@ def finetune(comm=None, **options):
     comm : {'dist_sync', 'horovod', None}
         How this process, started as one of several ranks, talks to the others: MXNet's parameter server or Horovod.
         None for a process that is alone. Rank 0 writes the output.
+    resume : str or None
+        The output folder of a run that has not come to its end: go on from its newest checkpoint, to the same result.
+    resume_anyway : bool, default False
+        Even where data, packages, devices or anything else that matters has changed since.
     **options
         The fields of :class:`~gluonnlp_snli_plugin.train.config.FinetuneConfig`, by name; ``output_dir`` is required.
+        With `resume` only ``checkpoint_steps``, ``keep`` and ``max_seconds``.
 
     Returns
     -------
@@ -46,13 +56,17 @@ def finetune(comm=None, **options):
         If the options make no sense.
     PluginError
         If a file cannot be used, or training fails.
+    Stopped
+        If a signal or the time has stopped it; there is a checkpoint then.
 
     Examples
     --------
     >>> finetune(dataset_name='minilm_uncased', train_file='train.jsonl', dev_file='dev.jsonl', output_dir='out')
     """
     begin = time.perf_counter()
-    config = configure(**options)
+    config, record = recorded_run(resume, **options) if resume else (configure(**options), None)
+    if resume and finished(resume):
+        return finished(resume)
     devices = parse_devices(config.gpus, config.devices).of_rank(*place_on_machine() if comm else (0, 1))
     is_float16 = config.dtype == "float16"
     if is_float16:
@@ -67,7 +81,7 @@ def finetune(comm=None, **options):
     ranks = join_ranks(comm)
     mx.random.seed(config.seed)
 
-    output = OutputFolder(config.output_dir, config.overwrite) if ranks.rank == 0 else NoOutput()
+    output = OutputFolder(config.output_dir, config.overwrite, bool(resume)) if ranks.rank == 0 else NoOutput()
     model = starting_model(config, devices.contexts)
     ranks.share(model.net.collect_params().values())
     corpus = load_corpus(config, model.encoder())
@@ -101,38 +115,57 @@ def finetune(comm=None, **options):
     num_updates = updates_per_epoch * config.epochs
     optimizer = Optimizer(net, config, num_updates, ranks)
 
-    with output, Progress(num_updates, ranks.rank == 0) as progress:
-        output.write_config(
-            config,
-            command=sys.argv,
-            devices=str(devices),
-            ranks=ranks.num_ranks,
-            data={name: segment.provenance for name, segment in corpus.items()},
-        )
+    with output, Stopping(config.max_seconds, begin, config.output_dir) as stopping, Progress(
+        num_updates, ranks.rank == 0
+    ) as progress:
+        circumstances = {
+            "devices": str(devices),
+            "ranks": ranks.num_ranks,
+            "comm": comm,
+            "threads": os.environ.get("OMP_NUM_THREADS"),
+            "operators": "C++" if is_native else "MXNet",
+            "weights": rows.fingerprint if rows else None,
+            "data": {name: segment.provenance for name, segment in corpus.items()},
+            "versions": versions(),
+        }
+        if record is None:
+            output.write_config(config, command=sys.argv, working_folder=os.getcwd(), **circumstances)
+        elif not resume_anyway:
+            require_same(record, circumstances)
         meter = Meter(ranks)
 
         def save():
             output.save(model, {TABLE: rows.table(optimizer.decay)} if rows else {})
 
         best = _Best(net, encoded["dev"], devices, ranks, output, save, progress, patience=config.early_stop)
-        for epoch in range(1, config.epochs + 1):
-            for group in _groups(batches.epoch(epoch - 1), config.accumulate):
-                mx.random.seed(_seed(config.seed, ranks.rank, optimizer.num_updates_done))
+        parts = {"meter": meter, "best": best}
+        snapshots = Snapshots(Path(config.output_dir), config.keep, net, optimizer, ranks, output, parts)
+        if resume:
+            update = snapshots.resume()
+            progress.go_on_from(update)
+            progress.say(f"resumed after update {update}" if update else "no checkpoint yet: the run begins anew")
+
+        for epoch in range(optimizer.num_updates_done // updates_per_epoch + 1, config.epochs + 1):
+            if best.is_final:
+                break
+            done = (optimizer.num_updates_done - updates_per_epoch * (epoch - 1)) * config.accumulate
+            for group in _groups(batches.epoch(epoch - 1, done), config.accumulate):
+                update = optimizer.num_updates_done + 1
+                mx.random.seed(_seed(config.seed, ranks.rank, update - 1))
                 num_pairs = sum(batch.num_pairs for batch in group) / ranks.num_ranks
                 for batch in group:
                     with mx.autograd.record():
                         losses = []
-                        for input_ids, segment_ids, valid_length, label in devices.split(batch):
+                        for input_ids, segment_ids, valid_length, label, index in devices.split(batch):
                             out = net(input_ids, segment_ids, valid_length)
                             loss = cross_entropy(out, label).sum()
                             losses.append(loss / num_pairs)
-                            meter.add(loss, out, label)
+                            meter.add(update, loss, out, label, index)
                         optimizer.backward(losses)
                 lr = optimizer.next_learning_rate
                 optimizer.update()
                 progress.advance()
 
-                update = optimizer.num_updates_done
                 ends_epoch = update == updates_per_epoch * epoch
                 is_evaluated = ends_epoch or (config.eval_steps and update % config.eval_steps == 0)
                 if is_evaluated or update % config.log_steps == 0:
@@ -143,10 +176,14 @@ def finetune(comm=None, **options):
                 if is_evaluated:
                     best.evaluate(epoch, update)
                     meter.restart()
+                reason = stopping.reason(update, ranks, snapshots.seconds_to_write)
+                if reason or ends_epoch or (config.checkpoint_steps and update % config.checkpoint_steps == 0):
+                    snapshots.write(wait=bool(reason))
+                if reason:
+                    raise reason
                 if best.is_final:
                     break
-            if best.is_final:
-                break
+        snapshots.wait()
 
         summary = {
             "dev_accuracy": best.accuracy,
@@ -189,6 +226,8 @@ class _Best:
         Whether patience has run out (early stopping).
     """
 
+    _CHANGES = ("accuracy", "epoch", "update", "is_final", "_since_best", "_seconds", "_num_pairs")
+
     def __init__(self, net, encoded, devices, ranks, output, save, progress, patience):
         self._net, self._encoded, self._devices, self._ranks = net, encoded, devices, ranks
         self._output, self._save, self._progress, self._patience = output, save, progress, patience
@@ -224,9 +263,19 @@ class _Best:
             self._since_best += 1
             self.is_final = self._since_best == self._patience
 
+    def state(self):
+        """What :meth:`go_on_from` needs, in a form that JSON can hold."""
+        return {name: getattr(self, name) for name in self._CHANGES}
+
+    def go_on_from(self, state):
+        for name in self._CHANGES:
+            setattr(self, name, state[name])
+        if self.update:
+            self._output.require_model()
+
     @property
     def pairs_per_second(self):
-        return self._num_pairs / self._seconds
+        return self._num_pairs / self._seconds if self._seconds else 0.0
 
 
 def _test_accuracy(folder, encoded, devices):

@@ -12,6 +12,7 @@ from ..native.adam import Adam
 from .comm import ALONE
 
 _EPSILON = {"bertadam": 1e-6, "adam": 1e-8}
+_MOMENTS = ("mean", "variance")
 _TABLE = "word_embed_embedding0_weight"
 
 
@@ -74,6 +75,8 @@ class Optimizer:
         if self._is_float16:
             amp.init_trainer(self._trainer)
         self._parameters = [parameter for parameter in parameters.values() if parameter.grad_req != "null"]
+        names = {id(parameter): name for name, parameter in net._collect_params_with_prefix().items()}
+        self._names = [names[id(parameter)] for parameter in self._parameters]
         self._accumulates = config.accumulate > 1
         if self._accumulates:
             for parameter in self._parameters:
@@ -136,3 +139,47 @@ class Optimizer:
         if self._decays_unused_rows:
             self.decay *= 1 - learning_rate * self._config.weight_decay
         self.num_updates_done += 1
+
+    def state(self):
+        """What the next updates depend on, besides the parameters.
+
+        Returns
+        -------
+        arrays : dict of str to NDArray
+        numbers : dict
+            In a form that JSON can hold.
+        """
+        moments = self._moments(0)
+        arrays = {f"{kind}/{name}": array for name, pair in moments.items() for kind, array in zip(_MOMENTS, pair)}
+        numbers = {"updates": self.num_updates_done, "decay": self.decay}
+        if self._is_float16:
+            numbers["loss_scaler"] = dict(vars(self._trainer._amp_loss_scaler))
+        return arrays, numbers
+
+    def go_on_from(self, arrays, numbers):
+        """Take up a state of :meth:`state`, the arrays given as ndarrays."""
+        self.num_updates_done, self.decay = numbers["updates"], numbers["decay"]
+        if self._native:
+            self._native.num_updates = self.num_updates_done
+        self._trainer._optimizer.begin_num_update = self._trainer._optimizer.num_update = self.num_updates_done
+        if self._is_float16:
+            vars(self._trainer._amp_loss_scaler).update(numbers["loss_scaler"])
+        for device in range(len(self._parameters[0].list_data())):
+            for name, pair in self._moments(device).items():
+                for kind, array in zip(_MOMENTS, pair):
+                    array[:] = arrays[f"{kind}/{name}"]
+
+    def _moments(self, device):
+        """Mean and variance of each parameter's gradients on a device, by name."""
+        if self._native:
+            return dict(zip(self._names, zip(*self._native.moments[device])))
+        updater = self._trainer._updaters[device]
+        found = {}
+        for name, parameter in zip(self._names, self._parameters):
+            i = self._trainer._param2idx[parameter.name]
+            if i not in updater.states:  # MXNet makes it in the first update
+                weight = parameter.list_data()[device]
+                updater.states[i] = self._trainer._optimizer.create_state_multi_precision(i, weight)
+                updater.states_synced[i] = True
+            found[name] = updater.states[i]
+        return found

@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import fcntl
 import json
+import os
 import platform
 import resource
 import shutil
@@ -14,9 +16,10 @@ import numpy
 
 from ..errors import PluginError, UsageError
 from ..files import write_json
-from ..model.folder import save_model
+from ..model.folder import load_model, save_model
 
-_OURS = ("config.json", "metrics.jsonl", "summary.json", "model")
+_OURS = ("config.json", "metrics.jsonl", "summary.json", "model", "checkpoints")
+_LOCK = ".lock"
 
 
 class OutputFolder:
@@ -29,19 +32,25 @@ class OutputFolder:
     path : str
     overwrite : bool
         Whether to replace a run that is already there.
+    resumes : bool, default False
+        Whether to go on with the run that is there.
 
     Raises
     ------
     UsageError
         If another run is there, or files that are not a run's.
     PluginError
-        If the folder cannot be written.
+        If the folder cannot be written, or a run is writing to it now.
     """
 
-    def __init__(self, path, overwrite):
+    def __init__(self, path, overwrite, resumes=False):
         self.path = Path(path)
+        self._resumes = resumes
+        if resumes:
+            return
         with self._writing():
             found = sorted(entry.name for entry in self.path.iterdir()) if self.path.exists() else []
+        found = [name for name in found if name != _LOCK]
         if found and not self._is_run(found):
             foreign = next((name for name in found if name not in _OURS), found[0])
             raise UsageError(f"{path} holds {foreign}, which is no run's: give another --output-dir")
@@ -59,7 +68,9 @@ class OutputFolder:
     def __enter__(self):
         with self._writing():
             self.path.mkdir(parents=True, exist_ok=True)
-            for name in _OURS:
+            self._lock = open(self.path / _LOCK, "a+", encoding="utf-8")
+            self._take_lock()
+            for name in () if self._resumes else _OURS:
                 entry = self.path / name
                 if entry.is_dir():
                     shutil.rmtree(entry)
@@ -69,7 +80,19 @@ class OutputFolder:
         return self
 
     def __exit__(self, *_):
-        self._metrics.close()
+        with contextlib.suppress(OSError):  # what could not be written has been told
+            self._metrics.close()
+        self._lock.close()
+
+    def _take_lock(self):
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.seek(0)
+            raise PluginError(f"{self.path} is in use: process {self._lock.read().strip()} is writing to it") from None
+        self._lock.truncate(0)
+        self._lock.write(f"{os.getpid()}\n")
+        self._lock.flush()
 
     @contextlib.contextmanager
     def _writing(self):
@@ -81,14 +104,30 @@ class OutputFolder:
     def write_config(self, config, **more):
         """Record everything that it takes to repeat the run."""
         with self._writing():
-            content = {"settings": dataclasses.asdict(config), **more, "versions": versions()}
-            write_json(self.path / "config.json", content)
+            write_json(self.path / "config.json", {"settings": dataclasses.asdict(config), **more})
 
     def write_metrics(self, **values):
         """Add one line to ``metrics.jsonl``; it is on its way to the disk at once."""
         with self._writing():
             self._metrics.write(json.dumps(values) + "\n")
             self._metrics.flush()
+
+    def synced_size(self):
+        """Bytes of ``metrics.jsonl`` so far, which are on the disk now."""
+        with self._writing():
+            os.fsync(self._metrics.fileno())
+            return self._metrics.tell()
+
+    def go_on_from(self, metrics_size):
+        """Forget the lines of ``metrics.jsonl`` behind so many bytes."""
+        with self._writing():
+            if self._metrics.tell() < metrics_size:
+                raise PluginError(f"{self.path / 'metrics.jsonl'} has lost lines since the checkpoint was written")
+            self._metrics.truncate(metrics_size)
+
+    def require_model(self):
+        """Complain if ``model/`` is not there, or damaged."""
+        load_model(self.path)
 
     def write_summary(self, summary):
         with self._writing():
@@ -112,7 +151,7 @@ class NoOutput:
     def ignore(self, *args, **kwargs):
         """Write nothing."""
 
-    write_config = write_metrics = write_summary = save = ignore
+    write_config = write_metrics = write_summary = save = go_on_from = require_model = ignore
 
 
 def versions():

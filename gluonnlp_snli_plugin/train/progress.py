@@ -4,6 +4,7 @@ import logging
 import math
 import sys
 import time
+from typing import List, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -31,23 +32,27 @@ class Meter:
 
     def restart(self):
         """Forget what has not been read, and start the clock."""
-        self._losses, self._hits, self._window_pairs = [], [], 0
+        self._waiting: List[Tuple] = []
+        self._loss, self._hits, self._window_pairs = 0.0, 0, 0
         self._begin = time.perf_counter()
 
-    def add(self, loss, logits, label):
+    def add(self, update, loss, logits, label, index):
         """Count one batch on one device.
 
         Parameters
         ----------
+        update : int
+            Which one it is part of, from 1.
         loss : NDArray of float32, shape (1,)
             Sum over the pairs.
         logits : NDArray, shape (n, num_classes)
         label : NDArray of int32, shape (n,)
+        index : ndarray of int64
+            Which pairs these are among.
         """
         with mx.autograd.pause():
-            self._losses.append(loss.detach())
-            self._hits.append((logits.argmax(axis=1).astype("int32") == label).sum())
-        self._window_pairs += len(label)
+            hits = (logits.argmax(axis=1).astype("int32") == label).sum()
+        self._waiting.append((update, loss.detach(), hits, len(label), index))
 
     def read(self):
         """Figures since the last reading: a dict of loss (mean over pairs), accuracy and pairs_per_second.
@@ -55,29 +60,46 @@ class Meter:
         Raises
         ------
         PluginError
-            If the loss is not a number.
+            If a loss is not a number; names the update and the pairs.
         """
-        loss = sum(float(loss.asscalar()) for loss in self._losses)
-        hits = sum(int(hits.asscalar()) for hits in self._hits)
-        loss, hits, num_pairs = self._ranks.gather(np.array([loss, hits, self._window_pairs])).sum(axis=0).tolist()
-        loss /= num_pairs
+        loss, hits, num_pairs = self._by_rank().sum(axis=0).tolist()
         seconds = time.perf_counter() - self._begin
-        if not math.isfinite(loss):
-            raise PluginError(f"the loss is {loss}: try a lower --lr or a longer warm-up (--warmup-ratio)")
-        figures = {
-            "loss": loss,
-            "accuracy": hits / num_pairs,
-            "pairs_per_second": num_pairs / seconds,
-        }
         self._seconds += seconds
         self._num_pairs += num_pairs
         self.restart()
-        return figures
+        return {"loss": loss / num_pairs, "accuracy": hits / num_pairs, "pairs_per_second": num_pairs / seconds}
+
+    def state(self):
+        """What :meth:`go_on_from` needs, in a form that JSON can hold."""
+        seconds = time.perf_counter() - self._begin
+        return {"by_rank": self._by_rank().tolist(), "seconds": seconds, "read": [self._seconds, self._num_pairs]}
+
+    def go_on_from(self, state):
+        """Count on from a state, the same on all ranks."""
+        loss, hits, pairs = state["by_rank"][self._ranks.rank]
+        self._loss, self._hits, self._window_pairs = loss, int(hits), int(pairs)
+        self._seconds, self._num_pairs = state["read"]
+        self._begin = time.perf_counter() - state["seconds"]
+
+    def _by_rank(self):
+        """Loss, hits and pairs since the last reading, a row for each rank."""
+        for update, loss, hits, pairs, index in self._waiting:
+            value = float(loss.asscalar())
+            if not math.isfinite(value):
+                raise PluginError(
+                    f"the loss of update {update} is {value}: try a lower --lr or a longer warm-up (--warmup-ratio); "
+                    f"its pairs are number {', '.join(map(str, np.sort(index) + 1))} of the training pairs"
+                )
+            self._loss += value
+            self._hits += int(hits.asscalar())
+            self._window_pairs += pairs
+        self._waiting.clear()
+        return self._ranks.gather(np.array([self._loss, self._hits, self._window_pairs]))
 
     @property
     def pairs_per_second(self):
         """Of all readings."""
-        return self._num_pairs / self._seconds
+        return self._num_pairs / self._seconds if self._seconds else 0.0
 
 
 class Progress:
@@ -94,7 +116,7 @@ class Progress:
     def __init__(self, num_updates, is_shown=True):
         self._num_updates = num_updates
         self._is_shown = is_shown
-        self._done = 0
+        self._done = self._first = 0
         self._begin = time.perf_counter()
         self._bar = None
 
@@ -106,6 +128,12 @@ class Progress:
     def __exit__(self, *_):
         if self._bar:
             self._bar.close()
+
+    def go_on_from(self, update):
+        """Begin with so many updates done."""
+        self._done = self._first = update
+        if self._bar:
+            self._bar.n = self._bar.initial = update
 
     def advance(self):
         """One more update is done."""
@@ -121,7 +149,8 @@ class Progress:
             return
         if not self._is_shown:
             return
-        left = (time.perf_counter() - self._begin) / self._done * (self._num_updates - self._done)
+        seconds = (time.perf_counter() - self._begin) / (self._done - self._first)
+        left = seconds * (self._num_updates - self._done)
         update = f"update {self._done}/{self._num_updates}"
         _log.info("epoch %d, %s: %s, %s left", epoch, update, figures, tqdm.format_interval(left))
 

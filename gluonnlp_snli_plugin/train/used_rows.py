@@ -6,6 +6,7 @@ it is one factor, applied when the model is written.
 """
 
 import copy
+import hashlib
 
 import mxnet as mx
 import numpy as np
@@ -27,6 +28,8 @@ class UsedRows:
     ----------
     ids : ndarray of int64, shape (rows,)
         Ascending.
+    fingerprint : str
+        Hash of the whole table.
     """
 
     def __init__(self, net, encoded):
@@ -34,6 +37,7 @@ class UsedRows:
         self._weight = embedding.weight
         contexts = self._weight.list_ctx()
         self._table = self._weight.data(contexts[0]).asnumpy()
+        self.fingerprint = hashlib.sha256(self._table).hexdigest()
         is_used = np.zeros(len(self._table), bool)
         for pairs in encoded.values():
             is_used[pairs.input_ids] = True

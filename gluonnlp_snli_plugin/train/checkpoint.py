@@ -1,0 +1,174 @@
+"""Checkpoints of a run: all that it takes to go on as if nothing had happened, kept so that no death can spoil it.
+
+``checkpoints/NUMBER/`` holds ``arrays.safetensors`` (weights and the optimizer's state), ``state.json`` (all the rest)
+and ``manifest.json`` with a hash of either. It is made under another name, synced and then renamed, so one that is
+there is whole, unless the disk has lost something, which the hashes tell. Nothing in it is ever executed.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import re
+import shutil
+import threading
+from pathlib import Path
+from typing import Any, Dict, NamedTuple
+
+import numpy as np
+import safetensors.numpy
+
+from ..errors import CheckpointError, PluginError
+from ..files import digest
+
+_log = logging.getLogger("gluonnlp_snli_plugin")
+
+_FORMAT = 1
+_ARRAYS, _STATE, _MANIFEST = "arrays.safetensors", "state.json", "manifest.json"
+_NAME = re.compile(r"\d{9,}")
+_TEMPORARY = ".new"
+
+
+class Checkpoint(NamedTuple):
+    """What a run goes on from."""
+
+    update: int  #: updates done
+    arrays: Dict[str, np.ndarray]
+    state: Dict[str, Any]  #: numbers, texts, lists and dicts
+
+
+class Checkpoints:
+    """The checkpoints of a run.
+
+    Parameters
+    ----------
+    folder : Path
+    keep : int
+        How many of the newest to keep.
+    """
+
+    def __init__(self, folder, keep):
+        self._folder = Path(folder)
+        self._keep = keep
+        self._writing = None
+        self._error = None
+
+    def write(self, update, arrays, state):
+        """Write a checkpoint in the background; waits for the one before.
+
+        Parameters
+        ----------
+        update : int
+        arrays : dict of str to ndarray
+            Not to be changed any more.
+        state : dict
+
+        Raises
+        ------
+        PluginError
+            If the one before could not be written.
+        """
+        self.wait()
+        content = Checkpoint(update, arrays, state)
+        self._writing = threading.Thread(target=self._write, args=(content,), name="checkpoint")
+        self._writing.start()
+
+    def wait(self):
+        """Wait until the last checkpoint is on the disk.
+
+        Raises
+        ------
+        PluginError
+            If it could not be written; those before are still there.
+        """
+        if self._writing:
+            self._writing.join()
+            self._writing = None
+        if self._error:
+            error, self._error = self._error, None
+            reason = getattr(error, "strerror", None) or error
+            raise PluginError(f"cannot write a checkpoint to {self._folder}: {reason}") from None
+
+    def newest(self):
+        """The newest sound checkpoint, or None; says which ones are not.
+
+        Returns
+        -------
+        Checkpoint or None
+        """
+        for path in reversed(self._found()):
+            try:
+                return _read(path)
+            except CheckpointError as error:
+                _log.warning("%s; the checkpoint before it is used, if there is one", error)
+        return None
+
+    def _found(self):
+        if not self._folder.is_dir():
+            return []
+        return sorted(
+            (path for path in self._folder.iterdir() if _NAME.fullmatch(path.name)), key=lambda p: int(p.name)
+        )
+
+    def _write(self, content):
+        try:
+            self._folder.mkdir(exist_ok=True)
+            for leftover in self._folder.glob(f"*{_TEMPORARY}"):
+                shutil.rmtree(leftover)
+            path = self._folder / f"{content.update:09d}"
+            temporary = path.with_name(path.name + _TEMPORARY)
+            temporary.mkdir()
+            _fill(temporary, content)
+            if path.exists():  # one that is not sound: a run writes none twice
+                shutil.rmtree(path)
+            temporary.rename(path)
+            _sync(self._folder)
+            for old in self._found()[: -self._keep]:
+                shutil.rmtree(old)
+        except Exception as error:  # of another thread: told by wait()
+            with contextlib.suppress(OSError, UnboundLocalError):
+                shutil.rmtree(temporary)
+            self._error = error
+
+
+def _fill(folder, content):
+    safetensors.numpy.save_file(content.arrays, str(folder / _ARRAYS))
+    _write_text(folder / _STATE, json.dumps({"update": content.update, **content.state}))
+    files = {name: digest(folder / name) for name in (_ARRAYS, _STATE)}
+    _sync(folder / _ARRAYS)
+    _write_text(folder / _MANIFEST, json.dumps({"format": _FORMAT, "files": files}))
+    _sync(folder)
+
+
+def _write_text(path, text):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read(path):
+    """The checkpoint in a folder, checked against its manifest before anything is made of it."""
+    try:
+        manifest = json.loads((path / _MANIFEST).read_bytes())
+        if manifest["format"] != _FORMAT:
+            raise CheckpointError(f"{path} is of format {manifest['format']}, this version reads format {_FORMAT}")
+        for name in (_ARRAYS, _STATE):
+            if digest(path / name) != manifest["files"][name]:
+                raise CheckpointError(f"{path / name} is damaged: its content is not what {_MANIFEST} says")
+        state = json.loads((path / _STATE).read_bytes())
+        return Checkpoint(state.pop("update"), safetensors.numpy.load_file(str(path / _ARRAYS)), state)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{error.filename} is missing") from None
+    except OSError as error:
+        raise CheckpointError(f"{error.filename or path}: {error.strerror}") from None
+    except (ValueError, TypeError, KeyError, AttributeError, safetensors.SafetensorError):
+        raise CheckpointError(f"{path} is damaged") from None

@@ -1,0 +1,94 @@
+"""What a run that is resumed was, and whether it still is what it was."""
+
+import json
+from pathlib import Path
+
+from ..errors import PluginError, UsageError
+from .config import FinetuneConfig
+
+# What may be different from now on: none of it has any effect on the result.
+CHANGEABLE = ("checkpoint_steps", "keep", "max_seconds")
+
+_PATHS = ("train_file", "dev_file", "test_file", "snli_root", "vocab")  # of a run's settings, from where it began
+_PACKAGES = ("gluonnlp_snli_plugin", "mxnet", "gluonnlp", "numpy")
+
+
+def recorded_run(folder, **changes):
+    """The run whose output is in a folder.
+
+    Parameters
+    ----------
+    folder : str
+    **changes
+        Settings to have from now on, of ``CHANGEABLE``.
+
+    Returns
+    -------
+    config : FinetuneConfig
+    record : dict
+        What ``config.json`` holds.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds no run, or that one cannot be gone on with.
+    """
+    path = Path(folder) / "config.json"
+    for name in changes:
+        if name not in CHANGEABLE:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"--resume goes on with the settings in {path}: no {option} with it")
+    try:
+        record = json.loads(path.read_bytes())
+        settings = dict(record["settings"])
+        for name in _PATHS:
+            if settings[name]:
+                settings[name] = str(Path(record["working_folder"], settings[name]))
+        settings.update(changes, output_dir=str(folder))
+        return FinetuneConfig(**settings), record
+    except FileNotFoundError:
+        raise UsageError(f"{folder} holds no run to resume: there is no config.json") from None
+    except OSError as error:
+        raise PluginError(f"{path}: {error.strerror}") from None
+    except (ValueError, TypeError, KeyError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"{path} is damaged, or another version's: that run cannot be resumed") from None
+
+
+def finished(folder):
+    """The summary of a run that has come to its end, or None."""
+    try:
+        return json.loads((Path(folder) / "summary.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def require_same(then, now):
+    """Complain about what has changed since a run began and would change its result.
+
+    Parameters
+    ----------
+    then, now : dict
+        What ``config.json`` holds, and would hold now.
+
+    Raises
+    ------
+    PluginError
+    """
+    before, after = _what_matters(then), _what_matters(now)
+    changed = [
+        f"{name} was {before.get(name)}, is {after.get(name)}"
+        for name in sorted({**before, **after})
+        if before.get(name) != after.get(name)
+    ]
+    if changed:
+        raise PluginError(f"not what the run began with: {'; '.join(changed)} (--resume-anyway goes on all the same)")
+
+
+def _what_matters(record):
+    found = {name: record.get(name) for name in ("devices", "ranks", "threads", "operators", "weights")}
+    found.update((package, record["versions"].get(package)) for package in _PACKAGES)
+    for segment, provenance in record["data"].items():
+        found.update((f"{segment} {name}", value) for name, value in provenance.items() if name != "source")
+    return found

@@ -1,0 +1,259 @@
+"""A run that was interrupted, wherever that was, ends as one that was not."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from gluonnlp_snli_plugin import finetune
+from gluonnlp_snli_plugin.errors import CheckpointError, PluginError, Stopped, UsageError
+from gluonnlp_snli_plugin.train.output import OutputFolder
+
+AT_ONCE = 1e-9  # seconds: a run with this limit makes one update
+
+
+@pytest.fixture
+def settings(tiny_name, pairs_file):
+    """Of a run of 12 updates, in which everything happens that can be lost."""
+    return {
+        "dataset_name": tiny_name,
+        "train_file": str(pairs_file),
+        "dev_file": str(pairs_file),
+        "max_len": 32,
+        "epochs": 2,
+        "batch_size": 20,
+        "lr": 3e-3,
+        "dropout": 0.2,
+        "log_steps": 4,
+        "eval_steps": 5,
+    }
+
+
+@pytest.fixture
+def whole(settings, tmp_path):
+    """Runs from the beginning to the end; returns the folder."""
+
+    def run(**more):
+        finetune(**{**settings, **more}, output_dir=str(tmp_path / "whole"))
+        return tmp_path / "whole"
+
+    return run
+
+
+@pytest.fixture
+def broken(settings, tmp_path):
+    """Runs until the first update is done; returns the folder."""
+
+    def run(**more):
+        with pytest.raises(Stopped) as stopped:
+            finetune(**{**settings, "max_seconds": AT_ONCE, **more}, output_dir=str(tmp_path / "broken"))
+        assert stopped.value.status == 75 and "its time is over after update 1; go on with" in str(stopped.value)
+        return tmp_path / "broken"
+
+    return run
+
+
+def content(folder):
+    """All that a run leaves but the time it took: metrics, weights of the best model, and the newest checkpoint."""
+    metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    for line in metrics:
+        line.pop("pairs_per_second", None)
+    newest = max((folder / "checkpoints").iterdir())
+    (weights,) = (folder / "model").glob("*.params")
+    summary = json.loads((folder / "summary.json").read_text())
+    timeless = {name: summary[name] for name in ("dev_accuracy", "best_epoch", "best_update", "updates")}
+    return metrics, weights.read_bytes(), newest.name, load_file(str(newest / "arrays.safetensors")), timeless
+
+
+def assert_same(folder, other):
+    (*rest, arrays, summary), (*other_rest, other_arrays, other_summary) = content(folder), content(other)
+    assert rest == other_rest and summary == other_summary
+    assert set(arrays) == set(other_arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, other_arrays[name], err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"no_native": True},
+        {"optimizer": "adam", "weight_decay": 0.0},
+        {"optimizer": "adam", "no_native": True},
+        {"accumulate": 4, "clip": 0.0},
+        {"lazy_embeddings": True, "head": "pooled"},
+        {"early_stop": 1, "lr": 1e-8},
+        {"devices": "cpu:0,cpu:1"},
+    ],
+    ids=lambda more: ",".join(map("=".join, ((name, str(value)) for name, value in more.items()))) or "defaults",
+)
+def test_a_run_that_stops_after_every_update_ends_as_one_that_never_did(whole, broken, more, native_operators):
+    expected, folder = whole(**more), broken(**more)
+    for _ in range(20):
+        try:
+            summary = finetune(resume=str(folder))
+        except Stopped:
+            continue
+        break
+    assert summary == json.loads((folder / "summary.json").read_text())
+    assert_same(folder, expected)
+
+
+def test_a_resumed_run_that_is_not_stopped_again_goes_on_to_the_end(whole, broken):
+    folder = broken(checkpoint_steps=0)
+    finetune(resume=str(folder), max_seconds=0)
+    assert_same(folder, whole())
+
+
+def damage(path, how):
+    content = bytearray(path.read_bytes())
+    if how == "missing":
+        path.unlink()
+    elif how == "cut short":
+        path.write_bytes(content[: len(content) // 2])
+    elif how == "empty":
+        path.write_bytes(b"")
+    else:
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+
+
+@pytest.fixture
+def twice_broken(broken):
+    """A run with checkpoints after updates 1 and 2."""
+    folder = broken()
+    with pytest.raises(Stopped):
+        finetune(resume=str(folder))
+    assert [path.name for path in sorted((folder / "checkpoints").iterdir())] == ["000000001", "000000002"]
+    return folder
+
+
+@pytest.mark.parametrize("how", ["missing", "cut short", "empty", "one bit"])
+@pytest.mark.parametrize("name", ["arrays.safetensors", "state.json", "manifest.json"])
+def test_a_damaged_checkpoint_is_left_for_the_one_before(twice_broken, name, how, caplog):
+    damage(twice_broken / "checkpoints" / "000000002" / name, how)
+    with pytest.raises(Stopped, match="after update 2;"):
+        finetune(resume=str(twice_broken))
+    assert "000000002" in caplog.text and "the checkpoint before it is used" in caplog.text
+    assert "resumed after update 1" in caplog.text
+
+
+def test_without_a_sound_checkpoint_the_run_begins_anew(twice_broken, whole, caplog):
+    for path in (twice_broken / "checkpoints").iterdir():
+        damage(path / "state.json", "one bit")
+    finetune(resume=str(twice_broken), max_seconds=0)
+    assert "no checkpoint yet: the run begins anew" in caplog.text
+    assert_same(twice_broken, whole())
+
+
+def test_what_was_being_written_when_a_run_died_is_no_checkpoint(twice_broken):
+    unfinished = twice_broken / "checkpoints" / "000000003.new"
+    shutil.copytree(str(twice_broken / "checkpoints" / "000000002"), str(unfinished))
+    with pytest.raises(Stopped, match="after update 3;"):
+        finetune(resume=str(twice_broken))
+    assert not unfinished.exists()
+
+
+def test_only_the_newest_checkpoints_stay(settings, tmp_path):
+    finetune(**settings, checkpoint_steps=1, keep=3, output_dir=str(tmp_path / "out"))
+    names = sorted(path.name for path in (tmp_path / "out" / "checkpoints").iterdir())
+    assert names == ["000000010", "000000011", "000000012"]
+
+
+def test_other_pairs_are_refused_unless_told_otherwise(broken, pairs_file, tmp_path):
+    pairs = tmp_path / "pairs.jsonl"
+    shutil.copyfile(str(pairs_file), str(pairs))
+    folder = broken(train_file=str(pairs))
+    pairs.write_text(pairs.read_text() + pairs.read_text().splitlines()[0] + "\n")
+    with pytest.raises(PluginError, match="train pairs was 120, is 121; train sha256 was .*--resume-anyway"):
+        finetune(resume=str(folder))
+    with pytest.raises(Stopped, match="after update 2;"):
+        finetune(resume=str(folder), resume_anyway=True)
+
+
+@pytest.mark.parametrize(
+    "path, complaint",
+    [
+        (("versions", "mxnet"), "mxnet was other, is "),
+        (("devices",), "devices was other, is cpu:0"),
+        (("threads",), "threads was other, is "),
+        (("operators",), "operators was other, is "),
+        (("weights",), "weights was other, is "),
+        (("data", "dev", "sha256"), "dev sha256 was other, is "),
+    ],
+)
+def test_whatever_else_has_changed_is_named(broken, path, complaint):
+    folder = broken()
+    record = json.loads((folder / "config.json").read_text())
+    place = record
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = "other"
+    (folder / "config.json").write_text(json.dumps(record))
+    with pytest.raises(PluginError, match=complaint):
+        finetune(resume=str(folder))
+
+
+def test_a_run_can_be_resumed_from_another_folder(settings, tmp_path, monkeypatch, whole):
+    monkeypatch.chdir(Path(settings["train_file"]).parent)
+    name = os.path.basename(settings["train_file"])
+    with pytest.raises(Stopped):
+        finetune(**{**settings, "train_file": name}, output_dir=str(tmp_path / "out"), max_seconds=AT_ONCE)
+    monkeypatch.chdir("/")
+    finetune(resume=str(tmp_path / "out"), max_seconds=0)
+    assert_same(tmp_path / "out", whole())
+
+
+def test_a_run_that_has_come_to_its_end_stays_as_it_is(whole):
+    folder = whole()
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    assert finetune(resume=str(folder)) == json.loads((folder / "summary.json").read_text())
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_folder_without_a_run_cannot_be_resumed(tmp_path):
+    with pytest.raises(UsageError, match="nowhere holds no run to resume"):
+        finetune(resume=str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"settings": {}}', '{"settings": {"lr": "high"}}', "\0\0"])
+def test_a_damaged_record_of_a_run_is_named(broken, text):
+    folder = broken()
+    (folder / "config.json").write_text(text)
+    with pytest.raises(UsageError, match="config.json is damaged, or another version's"):
+        finetune(resume=str(folder))
+
+
+def test_settings_are_those_of_the_run(broken):
+    folder = broken()
+    with pytest.raises(UsageError, match="no --lr with it"):
+        finetune(resume=str(folder), lr=1e-3)
+
+
+def test_a_lost_model_is_told(broken, settings):
+    folder = broken(eval_steps=1)
+    for path in (folder / "model").glob("*.params"):
+        path.unlink()
+    with pytest.raises(CheckpointError, match="params is missing"):
+        finetune(resume=str(folder))
+
+
+def test_lost_metrics_are_told(broken):
+    folder = broken(log_steps=1)
+    (folder / "metrics.jsonl").write_text("")
+    with pytest.raises(PluginError, match="metrics.jsonl has lost lines"):
+        finetune(resume=str(folder))
+
+
+def test_a_folder_serves_one_run_at_a_time(broken, settings):
+    folder = broken()
+    with OutputFolder(folder, overwrite=False, resumes=True):
+        for request in ({"resume": str(folder)}, {**settings, "output_dir": str(folder), "overwrite": True}):
+            with pytest.raises(PluginError, match=f"broken is in use: process {os.getpid()} is writing to it"):
+                finetune(**request)
+    with pytest.raises(Stopped, match="after update 2;"):
+        finetune(resume=str(folder))
