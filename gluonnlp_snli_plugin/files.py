@@ -42,7 +42,22 @@ def _umask():
 def write_json(path, content):
     """Write `content` as indented JSON, whole or not at all."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(json_text(content, "utf-8", indent=2) + "\n", encoding="utf-8")
+
+
+def json_text(content, encoding, indent=None):
+    """JSON that people can read, or ASCII where `encoding` lacks a character, as for a file name that is no UTF-8.
+
+    Returns
+    -------
+    str
+    """
+    text = json.dumps(content, indent=indent, ensure_ascii=False)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = json.dumps(content, indent=indent)
+    return text
 
 
 @contextlib.contextmanager
@@ -51,6 +66,15 @@ def locked(path):
     with open(path, "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def is_utf8(path):
+    """Whether a file's name is UTF-8; MXNet and SentencePiece can open no other."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def digest(path, algorithm="sha256"):

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from gluonnlp_snli_plugin.files import digest, locked, replacing, write_json
+from gluonnlp_snli_plugin.files import digest, is_utf8, locked, replacing, write_json
 
 
 def test_a_file_takes_its_place_only_when_complete(tmp_path):
@@ -57,3 +57,11 @@ def test_a_lock_keeps_other_processes_out(tmp_path):
 def test_digest_is_the_hash_of_the_content(tmp_path):
     (tmp_path / "file").write_bytes(b"x" * 3_000_000)
     assert digest(tmp_path / "file", "sha1") == hashlib.sha1(b"x" * 3_000_000).hexdigest()
+
+
+def test_json_is_readable_and_holds_file_names_that_are_no_utf_8(tmp_path):
+    path = tmp_path / "file"
+    for content in ({"name": "caf\u00e9"}, {"name": "caf\udce9"}):
+        write_json(path, content)
+        assert json.loads(path.read_bytes()) == content
+        assert is_utf8(content["name"]) == ("caf\u00e9" in path.read_text(encoding="utf-8"))

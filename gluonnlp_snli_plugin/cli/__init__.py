@@ -4,8 +4,11 @@ import argparse
 import contextlib
 import logging
 import os
+import re
 import signal
 import sys
+
+import mxnet as mx
 
 from .. import __version__
 from ..errors import PluginError, Stopped, UsageError
@@ -43,7 +46,7 @@ def main(arguments=None):
     int
         Exit status: 0, 2 for a request that makes no sense, 1 for a run that failed, 130 for Ctrl-C.
     """
-    with _logging_to_standard_error():
+    with _logging_to_standard_error(), _printing_every_name():
         status = _run(sys.argv[1:] if arguments is None else arguments)
     if status and launched_backend():
         leave_ranks(status)
@@ -64,6 +67,20 @@ def _logging_to_standard_error():
         log.setLevel(before[1])
 
 
+@contextlib.contextmanager
+def _printing_every_name():
+    """Let standard output show file names that are no UTF-8, as standard error does."""
+    output = sys.stdout
+    if not hasattr(output, "reconfigure") or output.errors != "strict":
+        yield
+        return
+    output.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        output.reconfigure(errors="strict")
+
+
 def _run(arguments):
     parser = _Parser(prog=PROGRAM, description="Natural language inference with BERT in GluonNLP.")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
@@ -74,6 +91,8 @@ def _run(arguments):
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     try:
+        if any("\0" in argument for argument in arguments):  # which no shell can pass, but another program might
+            raise UsageError("an argument holds a NUL character")
         options = parser.parse_args(arguments)
         options.arguments = arguments
         status = options.run(options) or 0
@@ -86,6 +105,12 @@ def _run(arguments):
         print(f"{PROGRAM}: error: {error}", file=sys.stderr)
         if isinstance(error, UsageError):
             return 2
+        return HAS_SAID_WHY if LAUNCHER in os.environ else 1
+    except (MemoryError, mx.MXNetError) as error:
+        reason = "".join(str(error).strip().splitlines()[-1:])
+        if isinstance(error, mx.MXNetError) and not re.search("allocate|bad_alloc", reason):
+            raise
+        print(f"{PROGRAM}: error: not enough memory for that: {reason}", file=sys.stderr)
         return HAS_SAID_WHY if LAUNCHER in os.environ else 1
     except KeyboardInterrupt:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)

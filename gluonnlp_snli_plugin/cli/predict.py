@@ -5,7 +5,6 @@ or a row of a .txt file in SNLI's format.
 """
 
 import itertools
-import json
 import logging
 import os
 import select
@@ -13,7 +12,8 @@ import sys
 
 from ..data.snli import PairReader
 from ..deploy.predictor import Predictor
-from ..errors import UsageError
+from ..errors import DataError, UsageError
+from ..files import json_text
 from ..train.comm import parse_devices
 from .evaluate import add_device_arguments, add_model_arguments
 
@@ -36,8 +36,11 @@ def run(options):
     devices = parse_devices(options.gpus, options.devices)
     if is_single:
         for option in ("premise", "hypothesis"):
-            if not getattr(options, option).strip():
+            text = getattr(options, option)
+            if not text.strip():
                 raise UsageError(f"--{option} is empty")
+            if any("\ud800" <= c <= "\udfff" for c in text):  # as Python reads bytes of an argument that are none
+                raise UsageError(f"--{option} is no UTF-8: {text[:60]}")
     predictor = Predictor.load(
         options.model,
         devices.contexts,
@@ -65,28 +68,35 @@ def _answer(predictor, pairs, waits=None):
     for (premise, hypothesis), (label, probabilities) in zip(echo, predictions):
         rounded = {name: round(value, 6) for name, value in probabilities.items()}
         answer = {"sentence1": premise, "sentence2": hypothesis, "label": label, "probabilities": rounded}
-        print(json.dumps(answer, ensure_ascii=False), flush=waits is not None)
+        print(json_text(answer, sys.stdout.encoding or "utf-8"), flush=waits is not None)
 
 
 class _StandardInput:
     """Lines of standard input, and whether the next one would keep us waiting."""
 
     def __init__(self):
+        if sys.stdin is None:
+            raise UsageError("--file - reads standard input, which is closed")
         self._descriptor = sys.stdin.fileno()
         self._lines = []
 
     def __iter__(self):
-        rest = b""
+        rest = []  # of a line that is not whole yet: blocks, as a long one comes in many
         while True:
-            block = os.read(self._descriptor, 1 << 20)
-            self._lines = (rest + block).split(b"\n")
-            rest = self._lines.pop()
-            self._lines.reverse()
+            try:
+                block = os.read(self._descriptor, 1 << 20)
+            except OSError as error:
+                raise DataError(f"standard input: {error.strerror}") from None
+            first, *others = block.split(b"\n")
+            rest.append(first)
+            if others:
+                self._lines = [b"".join(rest), *others[:-1]][::-1]
+                rest = others[-1:]
+            elif not block and any(rest):
+                self._lines = [b"".join(rest)]
             while self._lines:
                 yield self._lines.pop()
             if not block:
-                if rest:
-                    yield rest
                 return
 
     def waits(self):

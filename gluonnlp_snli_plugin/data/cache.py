@@ -73,8 +73,8 @@ def encode_file(encoder, path, on_bad_row="error"):
         before = _state(path)
         is_regular = stat.S_ISREG(status.st_mode)
         sha256 = digest(path) if is_regular else ""
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise DataError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     if not is_regular:  # a pipe can be read once only
         content = hashlib.sha256()
         reader = PairReader(path, on_bad_row, lines=_hashed_lines(path, content))
@@ -140,7 +140,7 @@ def _load(file, key, encoder):
         found = _read(file, key, encoder)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         _log.warning("%s is encoded anew: %s", file, error)
         return None
     with contextlib.suppress(OSError):

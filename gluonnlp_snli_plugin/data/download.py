@@ -94,12 +94,12 @@ def download_snli(
                 _download(url, part, sha1, progress)
                 _extract(part, root)
             part.unlink(missing_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise _failure(f"cannot get the SNLI files from {url}: {error}", root) from error
 
 
 def _missing(root: Path) -> list[str]:
-    return [name for name in FILES if not (root / name).is_file()]
+    return [name for name in FILES if not os.path.isfile(root / name)]
 
 
 def _failure(what: str, root: Path) -> DownloadError:

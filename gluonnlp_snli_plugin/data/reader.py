@@ -98,8 +98,8 @@ class PairReader:
             with open(self.path, "rb") as file:
                 yield file.readlines(_BYTES_AT_ONCE)
                 yield from iter(lambda: file.readlines(_BYTES_AT_ONCE), [])
-        except OSError as error:
-            raise DataError(f"{self.path}: {error.strerror or error}") from None
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+            raise DataError(f"{self.path}: {getattr(error, 'strerror', None) or error}") from None
 
     def _json_columns(self, lines):
         """What :meth:`_rows` reads, without a Python loop over the rows; None if a line is out of the ordinary."""

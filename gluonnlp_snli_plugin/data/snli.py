@@ -102,10 +102,11 @@ def segment_file(segment, root=None, file=None, url=None):
 def _official_file(segment, root, url):
     if segment not in SEGMENTS:
         raise UsageError(f"SNLI has no segment {segment!r}; there are {', '.join(SEGMENTS)}")
-    root = Path(root if root is not None else os.path.join(get_home_dir(), "datasets", "snli")).expanduser()
+    # Not Path.expanduser, which raises for the home of nobody; os.path.isfile is False for what can be no name.
+    root = Path(os.path.expanduser(root if root is not None else os.path.join(get_home_dir(), "datasets", "snli")))
     candidates = [
         folder / f"snli_1.0_{segment}.{kind}" for kind in ("jsonl", "txt") for folder in (root, root / "snli_1.0")
     ]
-    if not any(path.is_file() for path in candidates):
+    if not any(map(os.path.isfile, candidates)):
         download_snli(root, url)
-    return next((path for path in candidates if path.is_file()), candidates[0])
+    return next(filter(os.path.isfile, candidates), candidates[0])

@@ -5,6 +5,8 @@ import itertools
 import numpy as np
 from gluonnlp.data import BERTSPTokenizer, BERTTokenizer
 
+from ..errors import CheckpointError
+
 _ID = np.dtype(np.int32)
 _LONGEST_REMEMBERED = 64  # characters; longer "words" are rare and would only fill the memory
 _MOST_REMEMBERED = 1 << 20
@@ -82,7 +84,11 @@ class _IdsOfWord(dict):
         self._tokenizer = tokenizer
 
     def __missing__(self, word):
-        ids = np.array(self._tokenizer.vocab.to_indices(self._tokenizer(word)), _ID).tobytes()
+        try:
+            tokens = self._tokenizer(word)
+        except UnicodeDecodeError:  # of SentencePiece, where its model's table of characters is damaged
+            raise CheckpointError(f"{self._tokenizer._path} is damaged: it makes text that is no UTF-8") from None
+        ids = np.array(self._tokenizer.vocab.to_indices(tokens), _ID).tobytes()
         if len(word) <= _LONGEST_REMEMBERED and len(self) < _MOST_REMEMBERED:
             self[word] = ids
         return ids

@@ -8,6 +8,7 @@ import gluonnlp as nlp
 import sentencepiece
 
 from ..errors import CheckpointError
+from ..files import is_utf8
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
 _SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -41,10 +42,10 @@ def read_wordpieces(path, size=None):
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise CheckpointError(f"{path} is no UTF-8 ({error.reason} at byte {error.start})") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise CheckpointError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     if Path(path).suffix == ".json":
         tokens = _tokens_of_json(path, text)
     else:  # not splitlines: a token may be a line separator of Unicode
@@ -64,6 +65,8 @@ def read_wordpieces(path, size=None):
                 "%s has %d tokens, the weights are for %d: filled up with unused ones", path, len(tokens), size
             )
         tokens += [f"[unused-{i}]" for i in range(len(tokens), size)]
+        if len(set(tokens)) < size:
+            raise CheckpointError(f"{path} cannot be filled up: it has tokens such as {tokens[-1]} already")
     return wordpiece_vocab(tokens)
 
 
@@ -77,9 +80,18 @@ def _tokens_of_json(path, text):
         raise CheckpointError(f"{path} is no JSON ({error})") from None
     except (TypeError, KeyError, AttributeError, RecursionError):
         numbered = False
-    if not numbered or model.get("type", "WordPiece") != "WordPiece":
+    if not numbered or model.get("type", "WordPiece") != "WordPiece" or not _are_texts(tokens):
         raise CheckpointError(f"{path} holds no WordPiece vocabulary")
     return tokens
+
+
+def _are_texts(tokens):
+    """Whether all are str and none has half a character in it, which JSON can hold but no UTF-8 text."""
+    try:
+        "".join(tokens).encode()
+    except (TypeError, UnicodeEncodeError):
+        return False
+    return True
 
 
 def read_vocabulary(path):
@@ -122,9 +134,10 @@ def _vocab_of_json(path, content):
     """The vocabulary that GluonNLP wrote as JSON."""
     try:
         index = content["token_to_idx"]
-        numbered = sorted(index.values()) == list(range(len(index)))
+        numbered = sorted(index.values()) == list(range(len(index))) and set(map(type, index.values())) == {int}
+        numbered = numbered and _are_texts(index)
         vocab = nlp.vocab.BERTVocab.from_json(json.dumps(content))
-    except (ValueError, TypeError, KeyError, AttributeError, AssertionError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, AssertionError, RecursionError, IndexError):
         numbered = False
     if not numbered:
         raise CheckpointError(f"{path} holds no vocabulary as GluonNLP's to_json writes it")
@@ -132,6 +145,8 @@ def _vocab_of_json(path, content):
     missing = [str(token) for token in special if token not in index]
     if missing:
         raise CheckpointError(f"{path} has no token {', '.join(missing)}: it is no BERT vocabulary")
+    if dict(vocab.token_to_idx) != index:
+        raise CheckpointError(f"{path} contradicts itself: its special tokens are not in token_to_idx")
     continues = any(token.startswith("##") and len(token) > 2 for token in index)  # as a WordPiece does
     begins = any(token.startswith("\u2581") and len(token) > 1 for token in index)  # as a SentencePiece does
     if begins and not continues:
@@ -148,16 +163,21 @@ def read_sentencepieces(path):
     special_tokens : dict
         What ``BERTVocab.from_sentencepiece`` had to be told besides the path.
     """
+    if not is_utf8(path):
+        raise CheckpointError(f"{path}: SentencePiece opens only files whose names are UTF-8")
     try:
         model = sentencepiece.SentencePieceProcessor()
         model.LoadFromSerializedProto(Path(path).read_bytes())
         pieces = [model.IdToPiece(i) for i in range(model.GetPieceSize())]
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror}") from None
-    except RuntimeError:
+    except (RuntimeError, ValueError):  # ValueError: pieces that are no UTF-8
         raise CheckpointError(f"{path} is no SentencePiece model") from None
     missing = [token for token in ("[CLS]", "[SEP]", "[MASK]") if token not in pieces]
     if missing or (model.pad_id() < 0 and "[PAD]" not in pieces):
         raise CheckpointError(f"{path} has no piece {', '.join(missing or ['[PAD]'])}: it was not trained for a BERT")
     special_tokens = {} if model.pad_id() >= 0 else {"padding_token": "[PAD]"}
-    return nlp.vocab.BERTVocab.from_sentencepiece(str(path), **special_tokens), special_tokens
+    try:
+        return nlp.vocab.BERTVocab.from_sentencepiece(str(path), **special_tokens), special_tokens
+    except (ValueError, AssertionError) as error:
+        raise CheckpointError(f"{path} holds no vocabulary of a BERT ({error})") from None

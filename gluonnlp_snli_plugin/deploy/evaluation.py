@@ -135,9 +135,10 @@ def evaluate(
     else:
         predictor = Predictor.load(model, contexts, batch_size, dataset_name, backbone, dtype, native)
     encoded, _, num_unlabelled, num_bad = encode_file(predictor.encoder, file, on_bad_row)
+    columns = [predictor.labels.index(label) for label in LABELS]  # the model may have them in another order
     return Evaluation.of(
         encoded.labels,
-        predictor.logits(encoded).argmax(axis=1),
+        predictor.logits(encoded)[:, columns].argmax(axis=1),
         num_unlabelled=num_unlabelled,
         num_bad=num_bad,
         num_truncated=encoded.num_truncated,

@@ -4,8 +4,9 @@ import itertools
 from typing import Dict, NamedTuple
 
 import mxnet as mx
+import numpy as np
 
-from ..errors import UsageError
+from ..errors import CheckpointError, UsageError
 from ..model.classifier_file import load_finetuned
 from ..model.inference import logits, probabilities
 from ..native import accelerate
@@ -132,4 +133,7 @@ class Predictor:
 
     def logits(self, encoded):
         """Logits of encoded pairs; ndarray of float32, shape (n, classes)."""
-        return logits(self._net, encoded, self._contexts, self._batch_size)
+        values = logits(self._net, encoded, self._contexts, self._batch_size)
+        if not np.isfinite(values).all():  # whose largest would be an answer like any other
+            raise CheckpointError("the model's answers are no finite numbers: its weights are damaged")
+        return values

@@ -8,7 +8,8 @@ from gluonnlp.model import bert
 from .. import registry
 from ..errors import UsageError
 
-_SHAPE = re.compile(r"bert_(\d+)_(\d+)_(\d+)$")
+_SHAPE = re.compile(r"bert_([0-9]{1,4})_([0-9]{1,6})_([0-9]{1,6})")  # more than that no machine holds
+_SMALLEST = 1e-30  # of the numbers that MXNet can read in a net's description
 _HIDDEN_SIZE = {"bert_2_256_4": 512}  # the chapter's; elsewhere it is four times the units, as in the BERT paper
 
 
@@ -29,7 +30,7 @@ def bert_hparams(name):
     UsageError
         If the name is no such shape, or the units cannot be divided among the heads.
     """
-    shape = _SHAPE.match(name)
+    shape = _SHAPE.fullmatch(name)
     if not shape:
         raise UsageError(f"no BERT architecture {name!r}; a name is bert_LAYERS_UNITS_HEADS, such as bert_12_768_12")
     layers, units, heads = map(int, shape.groups())
@@ -46,6 +47,35 @@ def bert_hparams(name):
         "token_type_vocab_size": 2,
         "word_embed": None,
     }
+
+
+def are_hparams(name, hparams):
+    """Whether what a file says can be all the hyper-parameters of the architecture `name`.
+
+    Raises
+    ------
+    UsageError
+        If there is no such architecture.
+    """
+    named = bert_hparams(name)
+    optional = {"activation": ("gelu", "approx_gelu", "relu"), "use_residual": (True, False)}
+    sizes = ("num_layers", "units", "num_heads", "embed_size", "hidden_size", "max_length", "token_type_vocab_size")
+    eps = hparams.get("layer_norm_eps", 0.5)
+    return (
+        set(named) <= set(hparams) <= set(named) | set(optional) | {"layer_norm_eps"}
+        and all(hparams[key] in values for key, values in optional.items() if key in hparams)
+        and type(eps) is float
+        and _SMALLEST <= eps < 1
+        and all(type(hparams[key]) is int and 0 < hparams[key] < 1 << 24 for key in sizes)
+        and all(hparams[key] == named[key] for key in ("num_layers", "units", "num_heads", "embed_size"))
+        and hparams["word_embed"] is None
+        and is_dropout(hparams["dropout"])
+    )
+
+
+def is_dropout(value):
+    """Whether `value` can be a share of numbers to drop."""
+    return type(value) in (int, float) and (value == 0 or _SMALLEST <= value < 1)
 
 
 def _bert(name):
@@ -76,7 +106,7 @@ def _get_model_of_any_shape(original):
     @functools.wraps(original)
     def get_model(name, **kwargs):
         name = name.lower()
-        if _SHAPE.match(name) and not hasattr(bert, name) and name not in registry.names()["models"]:
+        if _SHAPE.fullmatch(name) and not hasattr(bert, name) and name not in registry.names()["models"]:
             return _bert(name)(**kwargs)
         return original(name, **kwargs)
 

@@ -1,6 +1,6 @@
 """The classifier by name: ``nlp.model.get_model('snli_bert_classifier', ...)``."""
 
-from pathlib import Path
+import os
 
 import gluonnlp as nlp
 import mxnet as mx
@@ -70,7 +70,7 @@ def snli_bert_classifier(
     """
     ctx = mx.cpu() if ctx is None else ctx
     if params_dir is not None:
-        named = {} if Path(params_dir).is_dir() else dict(dataset_name=dataset_name, backbone=backbone, root=root)
+        named = {} if os.path.isdir(params_dir) else dict(dataset_name=dataset_name, backbone=backbone, root=root)
         model = load_finetuned(params_dir, ctx, **named)
         return model.net, model.vocab
     if head not in HEADS:

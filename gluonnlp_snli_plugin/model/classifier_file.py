@@ -1,5 +1,6 @@
 """A fine-tuned model, from a folder of ours or from the lone file of GluonNLP's own fine-tuning script."""
 
+import os
 import re
 from pathlib import Path
 
@@ -46,11 +47,11 @@ def load_finetuned(path, ctx=None, dataset_name=None, backbone=None, root=None):
         If there is no model, or it is damaged or contradicts itself.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         for option, value in (("dataset-name", dataset_name), ("backbone", backbone)):
             if value is not None:
                 raise UsageError(f"--{option} goes with a .params file; the folder {path} has its own")
-    elif path.is_file() or path.suffix == ".params":
+    elif os.path.isfile(path) or path.suffix == ".params":
         return _load_file(path, mx.cpu() if ctx is None else ctx, dataset_name, backbone, root)
     return load_model(path, ctx)
 

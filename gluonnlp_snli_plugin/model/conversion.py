@@ -48,12 +48,12 @@ class ImportedBert:
 
 def convert_weights(hparams, vocab_size, tensors):
     """The parameters of GluonNLP's BERT from those of Hugging Face's; returns ({name: NDArray}, parts)."""
+    tensors.require(f"encoder.layer.{hparams['num_layers'] - 1}.output.dense.weight")
     parts = [part for part in ("pooler", "decoder", "classifier") if _usable(part, hparams, tensors)]
     parameters = {}
     for ours, (theirs, shape) in bert_mapping(hparams, vocab_size, parts).items():
+        tensors.require(theirs, shape)
         tensor = tensors[theirs]
-        if tensor.shape != shape:
-            raise CheckpointError(f"{tensors.path}: {theirs} is of shape {tensor.shape}, config.json says {shape}")
         if not np.isfinite(tensor).all():
             raise CheckpointError(f"{tensors.path}: {theirs} holds numbers that are not finite")
         parameters[ours] = mx.nd.array(tensor, dtype=np.float32)
@@ -94,7 +94,7 @@ def _usable(part, hparams, tensors):
         return "cls.predictions.bias" in tensors and tied and "activation" not in hparams
     if part == "classifier":
         return "cls.seq_relationship.weight" in tensors and "pooler.dense.weight" in tensors
-    return "pooler.dense.weight" in tensors
+    return "pooler.dense.weight" in tensors or "pooler.dense.bias" in tensors  # half of one is refused later
 
 
 def _encoder_mapping(hparams, vocab_size):
@@ -145,7 +145,11 @@ class Tensors:
                 names = file.keys()
         except (safetensors.SafetensorError, OSError) as error:
             raise CheckpointError(f"{self.path} is no safetensors file ({error})") from None
-        self._names = {self._common(name): name for name in names}
+        self._names: Dict[str, str] = {}
+        for name in names:
+            other = self._names.setdefault(self._common(name), name)
+            if other != name:
+                raise CheckpointError(f"{self.path}: {other} and {name} are the same parameter of a BERT")
 
     @staticmethod
     def _common(name):
@@ -156,16 +160,27 @@ class Tensors:
     def __contains__(self, name):
         return name in self._names
 
-    def __getitem__(self, name):
+    def require(self, name, shape=None):
+        """Complain if a tensor is missing, or has not the shape that config.json says; nothing of it is read."""
         if name not in self:
             raise CheckpointError(f"{self.path} has no tensor {name}: it is no complete BERT")
+        if shape is None:
+            return
+        with safetensors.safe_open(str(self.path), framework="np") as file:
+            found = tuple(file.get_slice(self._names[name]).get_shape())
+        if found != shape:
+            raise CheckpointError(f"{self.path}: {name} is of shape {found}, config.json says {shape}")
+
+    def __getitem__(self, name):
+        self.require(name)
         with safetensors.safe_open(str(self.path), framework="np") as file:
             tensor = file.get_slice(self._names[name])
             if tensor.get_dtype() == "BF16":  # no numpy type: widen the bits
                 return self._bfloat16(self._names[name])
             if tensor.get_dtype() not in ("F16", "F32", "F64"):
                 raise CheckpointError(f"{self.path}: {name} is of type {tensor.get_dtype()}, no floating point")
-            return file.get_tensor(self._names[name]).astype(np.float32)
+            with np.errstate(over="ignore"):  # what is not finite is complained about
+                return file.get_tensor(self._names[name]).astype(np.float32)
 
     def _bfloat16(self, name):
         with open(self.path, "rb") as file:  # safe_open has checked the sizes

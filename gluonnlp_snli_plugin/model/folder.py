@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
@@ -11,14 +12,17 @@ from gluonnlp.model import bert
 from gluonnlp.vocab import BERTVocab
 
 from .. import registry
-from ..data.encoding import PairEncoder
+from ..data.encoding import SPECIAL_TOKENS, PairEncoder
 from ..data.snli import LABELS
 from ..data.tokenizers import bert_tokenizer
-from ..data.vocabulary import read_sentencepieces
+from ..data.truncation import list_truncations
+from ..data.vocabulary import read_vocabulary
 from ..errors import CheckpointError
 from ..files import digest, replacing, write_json
-from .backbones import bert_hparams
-from .net import SNLIBertClassifier
+from .backbones import are_hparams, bert_hparams, is_dropout
+from .conversion import bert_mapping
+from .net import HEADS, SNLIBertClassifier
+from .params_layout import read_layout
 
 _FORMAT = 1
 _SETTINGS = "config.json"
@@ -142,13 +146,11 @@ def load_model(folder, ctx=None):
         If there is no model, or a file of it is missing or changed.
     """
     folder = Path(folder)
-    if (folder / "model").is_dir():
+    if os.path.isdir(folder / "model"):
         folder = folder / "model"
     settings, weights, vocab_file = _read_settings(folder)
-    if vocab_file.suffix == ".spiece":
-        vocab, _ = read_sentencepieces(vocab_file)
-    else:
-        vocab = BERTVocab.from_json(vocab_file.read_text(encoding="utf-8"))
+    vocab, _ = read_vocabulary(vocab_file)
+    _check_weights(settings, len(vocab), weights)
     net = build_net(settings, vocab)
     net.load_parameters(str(weights), ctx=mx.cpu() if ctx is None else ctx)
     return Model(net, vocab, settings, vocab_file if vocab_file.suffix == ".spiece" else None)
@@ -180,18 +182,57 @@ def _read_settings(folder):
         if content["format"] != _FORMAT:
             raise CheckpointError(f"{path} is of format {content['format']}, this version reads format {_FORMAT}")
         settings = ModelSettings(**{**content["settings"], "labels": tuple(content["settings"]["labels"])})
+        _check_settings(settings)
         files = {use: (entry["name"], entry["sha256"]) for use, entry in content["files"].items()}
-        named = [files["weights"], files["vocab"]]
+        # Files of this folder, whatever the settings say.
+        named = [(folder / Path(name).name, sha256) for name, sha256 in (files["weights"], files["vocab"])]
     except (FileNotFoundError, NotADirectoryError):
         raise CheckpointError(f"{folder} holds no model: give the output folder of gluonnlp-snli finetune") from None
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise CheckpointError(f"{path} is damaged") from None
-    for name, sha256 in named:
-        file = folder / Path(name).name  # a file of this folder, whatever the settings say
-        if not file.is_file():
+    for file, sha256 in named:
+        if not os.path.isfile(file):
             raise CheckpointError(f"{file} is missing")
         if digest(file) != sha256:
             raise CheckpointError(f"{file} is damaged: its content is not what {path} says")
-    return settings, *(folder / Path(name).name for name, _ in named)
+    return settings, *(file for file, _ in named)
+
+
+def _check_settings(settings):
+    """Raise a ValueError, TypeError or KeyError if there can be no such model."""
+    is_sound = (
+        are_hparams(settings.backbone, settings.hparams)
+        and is_dropout(settings.dropout)
+        and settings.head in HEADS
+        and type(settings.hidden_units) is int
+        and 0 <= settings.hidden_units < 1 << 24
+        and type(settings.lower) is bool
+        and type(settings.max_len) is int
+        and SPECIAL_TOKENS + 2 <= settings.max_len <= settings.hparams["max_length"]
+        and settings.truncation in list_truncations()
+        and sorted(settings.labels) == sorted(LABELS)
+    )
+    if not is_sound:
+        raise ValueError
+
+
+def _check_weights(settings, vocab_size, path):
+    """Make sure that the weights are those of the net that the settings describe, before it is built."""
+    found = {name: entry.shape for name, entry in read_layout(path).items()}
+    units, hidden, classes = settings.hparams["units"], settings.hidden_units, len(settings.labels)
+    head = {"classifier.1": (classes, units)}
+    if settings.head == "mlp":
+        head = {"classifier.0": (hidden, units), "classifier.2": (classes, hidden)}
+    expected: Dict[str, Tuple[int, ...]] = {f"{layer}.weight": shape for layer, shape in head.items()}
+    expected.update((f"{layer}.bias", shape[:1]) for layer, shape in head.items())
+    if settings.hparams["num_layers"] <= len(found):  # else there is no need to name them all
+        mapping = bert_mapping(settings.hparams, vocab_size, ["pooler"] if settings.head == "pooled" else [])
+        expected.update((f"bert.{name}", shape) for name, (_, shape) in mapping.items())
+    for name in sorted({**expected, **found}):
+        if expected.get(name) != found.get(name):
+            raise CheckpointError(
+                f"{path}: {name} is {found.get(name, 'missing')}, the settings and the vocabulary beside it say "
+                f"{expected.get(name, 'that there is none')}"
+            )

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 from pathlib import Path
 
@@ -47,16 +48,17 @@ def read_huggingface(source, name):
     config = _read_config(folder / "config.json")
     backbone, hparams = _architecture(config, folder / "config.json")
     _check_tokenizer(folder, name)
-    vocab, content, extension, special_tokens = _vocabulary(folder, config["vocab_size"])
-    parameters, parts = convert_weights(hparams, len(vocab), Tensors(folder))
+    tensors = Tensors(folder)
+    vocab, content, extension, special_tokens = _vocabulary(folder, config["vocab_size"], hparams["units"], tensors)
+    parameters, parts = convert_weights(hparams, len(vocab), tensors)
     return ImportedBert(backbone, hparams, parameters, parts, content, extension, special_tokens)
 
 
 def _folder(source):
     folder = Path(source)
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return folder
-    if folder.exists() or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(source)):
+    if os.path.exists(folder) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(source)):
         raise CheckpointError(f"{source} is no folder: give the folder that holds config.json and model.safetensors")
     try:
         from huggingface_hub import snapshot_download
@@ -91,7 +93,8 @@ def _architecture(config, path):
     kind = config.get("model_type")
     if kind is None:  # as in the first configs
         classes = config.get("architectures") or ["BertModel"]
-        kind = "bert" if str(classes[0]).startswith("Bert") else classes[0]
+        kind = classes[0] if isinstance(classes, list) else classes
+        kind = "bert" if str(kind).startswith("Bert") else kind
     if kind != "bert":
         raise CheckpointError(f"{path}: the architecture is {kind!r}; only 'bert' can be imported")
     if config.get("position_embedding_type", "absolute") != "absolute":
@@ -117,7 +120,7 @@ def _architecture(config, path):
     if not isinstance(activation, str) or activation not in _ACTIVATIONS:
         raise CheckpointError(f"{path}: hidden_act {activation!r}; GluonNLP has {', '.join(sorted(_ACTIVATIONS))}")
     eps = config.get("layer_norm_eps", 1e-12)
-    if not isinstance(eps, float) or not 0 < eps < 1:
+    if not isinstance(eps, float) or not 1e-30 <= eps < 1:  # MXNet cannot read smaller ones
         raise CheckpointError(f"{path}: layer_norm_eps is {eps!r}")
     backbone = f"bert_{sizes['num_hidden_layers']}_{sizes['hidden_size']}_{sizes['num_attention_heads']}"
     try:
@@ -158,12 +161,14 @@ def _check_tokenizer(folder, name):
             _log.warning("%s says %s=%s; GluonNLP's tokenizer has %s", path, setting, config[setting], ours)
 
 
-def _vocabulary(folder, size):
+def _vocabulary(folder, size, units, tensors):
     """The vocabulary, the content of its file in the store, the file's extension and the special tokens."""
     path = next((folder / name for name in _VOCABULARIES if (folder / name).is_file()), None)
     if path is None:
         raise CheckpointError(f"{folder} has no vocabulary: none of {', '.join(_VOCABULARIES)}")
     if path.suffix != ".model":
+        # It is filled up to that size, which so far only config.json knows.
+        tensors.require("embeddings.word_embeddings.weight", (size, units))
         vocab = read_wordpieces(path, size)
         return vocab, vocab.to_json().encode(), ".vocab", {}
     vocab, special_tokens = read_sentencepieces(path)

@@ -1,7 +1,7 @@
 """Brings a pretrained BERT, in Hugging Face's layout or in GluonNLP's, into the local model store."""
 
 import contextlib
-import re
+import os
 import tempfile
 from pathlib import Path
 
@@ -48,11 +48,11 @@ def import_bert(source, name, root=None, overwrite=False, vocab=None, backbone=N
     CheckpointError
         If the checkpoint is no BERT, is incomplete or contradicts itself; names the file.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*_(un)?cased", name):
+    if not store.NAME.fullmatch(name):
         raise UsageError(f"--name {name!r} must end in _cased or _uncased and hold only letters, digits, '.', '_', '-'")
     if registry.is_host_vocabulary(name):
         raise UsageError(f"{name} is a name of GluonNLP's own: give another --name")
-    if Path(source).suffix == ".params" and not Path(source).is_dir():
+    if Path(source).suffix == ".params" and not os.path.isdir(source):
         bert = read_bert(source, name, vocab, backbone, root)
     else:
         for option, value in (("vocab", vocab), ("backbone", backbone)):

@@ -4,6 +4,7 @@ Such a file holds names and numbers and nothing else. Sizes follow from the shap
 the vocabulary must be given.
 """
 
+import os
 import re
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from ..errors import CheckpointError, UsageError
 from . import store
 from .backbones import bert_hparams
 from .conversion import ImportedBert, add_missing_pooler, bert_mapping
+from .params_layout import read_layout
 
-_MAGIC = (0x112).to_bytes(8, "little")  # what MXNet begins a list of arrays with
 _CELL = re.compile(r"encoder\.transformer_cells\.(\d{1,4})\.")
 _WORDS, _SEGMENTS, _POSITIONS = "word_embed.0.weight", "token_type_embed.0.weight", "encoder.position_weight"
 _FFN = "encoder.transformer_cells.0.ffn.ffn_1.weight"
@@ -57,7 +58,7 @@ def read_bert(path, name, vocab, backbone, root=None):
             f"the store ({store.inventory(root)})"
         )
     file = Path(vocab)
-    if not file.is_file():
+    if not os.path.isfile(file):
         file = _of_the_store(str(vocab), name, root)
         hparams = with_settings(hparams, backbone, str(vocab), root)
     tokens, special_tokens = read_vocabulary(file)
@@ -96,23 +97,17 @@ def read_parameters(path):
     CheckpointError
         If the file is missing, is none of MXNet's, is damaged or holds numbers that are not finite.
     """
-    try:
-        with open(path, "rb") as file:
-            if file.read(len(_MAGIC)) != _MAGIC:
-                raise CheckpointError(f"{path} is no parameter file of MXNet")
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror}") from None
+    for name, (_, dtype) in read_layout(path).items():
+        if dtype not in ("float16", "float32", "float64"):
+            raise CheckpointError(f"{path}: {name} is no dense array of floating-point numbers")
     try:
         arrays = mx.nd.load(str(path))
-    except (mx.MXNetError, UnicodeDecodeError) as error:
+    except mx.MXNetError as error:
         raise CheckpointError(f"{path} is damaged ({str(error).strip().splitlines()[-1]})") from None
-    if not isinstance(arrays, dict):
-        raise CheckpointError(f"{path} holds arrays without names: it is not what save_parameters writes")
     parameters = {}
-    for name, array in arrays.items():
-        if array.stype != "default" or array.dtype not in (np.float16, np.float32, np.float64):
-            raise CheckpointError(f"{path}: {name} is no dense array of floating-point numbers")
-        numbers = array.asnumpy().astype(np.float32)
+    for name, array in arrays.items() if isinstance(arrays, dict) else ():  # a list: no arrays at all
+        with np.errstate(over="ignore"):  # complained about below
+            numbers = array.asnumpy().astype(np.float32)
         if not np.isfinite(numbers).all():
             raise CheckpointError(f"{path}: {name} holds numbers that are not finite")
         parameters[name] = mx.nd.array(numbers, dtype=np.float32)

@@ -10,6 +10,7 @@ import functools
 import json
 import logging
 import os
+import re
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -17,10 +18,13 @@ from gluonnlp.base import get_home_dir
 
 from .. import registry
 from ..errors import CheckpointError, UsageError
-from ..files import digest, locked, write_json
-from .backbones import bert_hparams
+from ..files import digest, is_utf8, locked, write_json
+from .backbones import are_hparams, bert_hparams
+from .conversion import bert_mapping
+from .params_layout import read_layout
 
 INDEX = "gluonnlp_snli_plugin.json"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*_(un)?cased")  # of weights and vocabulary
 _OPEN_TO_CALLERS = {"use_residual", "dropout", "word_embed"}  # hyper-parameters get_bert_model lets every caller set
 
 
@@ -72,7 +76,11 @@ class Checkpoint:
 
 def store_root(root=None):
     """The folder of the store, a Path: `root`, or ``$MXNET_HOME/models``."""
-    return Path(root).expanduser() if root is not None else Path(get_home_dir(), "models")
+    # Not Path.expanduser, which raises for the home of nobody.
+    path = Path(get_home_dir(), "models") if root is None else Path(os.path.expanduser(root))
+    if not is_utf8(path):
+        raise CheckpointError(f"{path}: MXNet opens only files whose names are UTF-8")
+    return path
 
 
 def checkpoints(root=None):
@@ -81,7 +89,7 @@ def checkpoints(root=None):
     Raises
     ------
     CheckpointError
-        If the index file is damaged.
+        If the index file is damaged, or the folder's name is no UTF-8.
     """
     path = store_root(root) / INDEX
     try:
@@ -100,7 +108,16 @@ def _checkpoint(entry):
     checkpoint, sample = Checkpoint(**entry), Checkpoint("", "", "", "")
     if any(not isinstance(value, type(getattr(sample, name))) for name, value in vars(checkpoint).items()):
         raise TypeError
-    bert_hparams(checkpoint.backbone)
+    is_sound = (
+        are_hparams(checkpoint.backbone, {**bert_hparams(checkpoint.backbone), **checkpoint.hparams})
+        and NAME.fullmatch(checkpoint.dataset_name)  # part of the names of files
+        and all(re.fullmatch("[0-9a-f]{40}", sha1) for sha1 in (checkpoint.weights_sha1, checkpoint.vocab_sha1))
+        and checkpoint.vocab_extension in (".vocab", ".spiece")
+        and checkpoint.special_tokens in ({}, {"padding_token": "[PAD]"})
+        and all(part in ("pooler", "decoder", "classifier") for part in checkpoint.parts)
+    )
+    if not is_sound:
+        raise ValueError
     return checkpoint
 
 
@@ -173,6 +190,8 @@ def _get_bert_model(original):
             return original(model_name, dataset_name, **kwargs)
         pretrained = kwargs.get("pretrained", True)
         check_files(checkpoint, root, with_weights=pretrained)
+        if pretrained:
+            _check_shapes(checkpoint, root)
         register(checkpoint)
         for part in ("decoder", "classifier"):
             wanted = pretrained and kwargs.get(f"use_{part}", True)
@@ -184,6 +203,23 @@ def _get_bert_model(original):
         return original(model_name, dataset_name, **kwargs)
 
     return get_bert_model
+
+
+def _check_shapes(checkpoint, root):
+    """Make sure that the index describes the weights as they are."""
+    path, hparams = (
+        store_root(root) / checkpoint.weights_file,
+        {**bert_hparams(checkpoint.backbone), **checkpoint.hparams},
+    )
+    found = {name: entry.shape for name, entry in read_layout(path).items()}
+    vocab_size = found.get("word_embed.0.weight", (0,))[0]
+    is_same = hparams["num_layers"] <= len(found)  # else there is no need to name them all
+    if is_same:
+        expected = bert_mapping(hparams, vocab_size, checkpoint.parts)
+        is_same = all(found.get(name) == shape for name, (_, shape) in expected.items())
+    if not is_same:
+        source = checkpoint.source or "where it came from"
+        raise CheckpointError(f"{path} is not what {INDEX} beside it says: import it again from {source}")
 
 
 def check_files(checkpoint, root=None, with_weights=True):
@@ -199,7 +235,7 @@ def check_files(checkpoint, root=None, with_weights=True):
         files[checkpoint.weights_file] = checkpoint.weights_sha1
     for name, sha1 in files.items():
         path = store_root(root) / name
-        problem = None if path.is_file() else "missing"
+        problem = None if os.path.isfile(path) else "missing"
         problem = problem or (None if digest(path, "sha1") == sha1 else "damaged")
         if problem:
             raise CheckpointError(
@@ -248,7 +284,7 @@ def vocabulary(dataset_name, root=None):
             return store_root(root) / checkpoint.vocab_file
     if registry.is_host_vocabulary(dataset_name):  # of GluonNLP's own, from the days when its host answered
         path = store_root(root) / registry.vocabulary_file(dataset_name)[0]
-        if path.is_file():
+        if os.path.isfile(path):
             return path
     raise UsageError(f"no vocabulary under the name {dataset_name!r} in {store_root(root)} ({inventory(root)})")
 
@@ -289,7 +325,7 @@ def require(backbone, dataset_name, root=None):
         check_files(checkpoint, root)
         return
     sha1 = registry.weights_sha1(key)  # weights of GluonNLP's own, from the days when its host answered
-    if sha1 is None or not (store_root(root) / f"{key}-{sha1[:8]}.params").is_file():
+    if sha1 is None or not os.path.isfile(store_root(root) / f"{key}-{sha1[:8]}.params"):
         raise UsageError(
             f"no weights of {backbone} under the name {dataset_name!r} in {store_root(root)} ({inventory(root)}); "
             "bring some with: gluonnlp-snli import-bert DIR --name NAME"

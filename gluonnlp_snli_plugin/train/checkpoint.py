@@ -25,7 +25,7 @@ _log = logging.getLogger("gluonnlp_snli_plugin")
 
 _FORMAT = 1
 _ARRAYS, _STATE, _MANIFEST = "arrays.safetensors", "state.json", "manifest.json"
-_NAME = re.compile(r"\d{9,}")
+_NAME = re.compile(r"[0-9]{9,}")
 _TEMPORARY = ".new"
 
 
@@ -104,11 +104,13 @@ class Checkpoints:
         return None
 
     def _found(self):
-        if not self._folder.is_dir():
+        try:
+            names = os.listdir(self._folder)
+        except FileNotFoundError:
             return []
-        return sorted(
-            (path for path in self._folder.iterdir() if _NAME.fullmatch(path.name)), key=lambda p: int(p.name)
-        )
+        except OSError as error:
+            raise PluginError(f"{self._folder}: {error.strerror}") from None
+        return [self._folder / name for name in sorted(filter(_NAME.fullmatch, names), key=int)]
 
     def _write(self, content):
         try:
@@ -165,10 +167,13 @@ def _read(path):
             if digest(path / name) != manifest["files"][name]:
                 raise CheckpointError(f"{path / name} is damaged: its content is not what {_MANIFEST} says")
         state = json.loads((path / _STATE).read_bytes())
-        return Checkpoint(state.pop("update"), safetensors.numpy.load_file(str(path / _ARRAYS)), state)
+        update = state.pop("update")
+        if type(update) is not int or update != int(path.name):
+            raise CheckpointError(f"{path} is one of update {update}")
+        return Checkpoint(update, safetensors.numpy.load_file(str(path / _ARRAYS)), state)
     except FileNotFoundError as error:
         raise CheckpointError(f"{error.filename} is missing") from None
     except OSError as error:
         raise CheckpointError(f"{error.filename or path}: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError, AttributeError, safetensors.SafetensorError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, safetensors.SafetensorError):
         raise CheckpointError(f"{path} is damaged") from None

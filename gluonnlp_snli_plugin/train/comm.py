@@ -110,7 +110,7 @@ def parse_devices(gpus=None, devices=None):
         devices = ",".join(f"gpu:{number.strip()}" for number in gpus.split(","))
     contexts = []
     for name in (devices or "cpu:0").split(","):
-        match = re.match(r"\s*(cpu|gpu)(?::(\d+))?\s*$", name)
+        match = re.fullmatch(r"\s*(cpu|gpu)(?::([0-9]{1,4}))?\s*", name)
         if not match:
             raise UsageError(f"no device {name!r}; name devices as in --devices cpu:0,cpu:1 or --gpus 0,1")
         contexts.append(mx.Context(match.group(1), int(match.group(2) or 0)))

@@ -5,8 +5,11 @@ from typing import Optional
 
 from ..data import truncation as truncations
 from ..errors import UsageError
+from ..files import is_utf8
 from ..model.net import HEADS
 
+_END_OF_NUMBERS = 1 << 31  # of what MXNet takes
+_SMALLEST, _LARGEST = 1e-30, 1e30  # of what it calculates with
 DTYPES = ("float32", "float16", "bfloat16")
 OPTIMIZERS = ("bertadam", "adam")
 SCHEDULES = ("linear", "constant")
@@ -87,8 +90,17 @@ class FinetuneConfig:
     def _complaints(self):
         """What is wrong with the settings, a line each."""
         given = {_option_name(field.name): getattr(self, field.name) for field in dataclasses.fields(self)}
+        for option, value in given.items():
+            if isinstance(value, str) and "\0" in value:
+                yield f"{option} holds a NUL character"
+            if isinstance(value, int) and value >= _END_OF_NUMBERS:
+                yield f"{option} is {str(value)[:20]}...; it must be less than {_END_OF_NUMBERS}"
+            if isinstance(value, float) and not (value == 0 or _SMALLEST <= abs(value) <= _LARGEST):
+                yield f"{option} is {value}; it must be 0, or between {_SMALLEST} and {_LARGEST}"
         if not self.output_dir:
             yield "--output-dir is missing: where should the model go?"
+        if not is_utf8(self.output_dir):
+            yield f"--output-dir is {self.output_dir}; MXNet opens only files whose names are UTF-8"
         for option in ("--hidden-units", "--epochs", "--batch-size", "--accumulate", "--log-steps", "--keep"):
             if given[option] < 1:
                 yield f"{option} is {given[option]}; it must be at least 1"

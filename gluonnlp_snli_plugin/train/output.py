@@ -62,7 +62,7 @@ class OutputFolder:
         try:
             config = json.loads((self.path / "config.json").read_bytes())
             return {"settings", "versions"} <= set(config)
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             return set(found) <= set(_OURS) and "model" not in found
 
     def __enter__(self):

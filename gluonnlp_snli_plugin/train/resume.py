@@ -1,5 +1,6 @@
 """What a run that is resumed was, and whether it still is what it was."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -41,27 +42,43 @@ def recorded_run(folder, **changes):
     try:
         record = json.loads(path.read_bytes())
         settings = dict(record["settings"])
+        _check_types(settings, record)
         for name in _PATHS:
             if settings[name]:
                 settings[name] = str(Path(record["working_folder"], settings[name]))
-        settings.update(changes, output_dir=str(folder))
-        return FinetuneConfig(**settings), record
+        config = FinetuneConfig(**{**settings, "output_dir": str(folder)})
     except FileNotFoundError:
         raise UsageError(f"{folder} holds no run to resume: there is no config.json") from None
     except OSError as error:
         raise PluginError(f"{path}: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError) as error:
-        if isinstance(error, UsageError):
-            raise
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise UsageError(f"{path} is damaged, or another version's: that run cannot be resumed") from None
+    return dataclasses.replace(config, **changes), record
+
+
+def _check_types(settings, record):
+    """Raise a TypeError where something is of another type than a run records."""
+    for field in dataclasses.fields(FinetuneConfig):
+        value = settings.get(field.name, field.default)
+        kinds = (str, type(None)) if field.default is None else (type(field.default),)
+        if type(value) not in (kinds + (int,) if kinds == (float,) else kinds):
+            raise TypeError
+    # What is compared with how things are now, by require_same.
+    if type(record["ranks"]) is not int or not isinstance(record["versions"], dict):
+        raise TypeError
+    if not all(isinstance(provenance, dict) for provenance in record["data"].values()):
+        raise TypeError
 
 
 def finished(folder):
     """The summary of a run that has come to its end, or None."""
     try:
-        return json.loads((Path(folder) / "summary.json").read_bytes())
-    except (OSError, ValueError):
+        summary = json.loads((Path(folder) / "summary.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
         return None
+    return summary if isinstance(summary, dict) else None
 
 
 def require_same(then, now):

@@ -136,6 +136,22 @@ def test_list(capsys, tiny_name):
         (["evaluate", "{trained}", "--file", "{pairs}", "--batch-size", "0"], "--batch-size is 0"),
         (["import-bert", "{tmp}", "--name", "mine"], "_cased or _uncased"),
         (["list", "planets"], "planets"),
+        (["list", "pla\nnets \u202e"], r"'pla\nnets \u202e'"),
+        (["predict", "{trained}", "--premise", "caf\udce9", "--hypothesis", "b"], r"--premise is no UTF-8: caf\udce9"),
+        (["evaluate", "{trained}", "--file", "a\0b"], "an argument holds a NUL character"),
+        (["evaluate", "{trained}", "--file", "{pairs}", "--devices", "cpu:" + "9" * 5000], "no device 'cpu:9999"),
+        (
+            [
+                "finetune",
+                "--output-dir",
+                "{tmp}/o",
+                "--dataset-name",
+                "tiny_uncased",
+                "--backbone",
+                "bert_" + "9" * 5000 + "_1_1",
+            ],
+            "bert_999",
+        ),
     ],
 )
 def test_a_request_that_makes_no_sense_is_one_line_and_status_2(
@@ -152,6 +168,10 @@ def test_a_request_that_makes_no_sense_is_one_line_and_status_2(
         (["evaluate", "{trained}", "--file", "{tmp}/nowhere.jsonl"], "nowhere.jsonl: No such file"),
         (["evaluate", "{trained}", "--file", "{bad}"], "bad.jsonl, line 2: unknown gold_label 'maybe'"),
         (["predict", "{trained}", "--file", "{bad}.not"], "No such file"),
+        (["evaluate", "{trained}", "--file", "no\nwhere"], r"no\nwhere: No such file"),
+        (["evaluate", "n" * 5000, "--file", "{pairs}"], "File name too long"),
+        (["import-bert", "n" * 5000, "--name", "mine_uncased"], "no folder"),
+        (["import-bert", "{trained}/model/x.params", "--name", "mine_uncased", "--root", "~nobody"], "No such file"),
         (["import-bert", "{tmp}", "--name", "mine_uncased"], "config.json is missing"),
     ],
 )
@@ -201,3 +221,17 @@ def test_without_mxnet_there_is_one_clear_line(tmp_path):
         cwd=str(tmp_path),
     )
     assert done.stderr.decode().splitlines()[-1].startswith("ImportError: gluonnlp_snli_plugin needs MXNet 1.9.1")
+
+
+def test_answers_are_json_whatever_standard_output_can_show(command, trained):
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = command("predict", trained, "--premise", "caf\u00e9 \U0001f600", "--hypothesis", "b", env=environment)
+    assert json.loads(done.stdout)["sentence1"] == "caf\u00e9 \U0001f600", done.stderr
+
+
+def test_what_no_memory_holds_is_one_line(complaint_of, tiny_name, pairs_file, tmp_path):
+    files = [f"--train-file={pairs_file}", f"--dev-file={pairs_file}", f"--output-dir={tmp_path / 'out'}"]
+    line = complaint_of(
+        ["finetune", f"--dataset-name={tiny_name}", *files, "--hidden-units=2147483647", "--max-len=32"], 1
+    )
+    assert "not enough memory" in line

@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from gluonnlp_snli_plugin.deploy.evaluation import Evaluation
+from gluonnlp_snli_plugin.data.snli import LABELS
+from gluonnlp_snli_plugin.deploy.evaluation import Evaluation, evaluate
+from gluonnlp_snli_plugin.deploy.predictor import Predictor
 
 GOLD = [0, 0, 0, 1, 1, 2]
 PREDICTED = [0, 0, 1, 1, 2, 2]
@@ -41,3 +43,16 @@ def test_the_table_and_the_json_show_the_same(evaluation):
     assert [line for line in table.splitlines() if line.startswith("entailment")][1].split()[1:] == ["2", "1", "0"]
     figures = json.loads(json.dumps(evaluation.to_dict()))
     assert figures["confusion"] == np.asarray(evaluation.confusion).tolist()
+
+
+def test_a_model_may_have_its_labels_in_another_order(tiny_name, pairs_file):
+    import gluonnlp as nlp
+
+    from gluonnlp_snli_plugin.model.folder import Model, ModelSettings
+
+    net, vocab = nlp.model.get_model("snli_bert_classifier", backbone="bert_2_16_2", dataset_name=tiny_name)
+    settings = ModelSettings("bert_2_16_2", {}, "mlp", 256, 0.1, True, 32, "ratio")
+    predictor = Predictor(Model(net, vocab, settings), native=False)
+    expected = evaluate(predictor, pairs_file).confusion
+    predictor.labels = LABELS[::-1]
+    np.testing.assert_array_equal(evaluate(predictor, pairs_file).confusion, expected[:, ::-1])

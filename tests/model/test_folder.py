@@ -95,11 +95,50 @@ def test_missing_files_are_named(folder):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", "{}", '{"format": 1}', '{"format": 1, "settings": [], "files": {}}']
+    "content", ["", "{", "[]", "{}", '{"format": 1}', '{"format": 1, "settings": [], "files": {}}', "[" * 100_000]
 )
 def test_settings_that_make_no_sense_are_named(folder, content):
     (folder / "model" / "config.json").write_text(content)
     with pytest.raises(CheckpointError, match="config.json is damaged"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"backbone": "bert_2_16_4"},
+        {"hparams": {"num_layers": 1 << 23}},
+        {"hparams": {"activation": "0"}},
+        {"hparams": {"layer_norm_eps": 5e-324}},
+        {"hparams": {"more": 1}},
+        {"head": ["mlp"]},
+        {"hidden_units": 1 << 40},
+        {"dropout": "0.1"},
+        {"lower": "no"},
+        {"max_len": 65},
+        {"truncation": "middle"},
+        {"labels": ["neutral", "neutral", "entailment"]},
+    ],
+    ids=str,
+)
+def test_a_setting_that_cannot_be_is_refused(folder, change):
+    path = folder / "model" / "config.json"
+    content = json.loads(path.read_text())
+    content["settings"]["hparams"].update(change.pop("hparams", {}))
+    content["settings"].update(change)
+    path.write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match="config.json is damaged"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("change", [{"hidden_units": 9}, {"hparams": {"hidden_size": 33}}, {"head": "pooled"}], ids=str)
+def test_weights_that_are_not_what_the_settings_say_are_named(folder, change):
+    path = folder / "model" / "config.json"
+    content = json.loads(path.read_text())
+    content["settings"]["hparams"].update(change.pop("hparams", {}))
+    content["settings"].update(change)
+    path.write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=r"weights-.*.params: .* is .*, the settings .* say"):
         load_model(folder)
 
 

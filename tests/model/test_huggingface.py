@@ -217,6 +217,8 @@ def test_a_config_without_model_type_is_known_by_its_model_class(folder, root):
         ({"layer_norm_eps": 1}, "layer_norm_eps is 1"),
         ({"layer_norm_eps": "1e-12"}, "layer_norm_eps is '1e-12'"),
         ({"layer_norm_eps": float("nan")}, "layer_norm_eps is nan"),
+        ({"layer_norm_eps": 5e-324}, "layer_norm_eps is 5e-324"),
+        ({"model_type": None, "architectures": {"a": 1}}, r"the architecture is \{'a': 1\}"),
     ],
 )
 def test_a_setting_that_cannot_be_is_named(folder, root, changes, match):
@@ -589,3 +591,40 @@ def test_a_damaged_index_does_not_stop_the_plugin(tmp_path, content):
 def test_a_store_that_cannot_be_made_is_named(folder, tmp_path):
     (tmp_path / "file").write_text("")
     refused(folder, tmp_path / "file" / "models", re.escape(str(tmp_path / "file")))
+
+
+@pytest.mark.parametrize("setting, size", [("vocab_size", (1 << 24) - 1), ("num_hidden_layers", 9999)])
+def test_a_size_that_only_the_config_knows_is_refused_before_anything_is_made(folder, root, setting, size):
+    edit_config(folder, **{setting: size})
+    refused(folder, root, "model.safetensors")
+
+
+@pytest.mark.parametrize("kind", ["weight", "bias"])
+def test_half_a_pooler_is_none(folder, root, kind):
+    edit_tensors(folder, **{f"pooler__dense__{kind}": None})
+    refused(folder, root, f"has no tensor pooler.dense.{kind}")
+
+
+def test_a_parameter_under_two_names_is_refused(folder, root):
+    edit_tensors(folder, **{"bert__pooler__dense__bias": np.ones(16, np.float32)})
+    refused(folder, root, "pooler.dense.bias are the same parameter of a BERT")
+
+
+def test_names_that_are_taken_cannot_fill_up_a_vocabulary(folder, root):
+    path = folder / "vocab.txt"
+    tokens = path.read_text().split()
+    path.write_text("\n".join([*tokens[:-2], f"[unused-{len(tokens) - 1}]"]) + "\n")
+    refused(folder, root, "vocab.txt cannot be filled up")
+
+
+def test_a_token_of_half_a_character_is_refused(folder, root):
+    tokens = (folder / "vocab.txt").read_text().split()[:-1] + ["\ud800"]
+    (folder / "vocab.txt").unlink()
+    vocab = {token: i for i, token in enumerate(tokens)}
+    (folder / "tokenizer.json").write_text(json.dumps({"model": {"type": "WordPiece", "vocab": vocab}}))
+    refused(folder, root, "tokenizer.json holds no WordPiece vocabulary")
+
+
+def test_a_store_whose_name_mxnet_cannot_open_is_refused(folder, tmp_path):
+    with pytest.raises(CheckpointError, match=r"caf\\udce9: MXNet opens only files whose names are UTF-8"):
+        import_bert(folder, "mine_uncased", root=tmp_path / "caf\udce9")

@@ -1,5 +1,6 @@
 """Imported weights are found by GluonNLP's own loader, in every process."""
 
+import json
 import os
 import subprocess
 import sys
@@ -90,3 +91,36 @@ def test_a_damaged_index_is_named(tmp_path):
         (tmp_path / store.INDEX).write_text(content)
         with pytest.raises(CheckpointError, match=f"{store.INDEX} is damaged"):
             store.checkpoints(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dataset_name": "../mine_uncased"},
+        {"vocab_extension": "/../x"},
+        {"special_tokens": {"a": 1}},
+        {"parts": [[]]},
+        {"hparams": {"more": 1}},
+        {"hparams": {"activation": 0}},
+        {"backbone": "bert_" + "9" * 5000 + "_1_1"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_an_entry_that_cannot_be_is_refused(tiny_bert, tmp_path, change):
+    import_bert(tiny_bert, "mine_uncased", root=tmp_path)
+    path = tmp_path / store.INDEX
+    content = json.loads(path.read_text())
+    content["checkpoints"][0].update(change)
+    path.write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=f"{store.INDEX} is damaged"):
+        store.checkpoints(tmp_path)
+
+
+def test_an_entry_that_is_not_what_the_weights_are_is_refused(tiny_bert, tmp_path):
+    import_bert(tiny_bert, "mine_uncased", root=tmp_path)
+    path = tmp_path / store.INDEX
+    content = json.loads(path.read_text())
+    content["checkpoints"][0]["hparams"]["max_length"] = 65
+    path.write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=f"params is not what {store.INDEX} beside it says"):
+        nlp.model.get_model("bert_2_16_2", dataset_name="mine_uncased", root=str(tmp_path), pretrained=True)

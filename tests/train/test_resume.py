@@ -1,6 +1,7 @@
 """A run that was interrupted, wherever that was, ends as one that was not."""
 
 import json
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -13,7 +14,14 @@ from gluonnlp_snli_plugin import finetune
 from gluonnlp_snli_plugin.errors import CheckpointError, PluginError, Stopped, UsageError
 from gluonnlp_snli_plugin.train.output import OutputFolder
 
+pytestmark = pytest.mark.usefixtures("log")
+
 AT_ONCE = 1e-9  # seconds: a run with this limit makes one update
+
+
+@pytest.fixture
+def log(caplog):
+    caplog.set_level(logging.INFO, "gluonnlp_snli_plugin")
 
 
 @pytest.fixture
