@@ -1,6 +1,7 @@
 """From gradients to new weights: learning rate, clipping, update; by default as GluonNLP's fine-tuning script does."""
 
 import math
+from typing import Any, Dict
 
 import gluonnlp as nlp
 import mxnet as mx
@@ -151,7 +152,7 @@ class Optimizer:
         """
         moments = self._moments(0)
         arrays = {f"{kind}/{name}": array for name, pair in moments.items() for kind, array in zip(_MOMENTS, pair)}
-        numbers = {"updates": self.num_updates_done, "decay": self.decay}
+        numbers: Dict[str, Any] = {"updates": self.num_updates_done, "decay": self.decay}
         if self._is_float16:
             numbers["loss_scaler"] = dict(vars(self._trainer._amp_loss_scaler))
         return arrays, numbers
