@@ -79,13 +79,15 @@ class Checkpoints:
         Raises
         ------
         PluginError
-            If it could not be written; those before are still there.
+            If it could not be written, or holds what is no number; those before are still there.
         """
         if self._writing:
             self._writing.join()
             self._writing = None
         if self._error:
             error, self._error = self._error, None
+            if isinstance(error, PluginError):
+                raise error
             reason = getattr(error, "strerror", None) or error
             raise PluginError(f"cannot write a checkpoint to {self._folder}: {reason}") from None
 
@@ -114,6 +116,7 @@ class Checkpoints:
 
     def _write(self, content):
         try:
+            _require_numbers(content)
             self._folder.mkdir(exist_ok=True)
             for leftover in self._folder.glob(f"*{_TEMPORARY}"):
                 shutil.rmtree(leftover)
@@ -131,6 +134,15 @@ class Checkpoints:
             with contextlib.suppress(OSError, UnboundLocalError):
                 shutil.rmtree(temporary)
             self._error = error
+
+
+def _require_numbers(content):
+    for name, array in content.arrays.items():
+        if not np.isfinite(array).all():
+            raise PluginError(
+                f"after update {content.update} {name} is not finite; the checkpoints before it stay: try a lower --lr "
+                "or a longer warm-up (--warmup-ratio)"
+            )
 
 
 def _fill(folder, content):

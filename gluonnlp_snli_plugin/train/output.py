@@ -18,7 +18,8 @@ from ..errors import PluginError, UsageError
 from ..files import write_json
 from ..model.folder import load_model, save_model
 
-_OURS = ("config.json", "metrics.jsonl", "summary.json", "model", "checkpoints")
+_METRICS = "metrics.jsonl"
+_OURS = ("config.json", _METRICS, "summary.json", "model", "checkpoints")
 _LOCK = ".lock"
 
 
@@ -76,7 +77,7 @@ class OutputFolder:
                     shutil.rmtree(entry)
                 elif entry.exists():
                     entry.unlink()
-            self._metrics = open(self.path / "metrics.jsonl", "a", encoding="utf-8")
+            self._metrics = open(self.path / _METRICS, "a", encoding="utf-8")
         return self
 
     def __exit__(self, *_):
@@ -95,11 +96,11 @@ class OutputFolder:
         self._lock.flush()
 
     @contextlib.contextmanager
-    def _writing(self):
+    def _writing(self, name=""):
         try:
             yield
         except OSError as error:
-            raise PluginError(f"cannot write to {error.filename or self.path}: {error.strerror}") from None
+            raise PluginError(f"cannot write to {error.filename or self.path / name}: {error.strerror}") from None
 
     def write_config(self, config, **more):
         """Record everything that it takes to repeat the run."""
@@ -108,21 +109,21 @@ class OutputFolder:
 
     def write_metrics(self, **values):
         """Add one line to ``metrics.jsonl``; it is on its way to the disk at once."""
-        with self._writing():
+        with self._writing(_METRICS):
             self._metrics.write(json.dumps(values) + "\n")
             self._metrics.flush()
 
     def synced_size(self):
         """Bytes of ``metrics.jsonl`` so far, which are on the disk now."""
-        with self._writing():
+        with self._writing(_METRICS):
             os.fsync(self._metrics.fileno())
             return self._metrics.tell()
 
     def go_on_from(self, metrics_size):
         """Forget the lines of ``metrics.jsonl`` behind so many bytes."""
-        with self._writing():
+        with self._writing(_METRICS):
             if self._metrics.tell() < metrics_size:
-                raise PluginError(f"{self.path / 'metrics.jsonl'} has lost lines since the checkpoint was written")
+                raise PluginError(f"{self.path / _METRICS} has lost lines since the checkpoint was written")
             self._metrics.truncate(metrics_size)
 
     def require_model(self):

@@ -1,5 +1,6 @@
 """Runs that are killed, interrupted and starved, as processes; then resumed."""
 
+import importlib.util
 import json
 import os
 import random
@@ -9,11 +10,16 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 PROGRAM = [sys.executable, "-m", "gluonnlp_snli_plugin"]
 KILLS = int(os.environ.get("KILLS", 4))
+
+needs_horovod = pytest.mark.skipif(
+    importlib.util.find_spec("horovod") is None, reason="Horovod is not installed: make horovod"
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +38,11 @@ def start(*arguments, **settings):
         text=True,
         **settings,
     )
+
+
+def as_on_a_terminal():
+    """For ``preexec_fn``: SIGINT is what it is on a terminal, whoever runs the tests."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def finish(process):
@@ -90,8 +101,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(argumen
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_a_checkpoint_and_its_status(arguments, expected, tmp_path, number):
     folder = tmp_path / "out"
-    restore = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
-    process = start(*arguments, "--output-dir", folder, **restore)
+    process = start(*arguments, "--output-dir", folder, preexec_fn=as_on_a_terminal)
     wait_for_update(folder, 30, process)
     process.send_signal(number)
     _, errors = finish(process)
@@ -104,22 +114,112 @@ def test_a_signal_leaves_a_checkpoint_and_its_status(arguments, expected, tmp_pa
     assert_same(folder, expected)
 
 
-def test_a_full_disk_stops_the_run_and_spoils_nothing(arguments, expected, tmp_path):
-    folder = tmp_path / "out"
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "backend, number",
+    [("dist_sync", signal.SIGTERM), pytest.param("horovod", signal.SIGINT, marks=needs_horovod)],
+)
+def test_ranks_stop_together_and_go_on_together(arguments, tmp_path, backend, number):
+    folders = tmp_path / "whole", tmp_path / "stopped"
+    for folder in folders:
+        process = start(*arguments, "--output-dir", folder, "--np", 2, "--comm", backend, preexec_fn=as_on_a_terminal)
+        if folder == folders[1]:
+            wait_for_update(folder, 30, process)
+            process.send_signal(number)
+            _, errors = finish(process)
+            assert process.returncode == 128 + number, errors
+            assert f"stopped by {number.name} after update" in errors
+            process = start("--resume", folder)
+        _, errors = finish(process)
+        assert process.returncode == 0, errors
+    assert_same(*folders)
 
-    def limit():  # no file larger than this; weights are
+
+def limited(size):
+    """For ``preexec_fn``: no file may grow larger, as on a disk that is full."""
+
+    def limit():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
+    return limit
+
+
+@pytest.mark.parametrize("what", ["checkpoint", "metrics"])
+def test_a_full_disk_stops_the_run_and_spoils_nothing(arguments, expected, tmp_path, what):
+    folder = tmp_path / "out"
     process = start(*arguments, "--output-dir", folder)
     wait_for_update(folder, 20, process)
     process.kill()
     finish(process)
-    process = start("--resume", folder, preexec_fn=limit)
+    if what == "checkpoint":
+        more, size = [], 5000  # less than the weights
+    else:
+        more, size = ["--checkpoint-steps", 1000], (folder / "metrics.jsonl").stat().st_size + 200
+    process = start("--resume", folder, *more, preexec_fn=limited(size))
     _, errors = finish(process)
     assert process.returncode == 1
-    assert "cannot write" in errors.splitlines()[-1] and "File too large" in errors.splitlines()[-1]
+    place = {"checkpoint": f"a checkpoint to {folder / 'checkpoints'}", "metrics": f"to {folder / 'metrics.jsonl'}"}
+    assert f"cannot write {place[what]}: " in errors.splitlines()[-1]
+    assert "File too large" in errors.splitlines()[-1]
     process = start("--resume", folder)
     finish(process)
     assert process.returncode == 0
     assert_same(folder, expected)
+
+
+def test_a_run_that_diverges_keeps_a_checkpoint_of_numbers(arguments, tmp_path):
+    folder = tmp_path / "out"
+    wild = ["--lr", "0.99", "--clip", "0", "--warmup-ratio", "0", "--no-native", "--weight-decay", "1e6"]
+    process = start(*arguments, *wild, "--output-dir", folder)
+    _, errors = finish(process)
+    assert process.returncode == 1
+    assert "try a lower --lr" in errors.splitlines()[-1]
+    newest = max(path for path in (folder / "checkpoints").iterdir() if path.name.isdigit())
+    for array in load_file(str(newest / "arrays.safetensors")).values():
+        assert np.isfinite(array).all()
+
+
+@pytest.mark.parametrize("jump", [1e9, -1e9])
+def test_a_clock_that_jumps_changes_nothing(arguments, expected, tmp_path, jump):
+    code = (
+        "import itertools, sys, time; from gluonnlp_snli_plugin.cli import main; now = time.time; "
+        f"time.time = lambda steps=itertools.count(): now() + next(steps) * {jump}; sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "finetune", *arguments, "--max-seconds", "1000"]
+    done = subprocess.run([*map(str, command), "--output-dir", str(tmp_path / "out")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert_same(tmp_path / "out", expected)
+
+
+def test_several_imports_and_encoders_at_once(tiny_bert, pairs_file, tmp_path):
+    code = """
+import sys
+from gluonnlp_snli_plugin import PairEncoder, import_bert
+from gluonnlp_snli_plugin.data.cache import encode_file
+from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
+from gluonnlp_snli_plugin.data.vocabulary import read_wordpieces
+import_bert(sys.argv[1], sys.argv[2])
+vocab = read_wordpieces(sys.argv[1] + "/vocab.txt")
+print(encode_file(PairEncoder(bert_tokenizer(vocab, True), vocab, 32), sys.argv[3]).encoded.input_ids.sum())
+"""
+    rows = pairs_file.read_text()
+    (tmp_path / "many.jsonl").write_text(rows * 100)  # enough to be worth a cache
+    environment = {**os.environ, "MXNET_HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    names = ["same_uncased", "same_uncased", "one_uncased", "two_uncased"]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tiny_bert), name, str(tmp_path / "many.jsonl")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        for name in names
+    ]
+    answers = [finish(process) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, answers
+    assert len({output for output, _ in answers}) == 1
+    done = subprocess.run([*PROGRAM, "list"], capture_output=True, text=True, env=environment, check=True)
+    for name in names:
+        assert name in done.stdout

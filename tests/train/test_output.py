@@ -6,13 +6,13 @@ import pytest
 
 from gluonnlp_snli_plugin.errors import PluginError, UsageError
 from gluonnlp_snli_plugin.train.config import configure
-from gluonnlp_snli_plugin.train.output import OutputFolder
+from gluonnlp_snli_plugin.train.output import OutputFolder, versions
 
 
 def _leave_a_run(path):
     with OutputFolder(path, overwrite=False) as output:
         output.write_metrics(loss=1.0)
-        output.write_config(configure(output_dir=str(path)))
+        output.write_config(configure(output_dir=str(path)), versions=versions())
 
 
 def test_metrics_are_one_object_a_line(tmp_path):
