@@ -74,8 +74,9 @@ def _tokens_of_json(path, text):
     """The tokens in a ``tokenizer.json``, all that transformers 5 writes for a BERT tokenizer."""
     try:
         model = json.loads(text)["model"]
-        tokens = sorted(model["vocab"], key=model["vocab"].__getitem__)
-        numbered = [model["vocab"][token] for token in tokens] == list(range(len(tokens)))
+        vocab = dict(model["vocab"].items())
+        tokens = sorted(vocab, key=vocab.__getitem__)
+        numbered = [vocab[token] for token in tokens] == list(range(len(tokens)))
     except ValueError as error:
         raise CheckpointError(f"{path} is no JSON ({error})") from None
     except (TypeError, KeyError, AttributeError, RecursionError):

@@ -12,7 +12,7 @@ import logging
 import os
 import re
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Set
 
 from gluonnlp.base import get_home_dir
 
@@ -159,8 +159,12 @@ def add(checkpoint, weights, vocab, root=None, overwrite=False):
     register(checkpoint)
 
 
+_registered: Set[str] = set()  # keys of all checkpoints that GluonNLP's tables have from here
+
+
 def register(checkpoint):
     """Enter a checkpoint into GluonNLP's tables of architectures, weights and vocabularies."""
+    _registered.add(checkpoint.key)
     registry.add_backbone(checkpoint.backbone, bert_hparams(checkpoint.backbone))
     registry.add_weights(checkpoint.key, checkpoint.weights_sha1)
     registry.add_vocabulary(
@@ -184,11 +188,13 @@ def _get_bert_model(original):
 
     @functools.wraps(original)
     def get_bert_model(model_name=None, dataset_name=None, **kwargs):
-        root = kwargs.get("root")
-        checkpoint = checkpoints(root).get(f"{model_name}_{dataset_name}")
+        root, pretrained = kwargs.get("root"), kwargs.get("pretrained", True)
+        key = f"{model_name}_{dataset_name}"
+        checkpoint = checkpoints(root).get(key)
         if checkpoint is None:
+            if pretrained and key in _registered:  # from another store, or the index has changed since
+                raise CheckpointError(f"{store_root(root) / INDEX} has no {key}: import it again, or give its root")
             return original(model_name, dataset_name, **kwargs)
-        pretrained = kwargs.get("pretrained", True)
         check_files(checkpoint, root, with_weights=pretrained)
         if pretrained:
             _check_shapes(checkpoint, root)

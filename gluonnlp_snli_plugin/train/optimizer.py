@@ -104,7 +104,10 @@ class Optimizer:
         """Complain if the last gradients were no numbers: the C++ operators make no update then, without a word."""
         norm = float(self._native.norm_and_factor[0].asscalar()) if self._native else 0.0
         if not math.isfinite(norm):
-            raise PluginError(f"the loss is finite, its gradient is {norm}: try a lower --lr or a longer warm-up")
+            raise PluginError(
+                f"the loss of update {self.num_updates_done} is finite, its gradient is {norm}: try a lower --lr or a "
+                "longer warm-up (--warmup-ratio)"
+            )
 
     def backward(self, losses):
         """Compute gradients; call it once for each batch, inside ``autograd.record``.

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gluonnlp_snli_plugin import threads
-from gluonnlp_snli_plugin.errors import PluginError, UsageError
+from gluonnlp_snli_plugin.errors import PluginError, Stopped, UsageError
 from gluonnlp_snli_plugin.train import launch
 from gluonnlp_snli_plugin.train.comm import HAS_SAID_WHY, RANK
 
@@ -205,12 +205,20 @@ def test_a_process_that_follows_its_parent_dies_with_it():
     assert _soon(lambda: not any(map(_runs, followers)))
 
 
-def test_being_asked_to_end_is_like_ctrl_c():
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), launch._terminating_as_interrupt():
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(10)
-    assert signal.getsignal(signal.SIGTERM) is before
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_passed_on_to_the_ranks_and_a_second_one_ends_all(tmp_path, number):
+    before = signal.getsignal(number)
+    ready = "import signal, sys; signal.signal({0}, lambda *_: sys.exit(0)); print('ready', flush=True); signal.pause()"
+    rank = subprocess.Popen([sys.executable, "-c", ready.format(int(number))], stdout=subprocess.PIPE)
+    with rank, launch._Signals() as signals:
+        rank.stdout.readline()
+        signals.followed = launch._Processes([rank], [], tmp_path)
+        os.kill(os.getpid(), number)
+        assert rank.wait(timeout=30) == 0 and signals.number == number
+        with pytest.raises(Stopped, match="interrupted") as stopped:
+            os.kill(os.getpid(), number)
+        assert stopped.value.status == 128 + number
+    assert signal.getsignal(number) is before
 
 
 def test_who_does_not_end_when_asked_is_made_to(monkeypatch):
