@@ -148,6 +148,7 @@ def _require_numbers(content):
 def _fill(folder, content):
     safetensors.numpy.save_file(content.arrays, str(folder / _ARRAYS))
     _write_text(folder / _STATE, json.dumps({"update": content.update, **content.state}))
+    shutil.copymode(folder / _STATE, folder / _ARRAYS)  # some versions of safetensors make files for the user alone
     files = {name: digest(folder / name) for name in (_ARRAYS, _STATE)}
     _sync(folder / _ARRAYS)
     _write_text(folder / _MANIFEST, json.dumps({"format": _FORMAT, "files": files}))
