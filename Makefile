@@ -5,7 +5,7 @@ VENV := .venv
 python := $(VENV)/bin/python
 quick := -m pytest --ignore=tests/integration
 
-.PHONY: help demo test test-quick test-matrix fuzz benchmark lint format horovod clean venv
+.PHONY: help demo test test-quick test-matrix test-faults fuzz benchmark lint format horovod clean venv
 .NOTPARALLEL:
 
 help:  ## This list.
@@ -38,6 +38,9 @@ test-matrix: venv  ## The quick tests on the oldest and the newest supported Pyt
 	    PYTHON=$$path scripts/bootstrap $$venv test && echo "test-matrix: Python $$version" && \
 	    $$venv/bin/python $(quick) </dev/null || exit; \
 	done
+
+test-faults: venv  ## Runs that are killed, interrupted and starved, then resumed; KILLS=25 kills one that often.
+	KILLS=$(or $(KILLS),25) $(python) -m pytest tests/integration/test_faults.py tests/train/test_resume.py
 
 fuzz: venv  ## Damaged files and hostile strings, new ones each time; EXAMPLES=1000 tries that many of each kind.
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),1000) $(python) -m pytest tests/fuzz

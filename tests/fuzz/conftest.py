@@ -4,12 +4,14 @@ The law: what reads something from outside gives what it should, or raises a Plu
 file. Each test runs few examples, always the same ones; ``make fuzz`` sets FUZZ_EXAMPLES, and they are many, and new.
 """
 
+import collections
 import json
 import os
 import select
 import subprocess
 import sys
 from pathlib import Path
+from typing import Counter
 
 import orjson
 import pytest
@@ -182,6 +184,14 @@ def damage():
     return Damage()
 
 
+_answers: Counter[str] = collections.Counter()
+
+
+def pytest_terminal_summary(terminalreporter):
+    if _answers:
+        terminalreporter.write_line(f"fuzz: {_answers['inputs']} inputs, {_answers['refused']} of them refused")
+
+
 # The law ------------------------------------------------------------------------------------------------------------
 
 
@@ -190,9 +200,11 @@ def lawful():
     """Calls `read`; returns what it gives, or None if it refused as it should, naming `path`."""
 
     def run(read, path):
+        _answers["inputs"] += 1
         try:
             return read()
         except PluginError as error:
+            _answers["refused"] += 1
             check_complaint(str(error), path)
         return None
 
@@ -281,7 +293,9 @@ class Worker:
         answer = json.loads(line)
         assert "traceback" not in answer, answer["traceback"]
         assert answer["mebibytes"] <= mebibytes, f"{answer['mebibytes']} MiB: {case}"
+        _answers["inputs"] += 1
         if "refused" in answer:
+            _answers["refused"] += 1
             check_complaint(answer["refused"], path if names_path else None)
             return None
         return answer["result"]
