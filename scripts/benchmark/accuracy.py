@@ -3,11 +3,13 @@
     python scripts/benchmark/accuracy.py --train-file train.jsonl --dev-file dev.jsonl --seeds 0,1,2
 
 All start from the same weights and see the same pairs, in an order and with a head and dropout that differ by seed. One
-run after the other, seed by seed; the table goes into a page after each.
+run after the other, seed by seed; the table goes into a page after each. With ``--json F`` what is in F already is not
+run again: hours of work can be done in parts.
 """
 
 import argparse
 import contextlib
+import hashlib
 import json
 import sys
 import tempfile
@@ -34,7 +36,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=3, help="times over the pairs (%(default)s)")
     parser.add_argument("--seeds", default="0,1,2", metavar="A,B", help="a run of each for each (%(default)s)")
     parser.add_argument("--output", default="docs/performance.md", metavar="F", help="page to write to (%(default)s)")
-    parser.add_argument("--json", metavar="F", help="write every single run there")
+    parser.add_argument("--json", metavar="F", help="keep every single run there")
     options = parser.parse_args()
     if options.epochs < 1:
         parser.error(f"--epochs is {options.epochs}; it must be at least 1")
@@ -62,24 +64,45 @@ def measure(folder, options):
         What is on the page in the end, Markdown.
     """
     entries, space = chosen(options.contenders), workspace.Workspace(folder, options)
-    runs, left_out, text = [], {}, ""
+    content = hashlib.sha256(json.dumps([space.train, space.dev]).encode()).hexdigest()
+    circumstances = {"epochs": options.epochs, "batch_size": options.batch_size, "data": content[:16]}
+    runs, left_out = _runs_before(options), {}
+
+    def write():
+        those = [run for run in runs if circumstances.items() <= run.items()]
+        if not those:
+            raise PluginError("no contender is left")
+        text = page(entries, space, options, those, left_out)
+        write_section(options.output, "accuracy", text)
+        if options.json:
+            Path(options.json).write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
+        return text
+
     for seed in options.seeds:
         for name in entries:
-            if name in left_out:
+            run = {"contender": name, "seed": seed, **circumstances}
+            if name in left_out or any(run.items() <= before.items() for before in runs):
                 continue
             print(f"{name}, seed {seed}", file=sys.stderr)
             try:
-                runs.append({"contender": name, **train(entries[name], name, seed, space, options)})
+                runs.append({**run, **train(entries[name], name, seed, space, options)})
+                write()
             except PluginError as error:
                 left_out[name] = str(error).replace(f"{Path.cwd()}/", "")[:500]
                 print(f"left out: {name}, {left_out[name]}", file=sys.stderr)
-            text = page(entries, space, options, runs, left_out)
-            write_section(options.output, "accuracy", text)
-            if options.json:
-                Path(options.json).write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
-    if not runs:
-        raise PluginError("no contender is left")
-    return text
+    return write()
+
+
+def _runs_before(options):
+    if not options.json or not Path(options.json).exists():
+        return []
+    try:
+        runs = json.loads(Path(options.json).read_bytes())
+        if all(isinstance(run, dict) for run in runs):
+            return runs
+    except (ValueError, TypeError):
+        pass
+    raise PluginError(f"{options.json} holds no runs of this program: give another --json")
 
 
 def train(entry, name, seed, space, options):
@@ -88,7 +111,7 @@ def train(entry, name, seed, space, options):
     variables = environment(space.folder, options.threads or (threads.cores() if entry.has_all_cores else None))
     with contextlib.closing(Contender(name, python_of(entry, options), entry.module, job, variables)) as contender:
         trained = contender.ask(f"train {_MOST_STEPS}")
-        return {**trained, "seed": seed, "accuracy": contender.ask("evaluate")["accuracy"]}
+        return {**trained, "accuracy": contender.ask("evaluate")["accuracy"]}
 
 
 def page(entries, space, options, runs, left_out):
