@@ -38,6 +38,7 @@ from .deploy.evaluation import evaluate  # noqa: E402
 from .deploy.predictor import Predictor  # noqa: E402
 from .errors import PluginError  # noqa: E402
 from .model.importing import import_bert  # noqa: E402
+from .report import write_report  # noqa: E402
 from .train.loop import finetune  # noqa: E402
 
 __all__ = [
@@ -49,4 +50,5 @@ __all__ = [
     "evaluate",
     "finetune",
     "import_bert",
+    "write_report",
 ]

@@ -1,25 +1,44 @@
-"""Score a fine-tuned model on labelled pairs."""
+"""Score a fine-tuned model on labelled pairs, or several models averaged."""
 
 import json
+import logging
+import os
 
-from ..deploy.evaluation import evaluate
-from ..deploy.predictor import DTYPES
+from ..data.snli import LABELS
+from ..deploy.evaluation import ask, keep
+from ..deploy.predictor import DTYPES, Predictor
+from ..errors import PluginError
+from ..report import try_report
+from ..report.predictions import write_lines
+from ..report.scores import Evaluation
 from ..train.comm import parse_devices
+
+_log = logging.getLogger("gluonnlp_snli_plugin")
 
 
 def add_arguments(parser):
-    add_model_arguments(parser)
-    parser.add_argument("--file", required=True, metavar="F", help="labelled pairs: SNLI's .jsonl or .txt")
+    add_model_arguments(parser, nargs="+")
+    parser.add_argument(
+        "--file",
+        required=True,
+        nargs="+",
+        action="extend",
+        metavar="F",
+        help="labelled pairs: .jsonl, .txt or .tsv with the fields of SNLI, MultiNLI or GLUE's MNLI",
+    )
+    parser.add_argument("--predictions", metavar="F", help="write every pair with its answer and probabilities there")
     parser.add_argument("--on-bad-row", choices=("error", "skip"), default="error", help="default: error")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     add_device_arguments(parser)
 
 
-def add_model_arguments(parser):
+def add_model_arguments(parser, nargs=None):
     parser.add_argument(
         "model",
         metavar="OUT",
-        help="output folder of finetune; or a .params file of GluonNLP's finetune_classifier.py",
+        nargs=nargs,
+        help="output folder of finetune; or a .params file of GluonNLP's finetune_classifier.py"
+        + ("; of several, the probabilities are averaged" if nargs else ""),
     )
     parser.add_argument("--dataset-name", metavar="NAME", help="whose vocabulary in the model store a .params file has")
     parser.add_argument("--backbone", metavar="B", help="its architecture, where that name has several")
@@ -40,15 +59,73 @@ def add_device_arguments(parser):
 
 def run(options):
     devices = parse_devices(options.gpus, options.devices)
-    evaluation = evaluate(
-        options.model,
-        options.file,
-        options.on_bad_row,
-        devices.contexts,
-        options.batch_size,
-        options.dataset_name,
-        options.backbone,
-        options.dtype,
-        not options.no_native,
-    )
-    print(json.dumps(evaluation.to_dict()) if options.json else evaluation)
+    predictors = [
+        Predictor.load(
+            model,
+            devices.contexts,
+            options.batch_size,
+            options.dataset_name,
+            options.backbone,
+            options.dtype,
+            not options.no_native,
+        )
+        for model in options.model
+    ]
+    answers = ask(predictors, options.file, options.on_bad_row)
+    print(json.dumps(_figures(options.model, answers)) if options.json else _table(options.model, answers))
+    if options.predictions:
+        write_lines(options.predictions, *(one.predictions for one in answers))
+    if len(options.model) == 1:
+        _record(options.model[0], answers, options.dtype)
+
+
+def _record(folder, answers, dtype):
+    """Keep the answers of a model folder there, and show them; whether that works has no effect on the scores."""
+    if not os.path.isdir(os.path.join(folder, "model")):
+        return
+    try:
+        for one in answers:
+            keep(folder, one, dtype)
+    except PluginError as error:
+        _log.warning("no report: %s", error)
+        return
+    try_report(folder)
+
+
+def _figures(models, answers):
+    """What ``--json`` prints: the figures of the one file, or those of each and of all together."""
+    each = []
+    for one in answers:
+        figures = one.evaluation.to_dict()
+        if len(models) > 1:
+            figures["models"] = [{"model": m, "accuracy": e.accuracy} for m, e in zip(models, one.members)]
+        each.append(figures)
+    if len(answers) == 1:
+        return each[0]
+    files = [{"file": one.file, **figures} for one, figures in zip(answers, each)]
+    return {"files": files, "all": sum((one.evaluation for one in answers), Evaluation()).to_dict()}
+
+
+def _table(models, answers):
+    """One file in full, or a row for each."""
+    if len(answers) == 1:
+        (one,) = answers
+        alone = [f"accuracy {e.accuracy:.4f} of {m} alone" for m, e in zip(models, one.members)] if models[1:] else []
+        return "\n".join([str(one.evaluation), *([""] if alone else []), *alone])
+    rows = [["", "pairs", "accuracy", *(f"F1 {label}" for label in LABELS), "truncated"]]
+    for one in answers:
+        rows.append(_row(one.file, one.evaluation))
+        if models[1:]:
+            rows += [_row(f"  {model} alone", evaluation) for model, evaluation in zip(models, one.members)]
+    rows.append(_row("all", sum((one.evaluation for one in answers), Evaluation())))
+    first, *widths = (max(map(len, column)) for column in zip(*rows))
+    lines = [
+        "  ".join([row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], widths))]) for row in rows
+    ]
+    notes = sum((one.evaluation for one in answers), Evaluation()).notes
+    return "\n".join([*lines, *(["", notes] if notes else [])])
+
+
+def _row(name, evaluation):
+    f1 = [f"{figures['f1']:.4f}" for figures in evaluation.per_class.values()]
+    return [name, str(evaluation.num_pairs), f"{evaluation.accuracy:.4f}", *f1, str(evaluation.num_truncated)]

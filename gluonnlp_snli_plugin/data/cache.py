@@ -14,7 +14,7 @@ import os
 import stat
 import struct
 import time
-from typing import Any, List, NamedTuple
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -44,9 +44,10 @@ class EncodedFile(NamedTuple):
     sha256: str  #: of the file's content
     num_unlabelled: int  #: rows left out because their gold label is ``-``
     num_bad: int  #: rows left out because of ``on_bad_row='skip'``
+    texts: Optional[Tuple[List[str], List[str]]] = None  #: premises and hypotheses, where they were asked for
 
 
-def encode_file(encoder, path, on_bad_row="error"):
+def encode_file(encoder, path, on_bad_row="error", with_texts=False):
     """Encode the labelled pairs of a file in SNLI's format, or take them from the cache.
 
     Parameters
@@ -56,6 +57,8 @@ def encode_file(encoder, path, on_bad_row="error"):
     path : str or Path
         If it is small, or no regular file, the cache is left alone.
     on_bad_row : {'error', 'skip'}, default 'error'
+    with_texts : bool, default False
+        Whether the sentences are wanted too.
 
     Returns
     -------
@@ -78,29 +81,49 @@ def encode_file(encoder, path, on_bad_row="error"):
     if not is_regular:  # a pipe can be read once only
         content = hashlib.sha256()
         reader = PairReader(path, on_bad_row, lines=_hashed_lines(path, content))
-        return _encode(encoder, reader, content.hexdigest)
+        return _encode(encoder, reader, content.hexdigest, with_texts)
 
     file = None
     if status.st_size >= _SMALLEST_FILE:
         key = cache_key(encoder, sha256, is_table(path), on_bad_row)
         file = key and _cache_file(key)
     if not file:
-        return _encode(encoder, reader, lambda: sha256)
+        return _encode(encoder, reader, lambda: sha256, with_texts)
     found = _load(file, key, encoder)
     if found:
-        return EncodedFile(found[0], sha256, *found[1:])
-    result = _encode(encoder, reader, lambda: sha256)
+        encoded, num_unlabelled, num_bad = found
+        texts = _texts_of(reader, len(encoded)) if with_texts else None
+        return EncodedFile(encoded, sha256, num_unlabelled, num_bad, texts)
+    result = _encode(encoder, reader, lambda: sha256, with_texts)
     if before and _state(path) == before and key == cache_key(encoder, sha256, is_table(path), on_bad_row):
         # Nobody wrote to the file, or changed the vocabulary, in the meantime.
         _store(file, key, result)
     return result
 
 
-def _encode(encoder, reader, sha256):
-    encoded = encoder.encode_parts(reader.columns())
+def _encode(encoder, reader, sha256, with_texts):
+    texts: Any = ([], []) if with_texts else None
+    encoded = encoder.encode_parts(_gathered(reader.columns(), texts) if with_texts else reader.columns())
     if not len(encoded):
         raise DataError(f"{reader.path} has no labelled pairs")
-    return EncodedFile(encoded, sha256(), reader.num_unlabelled, reader.num_bad)
+    return EncodedFile(encoded, sha256(), reader.num_unlabelled, reader.num_bad, texts)
+
+
+def _gathered(parts, texts):
+    """Passes parts of a corpus on, and adds their premises and hypotheses to `texts`."""
+    for part in parts:
+        for gathered, column in zip(texts, part):
+            gathered.extend(column)
+        yield part
+
+
+def _texts_of(reader, num_pairs):
+    texts: Any = ([], [])
+    for _ in _gathered(reader.columns(), texts):
+        pass
+    if len(texts[0]) != num_pairs:
+        raise DataError(f"{reader.path} has changed while it was read")
+    return texts
 
 
 def _hashed_lines(path, content):

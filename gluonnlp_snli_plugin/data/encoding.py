@@ -162,6 +162,24 @@ class PairEncoder:
         """
         return self._encode_parts(parts, is_labelled=True)
 
+    def lengths(self, premises, hypotheses):
+        """Tokens of each pair before truncation, special tokens included.
+
+        Parameters
+        ----------
+        premises, hypotheses : sequence of str, length n
+
+        Returns
+        -------
+        ndarray of int64, shape (n,)
+        """
+        sums = [np.zeros(0, np.int64)]
+        for start in range(0, len(premises), _PAIRS_AT_ONCE):
+            part = slice(start, start + _PAIRS_AT_ONCE)
+            a, b, (_, lengths) = self._ids(premises[part], hypotheses[part])
+            sums.append(lengths[a] + lengths[b] + SPECIAL_TOKENS)
+        return np.concatenate(sums)
+
     def _encode_parts(self, parts, is_labelled):
         columns = [bytearray() for _ in range(4)]  # which grow in place, as arrays do not
         num_truncated = 0
@@ -184,10 +202,7 @@ class PairEncoder:
 
     def _encode_part(self, premises, hypotheses):
         """Input ids, tokens kept of both sentences, and number of truncated pairs."""
-        number: Dict[str, int] = {}  # a sentence's row in the ragged array; a premise usually comes three times
-        a = np.fromiter((number.setdefault(text, len(number)) for text in premises), np.int64, len(premises))
-        b = np.fromiter((number.setdefault(text, len(number)) for text in hypotheses), np.int64, len(hypotheses))
-        flat, lengths = self._ids_of_all(list(number))
+        a, b, (flat, lengths) = self._ids(premises, hypotheses)
         starts = np.cumsum(lengths) - lengths
         len_a, len_b = lengths[a], lengths[b]
         keep_a, keep_b = self.truncation(len_a, len_b, self.max_len - SPECIAL_TOKENS)
@@ -202,6 +217,13 @@ class PairEncoder:
         slice_starts[:, 3], slice_lengths[:, 3] = starts[b], keep_b
         input_ids = source[_ranges(slice_starts.ravel(), slice_lengths.ravel())]
         return input_ids, keep_a, keep_b, int(np.count_nonzero(keep_a + keep_b < len_a + len_b))
+
+    def _ids(self, premises, hypotheses):
+        """For premises and for hypotheses, the rows in a ragged array of ids; and that array, flat, and its lengths."""
+        number: Dict[str, int] = {}  # a sentence's row; a premise usually comes three times
+        a = np.fromiter((number.setdefault(text, len(number)) for text in premises), np.int64, len(premises))
+        b = np.fromiter((number.setdefault(text, len(number)) for text in hypotheses), np.int64, len(hypotheses))
+        return a, b, self._ids_of_all(list(number))
 
     def _cls_and_sep(self):
         return self.vocab[[self.vocab.cls_token, self.vocab.sep_token]]

@@ -1,7 +1,8 @@
-"""Reads pairs from files in SNLI's formats."""
+"""Reads pairs from files in the formats of SNLI, MultiNLI and GLUE's MNLI."""
 
 import codecs
 import itertools
+import re
 from typing import Dict, List
 
 import orjson
@@ -10,15 +11,17 @@ from ..errors import DataError, UsageError
 
 LABELS = ("entailment", "contradiction", "neutral")
 NO_GOLD_LABEL = "-"  # the annotators did not agree
+_ANNOTATOR = re.compile("label[0-9]")
 _PAIRS_AT_ONCE = 2048
 _BYTES_AT_ONCE = 1 << 18  # a few hundred rows, which the processor's cache can hold
 
 
 class PairReader:
-    """Iterates over the pairs of a file in SNLI's format: JSON lines (``.jsonl``), or a tab-separated table (``.txt``).
+    """Iterates over the pairs of a file: JSON lines (``.jsonl``), or a tab-separated table (``.txt``, ``.tsv``).
 
     Yields ``(premise, hypothesis, label)``, three str, and counts what it leaves out; :meth:`columns` yields the same
-    pairs, many at a time. Only the fields ``sentence1``, ``sentence2`` and ``gold_label`` are looked at.
+    pairs, many at a time. Only the fields ``sentence1``, ``sentence2`` and ``gold_label`` are looked at, which SNLI,
+    MultiNLI and GLUE's MNLI share; quotes in a table stand for themselves, as in all three.
 
     Parameters
     ----------
@@ -157,9 +160,12 @@ class PairReader:
                 f"{self.path}, line 1: no header with the columns sentence1, sentence2 and gold_label: {_show(header)}"
             ) from None
 
+        # A row of MultiNLI's may lack annotators' labels at its end.
+        least = len(names) - sum(1 for _ in itertools.takewhile(_ANNOTATOR.fullmatch, reversed(names)))
+
         def parse(line):
             cells = _decode(line).split("\t")
-            if len(cells) != len(names):
+            if not least <= len(cells) <= len(names):
                 raise _BadRow(f"{len(cells)} columns where the header has {len(names)}")
             return tuple(None if column is None else cells[column] for column in columns)
 

@@ -1,100 +1,32 @@
-"""How good a model is on labelled pairs: accuracy, precision, recall, F1, confusion matrix."""
+"""How good a fine-tuned model is on labelled pairs, or several whose probabilities are averaged."""
 
-import dataclasses
-from typing import Tuple
+import time
+from pathlib import Path
+from typing import List, NamedTuple
 
 import numpy as np
 
 from ..data.cache import encode_file
 from ..data.snli import LABELS
+from ..errors import UsageError
+from ..model.folder import weights_sha256
+from ..model.inference import probabilities
+from ..report.predictions import Pairs, Predictions, read_record, write_predictions
+from ..report.scores import Evaluation
 from .predictor import Predictor
 
 
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """Counts of gold and predicted labels, and what follows from them.
+class Answers(NamedTuple):
+    """What one model or several say about the pairs of a file."""
 
-    Attributes
-    ----------
-    confusion : ndarray of int64, shape (classes, classes)
-        Pairs by gold label (rows) and predicted label (columns).
-    labels : tuple of str
-        Names of the classes.
-    num_unlabelled, num_bad, num_truncated : int
-        Rows left out for want of a gold label, bad rows left out, pairs that lost tokens.
-    """
-
-    confusion: np.ndarray
-    labels: Tuple[str, ...] = LABELS
-    num_unlabelled: int = 0
-    num_bad: int = 0
-    num_truncated: int = 0
-
-    @classmethod
-    def of(cls, gold, predicted, labels=LABELS, **counts):
-        """Count gold against predicted class indices, two int arrays of shape (n,)."""
-        size = len(labels)
-        confusion = np.bincount(np.asarray(gold) * size + np.asarray(predicted), minlength=size * size)
-        return cls(confusion.reshape(size, size), tuple(labels), **counts)
+    file: str
+    predictions: Predictions  #: of the average, if there are several models
+    members: List[Evaluation]  #: of each model alone
 
     @property
-    def num_pairs(self):
-        return int(self.confusion.sum())
-
-    @property
-    def accuracy(self):
-        return float(np.trace(self.confusion) / self.confusion.sum())
-
-    @property
-    def per_class(self):
-        """Precision, recall, F1 and number of gold pairs of each class, by label; 0 where nothing was counted."""
-        hits = np.diag(self.confusion)
-        precision = hits / np.maximum(self.confusion.sum(axis=0), 1)
-        recall = hits / np.maximum(self.confusion.sum(axis=1), 1)
-        f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-30)
-        return {
-            label: {
-                "precision": float(precision[i]),
-                "recall": float(recall[i]),
-                "f1": float(f1[i]),
-                "pairs": int(self.confusion[i].sum()),
-            }
-            for i, label in enumerate(self.labels)
-        }
-
-    def to_dict(self):
-        """All figures, ready for JSON."""
-        return {
-            "accuracy": self.accuracy,
-            "pairs": self.num_pairs,
-            "per_class": self.per_class,
-            "labels": list(self.labels),
-            "confusion": self.confusion.tolist(),
-            "rows_without_gold_label": self.num_unlabelled,
-            "bad_rows_left_out": self.num_bad,
-            "truncated": self.num_truncated,
-        }
-
-    def __str__(self):
-        """The figures as a table for people."""
-        width = max(map(len, self.labels))
-        lines = [f"accuracy {self.accuracy:.4f} ({self.num_pairs} pairs)", ""]
-        lines.append(f"{'':{width}}  precision  recall      f1   pairs")
-        for label, figures in self.per_class.items():
-            lines.append(
-                f"{label:{width}}  {figures['precision']:9.4f}  {figures['recall']:6.4f}  {figures['f1']:6.4f}  "
-                f"{figures['pairs']:6d}"
-            )
-        lines += ["", f"{'gold':{width}}  predicted " + "  ".join(f"{label:>{width}}" for label in self.labels)]
-        for label, row in zip(self.labels, self.confusion):
-            lines.append(f"{label:{width}}            " + "  ".join(f"{count:{width}d}" for count in row))
-        notes = {
-            "rows without gold label left out": self.num_unlabelled,
-            "bad rows left out": self.num_bad,
-            "pairs truncated": self.num_truncated,
-        }
-        noted = ", ".join(f"{count} {what}" for what, count in notes.items() if count)
-        return "\n".join([*lines, *(["", noted] if noted else [])])
+    def evaluation(self):
+        """The scores of the answers, an :class:`.Evaluation`."""
+        return self.predictions.evaluation
 
 
 def evaluate(
@@ -112,10 +44,11 @@ def evaluate(
 
     Parameters
     ----------
-    model : str, Path or Predictor
-        Output folder of ``finetune``, a ``.params`` file of a ``gluonnlp.model.BERTClassifier``, or a predictor.
+    model : str, Path, Predictor, or list of them
+        Output folder of ``finetune``, a ``.params`` file of a ``gluonnlp.model.BERTClassifier``, or a predictor. The
+        answer of several is that with the highest mean probability.
     file : str or Path
-        Pairs in SNLI's format.
+        Pairs with the fields of SNLI, MultiNLI or GLUE's MNLI.
     on_bad_row : {'error', 'skip'}, default 'error'
     contexts : list of Context or None
         Devices to use, default CPU; of no use with a predictor.
@@ -130,16 +63,93 @@ def evaluate(
     -------
     Evaluation
     """
-    if isinstance(model, Predictor):
-        predictor = model
-    else:
-        predictor = Predictor.load(model, contexts, batch_size, dataset_name, backbone, dtype, native)
-    encoded, _, num_unlabelled, num_bad = encode_file(predictor.encoder, file, on_bad_row)
-    columns = [predictor.labels.index(label) for label in LABELS]  # the model may have them in another order
-    return Evaluation.of(
-        encoded.labels,
-        predictor.logits(encoded)[:, columns].argmax(axis=1),
-        num_unlabelled=num_unlabelled,
-        num_bad=num_bad,
-        num_truncated=encoded.num_truncated,
+    models = model if isinstance(model, (list, tuple)) else [model]
+    predictors = [
+        one
+        if isinstance(one, Predictor)
+        else Predictor.load(one, contexts, batch_size, dataset_name, backbone, dtype, native)
+        for one in models
+    ]
+    (answers,) = ask(predictors, [file], on_bad_row)
+    return answers.evaluation
+
+
+def ask(predictors, files, on_bad_row="error"):
+    """What models say about the labelled pairs of files.
+
+    Parameters
+    ----------
+    predictors : list of Predictor
+        The probabilities of several are averaged.
+    files : list of str or Path
+    on_bad_row : {'error', 'skip'}, default 'error'
+
+    Returns
+    -------
+    list of Answers
+        One for each file.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be used; before any pair is scored.
+    """
+    if not predictors:
+        raise UsageError("which model? There is none to ask")
+    first, *others = predictors
+    found = [encode_file(first.encoder, file, on_bad_row, with_texts=True) for file in files]
+    return [_answers(first, others, file, one) for file, one in zip(files, found)]
+
+
+def _answers(first, others, file, found):
+    gold, begin = found.encoded.labels, time.perf_counter()
+    pairs = Pairs.of(found.texts, gold, first.encoder)
+    members = [_probabilities(first, found.encoded)]
+    truncated = pairs.truncated
+    for predictor in others:
+        members.append(_probabilities(predictor, predictor.encoder.encode(*found.texts)))
+        truncated = truncated | (predictor.encoder.lengths(*found.texts) > predictor.encoder.max_len)
+    about = {
+        "source": str(file),
+        "sha256": found.sha256,
+        "rows_without_gold_label": found.num_unlabelled,
+        "bad_rows_left_out": found.num_bad,
+        "pairs_per_second": round(len(pairs) / (time.perf_counter() - begin), 2),
+    }
+    pairs = Pairs(pairs.premises, pairs.hypotheses, gold, pairs.tokens, truncated)
+    return Answers(
+        str(file),
+        Predictions.of(pairs, np.mean(members, axis=0), **about),
+        [Evaluation.of(gold, member.argmax(axis=1)) for member in members],
     )
+
+
+def _probabilities(predictor, encoded):
+    """Probabilities of encoded pairs; ndarray of float64, shape (n, classes), columns in the order of ``LABELS``."""
+    columns = [predictor.labels.index(label) for label in LABELS]  # the model may have them in another order
+    return probabilities(predictor.logits(encoded)[:, columns].astype(float))
+
+
+def keep(folder, answers, dtype="float32"):
+    """Keep a model's answers in its output folder, as ``predictions/NAME.jsonl``.
+
+    NAME is that of the file with the pairs; with the first digits of its hash, where other pairs have that name.
+
+    Parameters
+    ----------
+    folder : str or Path
+    answers : Answers
+    dtype : {'float32', 'int8'}, default 'float32'
+        How they were computed.
+
+    Raises
+    ------
+    PluginError
+        If they cannot be written.
+    """
+    about = {**answers.predictions.about, "weights": weights_sha256(folder), "dtype": dtype}
+    name = Path(answers.file).stem
+    there = read_record(folder, name)
+    if there and any(there.get(key) != about[key] for key in ("sha256", "dtype")):
+        name = f"{name}-{dtype}-{about['sha256'][:8]}"
+    write_predictions(folder, name, Predictions(**{**vars(answers.predictions), "about": about}))

@@ -156,6 +156,23 @@ def load_model(folder, ctx=None):
     return Model(net, vocab, settings, vocab_file if vocab_file.suffix == ".spiece" else None)
 
 
+def weights_sha256(folder):
+    """Which weights the model in an output folder has, as its settings say; None if there is no sound model.
+
+    Parameters
+    ----------
+    folder : str or Path
+
+    Returns
+    -------
+    str or None
+    """
+    try:
+        return str(json.loads((Path(folder) / "model" / _SETTINGS).read_bytes())["files"]["weights"]["sha256"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
 def build_net(settings, vocab):
     """The net that settings describe, without weights."""
     registry.add_backbone(settings.backbone, bert_hparams(settings.backbone))

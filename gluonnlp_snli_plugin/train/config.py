@@ -77,6 +77,7 @@ class FinetuneConfig:
     gpus: Optional[str] = _option(None, "GPUs to use, for example 0,1", metavar="I,J")
     devices: Optional[str] = _option(None, "devices to use, for example cpu:0,cpu:1", metavar="D,E")
     log_steps: int = _option(50, "updates between two lines of the log")
+    tensorboard: bool = _option(False, "write the figures of the log for TensorBoard too, to OUT/tensorboard")
 
     checkpoint_steps: int = _option(500, "updates between two checkpoints; 0 for one after each epoch only")
     keep: int = _option(2, "checkpoints to keep, the newest ones")
@@ -170,3 +171,28 @@ def configure(**options):
     if unknown:
         raise UsageError(f"no setting {', '.join(sorted(unknown))}")
     return FinetuneConfig(**{**(SAMPLE_SETTINGS if options.get("sample") else {}), **options})
+
+
+def command_line(config, num_ranks=1, comm=None):
+    """The command that makes a run with these settings.
+
+    Parameters
+    ----------
+    config : FinetuneConfig
+    num_ranks : int, default 1
+    comm : str or None
+
+    Returns
+    -------
+    list of str
+        Settings that are what they are by default are left out.
+    """
+    usual = {field.name: field.default for field in dataclasses.fields(config)}
+    usual.update(SAMPLE_SETTINGS if config.sample else {})
+    words = ["gluonnlp-snli", "finetune"]
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if value == usual[field.name]:
+            continue
+        words += [_option_name(field.name)] + ([] if value is True else [str(value)])
+    return words + (["--np", str(num_ranks), "--comm", str(comm)] if comm else [])

@@ -1,11 +1,12 @@
 """The pairs of a run, encoded: the embedded sample, files, or the SNLI corpus."""
 
-from typing import Any, Dict, NamedTuple
+from typing import Any, Dict, NamedTuple, Optional
 
 from ..data.cache import encode_file
 from ..data.encoding import EncodedPairs
 from ..data.sample import sample_pairs
 from ..data.snli import SEGMENTS, segment_file
+from ..report.predictions import Pairs
 
 
 class Segment(NamedTuple):
@@ -13,6 +14,7 @@ class Segment(NamedTuple):
 
     encoded: EncodedPairs
     provenance: Dict[str, Any]
+    pairs: Optional[Pairs]  #: as people wrote them; None for those of training
 
 
 def load_corpus(config, encoder):
@@ -41,20 +43,23 @@ def load_corpus(config, encoder):
 
 
 def _sample_segment(segment, encoder):
-    encoded = encoder.encode(*zip(*sample_pairs(segment)))
+    premises, hypotheses, labels = zip(*sample_pairs(segment))
+    encoded = encoder.encode(premises, hypotheses, labels)
     provenance = {"source": "embedded sample (synthetic)", "pairs": len(encoded), "truncated": encoded.num_truncated}
-    return Segment(encoded, provenance)
+    pairs = None if segment == "train" else Pairs.of((premises, hypotheses), encoded.labels, encoder)
+    return Segment(encoded, provenance, pairs)
 
 
 def _file_segment(segment, file, config, encoder):
     path = segment_file(segment, config.snli_root, file)
-    encoded, sha256, num_unlabelled, num_bad = encode_file(encoder, path, config.on_bad_row)
+    found = encode_file(encoder, path, config.on_bad_row, with_texts=segment != "train")
     provenance = {
         "source": str(path),
-        "sha256": sha256,
-        "pairs": len(encoded),
-        "rows_without_gold_label": num_unlabelled,
-        "bad_rows_left_out": num_bad,
-        "truncated": encoded.num_truncated,
+        "sha256": found.sha256,
+        "pairs": len(found.encoded),
+        "rows_without_gold_label": found.num_unlabelled,
+        "bad_rows_left_out": found.num_bad,
+        "truncated": found.encoded.num_truncated,
     }
-    return Segment(encoded, provenance)
+    pairs = Pairs.of(found.texts, found.encoded.labels, encoder) if found.texts else None
+    return Segment(found.encoded, provenance, pairs)

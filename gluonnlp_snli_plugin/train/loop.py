@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import mxnet as mx
 import numpy as np
@@ -17,7 +18,7 @@ from ..model.folder import load_model
 from ..model.inference import logits, mean_loss
 from ..native import accelerate, has_bfloat16
 from .comm import join_ranks, parse_devices, place_on_machine
-from .config import configure
+from .config import command_line, configure
 from .corpus import load_corpus
 from .optimizer import Optimizer
 from .output import NoOutput, OutputFolder, peak_rss_mb, versions
@@ -81,7 +82,9 @@ def finetune(comm=None, resume=None, resume_anyway=False, **options):
     ranks = join_ranks(comm)
     mx.random.seed(config.seed)
 
-    output = OutputFolder(config.output_dir, config.overwrite, bool(resume)) if ranks.rank == 0 else NoOutput()
+    output: Any = NoOutput()
+    if ranks.rank == 0:
+        output = OutputFolder(config.output_dir, config.overwrite, bool(resume), config.tensorboard)
     model = starting_model(config, devices.contexts)
     ranks.share(model.net.collect_params().values())
     corpus = load_corpus(config, model.encoder())
@@ -129,13 +132,15 @@ def finetune(comm=None, resume=None, resume_anyway=False, **options):
             "versions": versions(),
         }
         if record is None:
-            output.write_config(config, command=sys.argv, working_folder=os.getcwd(), **circumstances)
+            commands = {"command": sys.argv, "repeat": command_line(config, ranks.num_ranks, comm)}
+            output.write_config(config, **commands, working_folder=os.getcwd(), **circumstances)
         elif not resume_anyway:
             require_same(record, circumstances)
         meter = Meter(ranks)
 
-        def save():
+        def save(scores):
             output.save(model, {TABLE: rows.table(optimizer.decay)} if rows else {})
+            output.write_predictions("dev", corpus["dev"], scores)
 
         best = _Best(net, encoded["dev"], devices, ranks, output, save, progress, patience=config.early_stop)
         parts = {"meter": meter, "best": best}
@@ -194,11 +199,14 @@ def finetune(comm=None, resume=None, resume_anyway=False, **options):
             "dev_pairs_per_second": round(best.pairs_per_second, 2),
         }
         if "test" in corpus and ranks.rank == 0:
-            summary["test_accuracy"] = _test_accuracy(config.output_dir, corpus["test"].encoded, devices)
+            scores = _test_scores(config.output_dir, corpus["test"].encoded, devices)
+            output.write_predictions("test", corpus["test"], scores)
+            summary["test_accuracy"] = float((scores.argmax(axis=1) == corpus["test"].encoded.labels).mean())
             progress.say(f"test accuracy {summary['test_accuracy']:.4f}")
         summary["seconds"] = round(time.perf_counter() - begin, 2)
         summary["peak_rss_mb"] = peak_rss_mb()
         output.write_summary(summary)
+        output.write_report()
     ranks.close()
     return summary
 
@@ -258,7 +266,7 @@ class _Best:
         if is_better:
             self.accuracy, self.epoch, self.update = accuracy, epoch, update
             self._since_best = 0
-            self._save()
+            self._save(scores)
         else:
             self._since_best += 1
             self.is_final = self._since_best == self._patience
@@ -278,8 +286,8 @@ class _Best:
         return self._num_pairs / self._seconds if self._seconds else 0.0
 
 
-def _test_accuracy(folder, encoded, devices):
-    """Accuracy of the saved model, the best one, on the test pairs."""
+def _test_scores(folder, encoded, devices):
+    """Logits of the saved model, the best one, for the test pairs."""
     net = load_model(folder, devices.contexts).net
     net.hybridize(static_alloc=True)
-    return float((logits(net, encoded, devices.contexts).argmax(axis=1) == encoded.labels).mean())
+    return logits(net, encoded, devices.contexts)

@@ -1,4 +1,4 @@
-"""The output folder of a run: ``config.json``, ``metrics.jsonl``, ``summary.json`` and ``model/``."""
+"""The output folder of a run: settings, metrics, summary, the best model, its answers, and a report of it all."""
 
 import contextlib
 import dataclasses
@@ -16,10 +16,23 @@ import numpy
 
 from ..errors import PluginError, UsageError
 from ..files import write_json
-from ..model.folder import load_model, save_model
+from ..model.folder import load_model, save_model, weights_sha256
+from ..model.inference import probabilities
+from ..report import try_report
+from ..report.predictions import Predictions, write_predictions
+from .tensorboard import Scalars
 
 _METRICS = "metrics.jsonl"
-_OURS = ("config.json", _METRICS, "summary.json", "model", "checkpoints")
+_OURS = (
+    "config.json",
+    _METRICS,
+    "summary.json",
+    "model",
+    "checkpoints",
+    "predictions",
+    "report.html",
+    "tensorboard",
+)
 _LOCK = ".lock"
 
 
@@ -35,18 +48,21 @@ class OutputFolder:
         Whether to replace a run that is already there.
     resumes : bool, default False
         Whether to go on with the run that is there.
+    tensorboard : bool, default False
+        Whether to write metrics for TensorBoard too.
 
     Raises
     ------
     UsageError
-        If another run is there, or files that are not a run's.
+        If another run is there, or files that are not a run's, or what writes for TensorBoard is not installed.
     PluginError
         If the folder cannot be written, or a run is writing to it now.
     """
 
-    def __init__(self, path, overwrite, resumes=False):
+    def __init__(self, path, overwrite, resumes=False, tensorboard=False):
         self.path = Path(path)
         self._resumes = resumes
+        self._scalars = Scalars(self.path / "tensorboard") if tensorboard else None
         if resumes:
             return
         with self._writing():
@@ -83,6 +99,8 @@ class OutputFolder:
     def __exit__(self, *_):
         with contextlib.suppress(OSError):  # what could not be written has been told
             self._metrics.close()
+        if self._scalars:
+            self._scalars.close()
         self._lock.close()
 
     def _take_lock(self):
@@ -107,11 +125,13 @@ class OutputFolder:
         with self._writing():
             write_json(self.path / "config.json", {"settings": dataclasses.asdict(config), **more})
 
-    def write_metrics(self, **values):
+    def write_metrics(self, kind, epoch, update, **values):
         """Add one line to ``metrics.jsonl``; it is on its way to the disk at once."""
         with self._writing(_METRICS):
-            self._metrics.write(json.dumps(values) + "\n")
+            self._metrics.write(json.dumps({"kind": kind, "epoch": epoch, "update": update, **values}) + "\n")
             self._metrics.flush()
+            if self._scalars:
+                self._scalars.add(kind, update, values)
 
     def synced_size(self):
         """Bytes of ``metrics.jsonl`` so far, which are on the disk now."""
@@ -139,6 +159,24 @@ class OutputFolder:
         with self._writing():
             save_model(model, self.path / "model", arrays)
 
+    def write_predictions(self, name, segment, scores):
+        """Write what the model that is saved answers.
+
+        Parameters
+        ----------
+        name : str
+        segment : Segment
+        scores : ndarray of float32, shape (n, classes)
+            Logits.
+        """
+        record = {key: value for key, value in segment.provenance.items() if key not in ("pairs", "truncated")}
+        record.update(weights=weights_sha256(self.path), dtype="float32")
+        write_predictions(self.path, name, Predictions.of(segment.pairs, probabilities(scores.astype(float)), **record))
+
+    def write_report(self):
+        """Write ``report.html``; whether that works has no effect on the run."""
+        try_report(self.path)
+
 
 class NoOutput:
     """Stands in for the output folder on every rank but the first."""
@@ -152,7 +190,8 @@ class NoOutput:
     def ignore(self, *args, **kwargs):
         """Write nothing."""
 
-    write_config = write_metrics = write_summary = save = go_on_from = require_model = ignore
+    write_config = write_metrics = write_summary = write_predictions = write_report = ignore
+    save = go_on_from = require_model = ignore
 
 
 def versions():

@@ -1,0 +1,16 @@
+"""Make the page of a run again, or one that compares runs."""
+
+from ..report import write_report
+
+_COMPARISON = "comparison.html"
+
+
+def add_arguments(parser):
+    parser.add_argument("folders", nargs="+", metavar="OUT", help="output folder of finetune; several are compared")
+    default = f"OUT/report.html, or {_COMPARISON} here for several"
+    parser.add_argument("--to", metavar="FILE", help=f"where the page goes (default: {default})")
+
+
+def run(options):
+    to = options.to or (_COMPARISON if len(options.folders) > 1 else None)
+    print(write_report(options.folders, to))

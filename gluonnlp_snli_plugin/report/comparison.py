@@ -1,0 +1,82 @@
+"""What the page that compares runs tells: figures side by side, curves overlaid, settings that differ."""
+
+from collections import Counter
+
+from .story import CIRCUMSTANCES, command, learning_curves, scores, shown, throughput
+from .text import plain
+
+_IRRELEVANT = ("output_dir", "overwrite")
+
+
+def comparison(runs, folders):
+    """Everything that the page shows.
+
+    Parameters
+    ----------
+    runs : list of RecordedRun
+    folders : list of str
+        As the user names them, which tells apart runs whose own names are the same.
+
+    Returns
+    -------
+    dict
+        What the template ``comparison.html`` takes.
+    """
+    counts = Counter(run.name for run in runs)
+    names = [plain(run.name if counts[run.name] == 1 else folder) for run, folder in zip(runs, folders)]
+    return {
+        "title": " · ".join(names),
+        "names": names,
+        "curves": learning_curves(runs, names),
+        "figures_of_runs": _figures(runs),
+        "settings": _differing([run.settings for run in runs], _IRRELEVANT),
+        "circumstances": _differing(
+            [{**run.config["versions"], **{name: run.config.get(name) for name in CIRCUMSTANCES}} for run in runs]
+        ),
+        "commands": [(name, command(run)) for name, run in zip(names, runs)],
+    }
+
+
+def _figures(runs):
+    """Rows of (what, values of the runs, number of the best one or None)."""
+    rows = []
+    sets = list(dict.fromkeys(name for run in runs for name in run.predictions))
+    for name in sets:
+        found = [scores(run.predictions[name]) if name in run.predictions else None for run in runs]
+        for figure, what, sign in (
+            ("accuracy", "accuracy", 1),
+            ("macro_f1", "macro F1", 1),
+            ("calibration_error", "expected calibration error", -1),
+        ):
+            values = [one and one[figure] for one in found]
+            rows.append((f"{name}: {what}", [_number(value) for value in values], _best(values, sign)))
+        rows.append((f"{name}: pairs", [_count(one and one["pairs"]) for one in found], None))
+        rows.append((f"{name}: pairs truncated", [_count(one and one["truncated"]) for one in found], None))
+    for figure, what in (("best_epoch", "best epoch"), ("updates", "updates")):
+        rows.append((what, [_count(run.summary.get(figure)) for run in runs], None))
+    speeds = [dict(throughput(run)) for run in runs]
+    for what in dict.fromkeys(what for speed in speeds for what in speed):
+        rows.append((what, [speed.get(what, "–") for speed in speeds], None))
+    return rows
+
+
+def _number(value):
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _count(value):
+    return f"{value:,}" if type(value) is int else "–"
+
+
+def _best(values, sign):
+    known = [sign * value for value in values if value is not None]
+    if len(known) < 2 or known.count(max(known)) > 1:
+        return None
+    return [value is not None and sign * value == max(known) for value in values].index(True)
+
+
+def _differing(settings, left_out=()):
+    """Rows of (name, values), for names whose values are not the same everywhere."""
+    names = dict.fromkeys(name for one in settings for name in one if name not in left_out)
+    rows = [(name, [shown(one.get(name)) for one in settings]) for name in names]
+    return [(name, values) for name, values in rows if any(value != values[0] for value in values)]

@@ -1,0 +1,68 @@
+"""The pages themselves: figures and recorded settings into templates, one self-contained file of HTML each."""
+
+import base64
+import hashlib
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup, escape
+
+from ..errors import PluginError, UsageError
+from ..files import replacing
+from .comparison import comparison
+from .run import read_run
+from .story import story
+from .text import plain
+
+_PAGE = "report.html"
+_TEMPLATES = Path(__file__).parent / "templates"
+_LONGEST_TEXT = 700  # characters of a sentence; what is longer is cut
+
+
+def write(folder, to=None):
+    """As :func:`gluonnlp_snli_plugin.report.write_report`."""
+    if isinstance(folder, (list, tuple)) and len(folder) > 1:
+        if to is None:
+            raise UsageError("where should the page go that compares several runs? --to FILE")
+        page = render("comparison.html", comparison([read_run(path) for path in folder], list(map(str, folder))))
+    else:
+        folder = folder[0] if isinstance(folder, (list, tuple)) else folder
+        page = render("run.html", story(read_run(folder)))
+        to = Path(folder) / _PAGE if to is None else to
+    try:
+        with replacing(to) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise PluginError(f"cannot write to {to}: {error.strerror}") from None
+    return Path(to)
+
+
+def render(template, content):
+    """Fill in a template.
+
+    Parameters
+    ----------
+    template : str
+        Its file name.
+    content : dict
+
+    Returns
+    -------
+    str
+        A whole page, whose security policy allows its own styles and nothing else.
+    """
+    loader = FileSystemLoader(str(_TEMPLATES))
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_visible)
+    environment.filters["sentence"] = _sentence
+    style = (_TEMPLATES / "page.css").read_text(encoding="utf-8")
+    style_hash = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return environment.get_template(template).render(content, style=Markup(style), style_hash=style_hash)
+
+
+def _visible(value):
+    """Whatever a template is given, escaped."""
+    return value if isinstance(value, Markup) else escape(plain(value))
+
+
+def _sentence(text):
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} … ({len(text)} characters)"

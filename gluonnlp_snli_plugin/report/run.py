@@ -1,0 +1,134 @@
+"""What a run has recorded in its output folder, read with the suspicion that files from elsewhere deserve."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any, Dict, List
+
+from ..errors import DataError, UsageError
+from ..model.folder import weights_sha256
+from .predictions import FOLDER, Predictions, read_predictions, read_record
+
+_FIRST = ("dev", "test")  # of the answers, those of the run itself
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordedRun:
+    """A run, as far as its folder tells.
+
+    Attributes
+    ----------
+    folder : Path
+    config, summary : dict
+        What the files of that name hold; empty where there is none.
+    metrics : list of dict
+        Lines of ``metrics.jsonl``, each with kind, epoch and update, and numbers.
+    predictions : dict of str to Predictions
+        Answers of the model that is in the folder now, by name; those of the run itself first.
+    """
+
+    folder: Path
+    config: Dict[str, Any]
+    summary: Dict[str, Any]
+    metrics: List[Dict[str, Any]]
+    predictions: Dict[str, Predictions]
+
+    @property
+    def name(self):
+        return self.folder.resolve().name or str(self.folder)
+
+    @property
+    def settings(self):
+        return self.config["settings"]
+
+    def curve(self, kind, figure):
+        """Updates and values of a figure: two lists."""
+        found = [(line["update"], line[figure]) for line in self.metrics if line["kind"] == kind and figure in line]
+        return [update for update, _ in found], [value for _, value in found]
+
+
+def read_run(folder):
+    """Read the output folder of a run, come to its end or not.
+
+    Parameters
+    ----------
+    folder : str or Path
+
+    Returns
+    -------
+    RecordedRun
+
+    Raises
+    ------
+    UsageError
+        If the folder holds neither a run nor a model's answers.
+    DataError
+        If a file in it is damaged; names it.
+    """
+    folder = Path(folder)
+    config = _read_object(folder / "config.json")
+    for name in ("settings", "data", "versions"):
+        if not isinstance(config.setdefault(name, {}), dict):
+            raise DataError(f"{folder / 'config.json'} is damaged")
+    predictions = _read_all_predictions(folder)
+    if not config["settings"] and not predictions:
+        raise UsageError(f"{folder} holds no run: give the output folder of gluonnlp-snli finetune")
+    return RecordedRun(
+        folder,
+        config,
+        _read_object(folder / "summary.json"),
+        _read_metrics(folder / "metrics.jsonl"),
+        predictions,
+    )
+
+
+def _read_all_predictions(folder):
+    """Answers by name, but for those of a model that another has replaced since."""
+    names = {path.stem for path in (folder / FOLDER).glob("*.json")}
+    weights = weights_sha256(folder)
+    return {
+        name: read_predictions(folder, name)
+        for name in [*(name for name in _FIRST if name in names), *sorted(names.difference(_FIRST))]
+        if read_record(folder, name).get("weights") == weights
+    }
+
+
+def _read_object(path):
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise DataError(f"{path} is damaged") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{path} is damaged")
+    return content
+
+
+def _read_metrics(path):
+    try:
+        text = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+    lines = text.split(b"\n")[:-1]  # behind the last line end: nothing, or a line that is still being written
+    try:
+        return [_checked(json.loads(line)) for line in lines]
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        raise DataError(f"{path} is damaged") from None
+
+
+def _checked(line):
+    """A line of metrics; raises a ValueError, TypeError or KeyError if it is none."""
+    if line["kind"] not in ("train", "dev"):
+        raise ValueError
+    for name, value in line.items():
+        is_count = name in ("epoch", "update")
+        if name != "kind" and not (type(value) is int if is_count else math.isfinite(value)):
+            raise ValueError
+    line["epoch"], line["update"]  # must be there
+    return line

@@ -1,0 +1,123 @@
+"""A real browser, driven over its DevTools protocol: https://chromedevtools.github.io/devtools-protocol/."""
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+OPTIONS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
+    --disable-component-update --disable-sync --disable-dev-shm-usage --remote-debugging-pipe""".split()
+
+
+class Browser:
+    """A headless Chromium; a context manager.
+
+    Attributes
+    ----------
+    complaints : list of str
+        What pages have said on the console, and what was forbidden to them.
+    requests : list of str
+        The addresses that were asked for.
+    """
+
+    def __init__(self, program):
+        self._program = program
+        self.complaints, self.requests = [], []
+        self._loaded = False
+        self._number = 0
+        self._rest = b""
+
+    def __enter__(self):
+        self._home = tempfile.TemporaryDirectory(prefix="chromium-")
+        command_read, self._command = os.pipe()
+        self._answer, answer_write = os.pipe()
+
+        def connect():  # DevTools reads commands from descriptor 3 and answers on descriptor 4
+            spare = [fcntl.fcntl(end, fcntl.F_DUPFD, 5) for end in (command_read, answer_write)]
+            os.dup2(spare[0], 3)
+            os.dup2(spare[1], 4)
+
+        self._process = subprocess.Popen(
+            [self._program, *OPTIONS, f"--user-data-dir={self._home.name}"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            close_fds=False,
+            preexec_fn=connect,
+        )
+        os.close(command_read)
+        os.close(answer_write)
+        target = self._ask("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self._ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.ask(f"{domain}.enable")
+        return self
+
+    def __exit__(self, *_):
+        self._ask("Browser.close")
+        self._process.wait(30)
+        os.close(self._command)
+        os.close(self._answer)
+        shutil.rmtree(self._home.name, ignore_errors=True)
+
+    def open(self, path, width, is_dark=False):
+        """Load a file in a window of this width; waits until it is there."""
+        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
+        self.ask("Emulation.setEmulatedMedia", features=[scheme])
+        self._loaded = False
+        self.ask("Page.navigate", url=path.resolve().as_uri())
+        while not self._loaded:
+            self._note(self._receive())
+
+    def evaluate(self, expression):
+        """The value of a JavaScript expression in the page, whatever the page's policy."""
+        answer = self.ask("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def ask(self, method, **parameters):
+        return self._ask(method, session=self._session, **parameters)
+
+    def _ask(self, method, session=None, **parameters):
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": parameters}
+        os.write(self._command, json.dumps({**message, **({"sessionId": session} if session else {})}).encode() + b"\0")
+        while True:
+            answer = self._receive()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer
+                return answer["result"]
+            self._note(answer)
+
+    def _receive(self):
+        while b"\0" not in self._rest:
+            block = os.read(self._answer, 1 << 16)
+            assert block, "the browser has gone"
+            self._rest += block
+        message, self._rest = self._rest.split(b"\0", 1)
+        return json.loads(message)
+
+    def _note(self, event):
+        method, what = event.get("method"), event.get("params", {})
+        if method == "Page.loadEventFired":
+            self._loaded = True
+        elif method in ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"):
+            self.complaints.append(json.dumps(what))
+        elif method == "Network.requestWillBeSent":
+            self.requests.append(what["request"]["url"])
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium, where there is one."""
+    program = next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    with Browser(program) as running:
+        yield running
