@@ -16,7 +16,7 @@ from .text import plain
 
 _PAGE = "report.html"
 _TEMPLATES = Path(__file__).parent / "templates"
-_LONGEST_TEXT = 700  # characters of a sentence; what is longer is cut
+_LONGEST_TEXT = 700  # characters; what is longer is cut
 
 
 def write(folder, to=None):
@@ -53,7 +53,7 @@ def render(template, content):
     """
     loader = FileSystemLoader(str(_TEMPLATES))
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_visible)
-    environment.filters["sentence"] = _sentence
+    environment.filters["brief"] = _brief
     style = (_TEMPLATES / "page.css").read_text(encoding="utf-8")
     style_hash = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return environment.get_template(template).render(content, style=Markup(style), style_hash=style_hash)
@@ -64,5 +64,6 @@ def _visible(value):
     return value if isinstance(value, Markup) else escape(plain(value))
 
 
-def _sentence(text):
+def _brief(value):
+    text = str(value)
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} … ({len(text)} characters)"

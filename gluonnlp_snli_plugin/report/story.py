@@ -193,9 +193,9 @@ def _best_point(run):
 
 
 def _curves(title, figure, unit, lines, best):
+    ends = [(line.label, line.updates[0], line.values[0], line.updates[-1], line.values[-1]) for line in lines]
     seen = "; ".join(
-        f"{line.label}: {line.values[0]:.4g} after update {line.updates[0]}, {line.values[-1]:.4g} after {line.updates[-1]}"
-        for line in lines
+        f"{label}: {y:.4g} after update {x}, {end_y:.4g} after {end_x}" for label, x, y, end_x, end_y in ends
     )
     description = f"{title} over the updates. {seen}."
     drawing = plots.curves(f"curve-{figure}", description, lines, unit, best, is_rate=figure == "lr")

@@ -194,5 +194,9 @@ def command_line(config, num_ranks=1, comm=None):
         value = getattr(config, field.name)
         if value == usual[field.name]:
             continue
-        words += [_option_name(field.name)] + ([] if value is True else [str(value)])
+        option = _option_name(field.name)
+        if value is True:
+            words.append(option)
+        else:
+            words += [f"{option}={value}"] if str(value).startswith("-") else [option, str(value)]
     return words + (["--np", str(num_ranks), "--comm", str(comm)] if comm else [])

@@ -29,7 +29,8 @@ class Scalars:
         """Add figures after so many updates, as ``KIND/NAME``."""
         if self._writer is None:
             # A run that is resumed comes again by updates that it had been through: TensorBoard forgets those.
-            self._writer = self._make(str(self._folder), purge_step=update)
+            # A name of its own, or a run resumed within a second would lose what it had written.
+            self._writer = self._make(str(self._folder), purge_step=update, filename_suffix=f".{update:09d}")
         for name, value in figures.items():
             self._writer.add_scalar(f"{kind}/{name}", value, update)
         self._writer.flush()

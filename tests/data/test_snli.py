@@ -111,6 +111,49 @@ def test_columns_are_found_by_their_names_in_any_order(write):
     assert list(SNLI(file=write("a.txt", table))) == [["It rains.", "It is wet.", "neutral"]]
 
 
+def test_multinlis_own_table_is_read_with_annotators_labels_missing_at_the_end(write):
+    header = "gold_label sentence1_parse sentence1 sentence2 promptID pairID genre label1 label2 label3 label4 label5"
+    rows = [
+        'neutral\t(ROOT (NP "x"))\tThe "new" rights.\tEveryone likes\t1\t1n\tslate\tneutral\tneutral\tneutral\t-\t-',
+        "entailment\t(ROOT)\tIt's 5\" long.\tIt is long.\t2\t2e\ttelephone\tentailment",
+        "-\t(ROOT)\ta\tb\t3\t3e\tfiction\tentailment\t\t\t\t",
+    ]
+    dataset = SNLI(file=write("multinli_1.0_train.txt", "\n".join([header.replace(" ", "\t"), *rows])))
+    assert list(dataset) == [
+        ['The "new" rights.', "Everyone likes", "neutral"],
+        ["It's 5\" long.", "It is long.", "entailment"],
+    ]
+    assert dataset.num_unlabelled == 1
+
+
+@pytest.mark.parametrize("annotators", [1, 5])
+def test_glues_mnli_is_read_and_its_quotes_stand_for_themselves(write, annotators):
+    labels = [f"label{i + 1}" for i in range(annotators)]
+    names = ["index", "promptID", "pairID", "genre", "sentence1_binary_parse", "sentence2_binary_parse"]
+    names += ["sentence1_parse", "sentence2_parse", "sentence1", "sentence2", *labels, "gold_label"]
+    row = [
+        "0",
+        "63735",
+        "63735n",
+        "slate",
+        *"( a ) ( b ) (R) (R)".split()[:4],
+        '"Well, he said',
+        'a 12" b ',
+        *labels,
+        "neutral",
+    ]
+    dataset = SNLI(file=write("dev_matched.tsv", "\n".join(map("\t".join, [names, row]))))
+    assert list(dataset) == [['"Well, he said', 'a 12" b ', "neutral"]]
+    with pytest.raises(DataError, match="no header with the columns sentence1, sentence2 and gold_label"):
+        SNLI(file=write("test_matched.tsv", "\n".join(map("\t".join, [names[:10], row[:10]]))))
+
+
+def test_multinlis_json_lines_are_read(write):
+    row = {"annotator_labels": ["neutral"], "genre": "slate", "gold_label": "neutral", "pairID": "1n", "promptID": "1"}
+    row.update(sentence1="a", sentence1_parse="(a)", sentence2="b", sentence2_binary_parse="( b )")
+    assert list(SNLI(file=write("multinli_1.0_dev_matched.jsonl", json.dumps(row)))) == [["a", "b", "neutral"]]
+
+
 def test_other_fields_are_of_no_interest(write):
     row = {"labels": [], "sentence2": "b", "x": {"gold_label": "-"}, "gold_label": "neutral", "sentence1": "a"}
     assert list(SNLI(file=write("a.jsonl", json.dumps(row)))) == [["a", "b", "neutral"]]

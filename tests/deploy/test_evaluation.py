@@ -1,4 +1,4 @@
-"""Scores against a count by hand."""
+"""Models that are asked about labelled pairs, alone and together."""
 
 import json
 
@@ -6,53 +6,80 @@ import numpy as np
 import pytest
 
 from gluonnlp_snli_plugin.data.snli import LABELS
-from gluonnlp_snli_plugin.deploy.evaluation import Evaluation, evaluate
+from gluonnlp_snli_plugin.deploy.evaluation import ask, evaluate, keep
 from gluonnlp_snli_plugin.deploy.predictor import Predictor
-
-GOLD = [0, 0, 0, 1, 1, 2]
-PREDICTED = [0, 0, 1, 1, 2, 2]
+from gluonnlp_snli_plugin.errors import DataError, UsageError
+from gluonnlp_snli_plugin.report.predictions import read_predictions
 
 
 @pytest.fixture
-def evaluation():
-    return Evaluation.of(GOLD, PREDICTED)
-
-
-def test_confusion_has_gold_in_rows(evaluation):
-    assert evaluation.confusion.tolist() == [[2, 1, 0], [0, 1, 1], [0, 0, 1]]
-    assert evaluation.num_pairs == 6 and evaluation.accuracy == pytest.approx(4 / 6)
-
-
-def test_precision_recall_and_f1(evaluation):
-    contradiction = evaluation.per_class["contradiction"]
-    assert (contradiction["precision"], contradiction["recall"], contradiction["pairs"]) == (0.5, 0.5, 2)
-    entailment = evaluation.per_class["entailment"]
-    assert entailment["precision"] == 1 and entailment["recall"] == pytest.approx(2 / 3)
-    assert entailment["f1"] == pytest.approx(0.8)
-
-
-def test_a_class_nobody_predicts_scores_zero():
-    per_class = Evaluation.of([0, 1], [0, 0]).per_class
-    assert per_class["neutral"] == {"precision": 0, "recall": 0, "f1": 0, "pairs": 0}
-    assert per_class["contradiction"]["f1"] == 0
-
-
-def test_the_table_and_the_json_show_the_same(evaluation):
-    table = str(evaluation)
-    assert "accuracy 0.6667 (6 pairs)" in table
-    assert [line for line in table.splitlines() if line.startswith("entailment")][1].split()[1:] == ["2", "1", "0"]
-    figures = json.loads(json.dumps(evaluation.to_dict()))
-    assert figures["confusion"] == np.asarray(evaluation.confusion).tolist()
-
-
-def test_a_model_may_have_its_labels_in_another_order(tiny_name, pairs_file):
+def make_predictor(tiny_name):
+    """Makes a predictor with a random head, of its own seed."""
     import gluonnlp as nlp
+    import mxnet as mx
 
     from gluonnlp_snli_plugin.model.folder import Model, ModelSettings
 
-    net, vocab = nlp.model.get_model("snli_bert_classifier", backbone="bert_2_16_2", dataset_name=tiny_name)
-    settings = ModelSettings("bert_2_16_2", {}, "mlp", 256, 0.1, True, 32, "ratio")
-    predictor = Predictor(Model(net, vocab, settings), native=False)
+    def make(seed=0, max_len=32, labels=LABELS):
+        mx.random.seed(seed)
+        net, vocab = nlp.model.get_model("snli_bert_classifier", backbone="bert_2_16_2", dataset_name=tiny_name)
+        net.classifier.initialize(mx.init.Normal(2), force_reinit=True)
+        settings = ModelSettings("bert_2_16_2", {}, "mlp", 256, 0.1, True, max_len, "ratio", labels)
+        return Predictor(Model(net, vocab, settings), native=False)
+
+    return make
+
+
+def test_a_model_may_have_its_labels_in_another_order(make_predictor, pairs_file):
+    predictor = make_predictor()
     expected = evaluate(predictor, pairs_file).confusion
     predictor.labels = LABELS[::-1]
     np.testing.assert_array_equal(evaluate(predictor, pairs_file).confusion, expected[:, ::-1])
+
+
+def test_several_models_answer_with_the_mean_of_their_probabilities(make_predictor, pairs_file):
+    one, two = make_predictor(1), make_predictor(2, labels=LABELS[::-1])
+    (alone,), (other,), (together,) = (ask(models, [pairs_file]) for models in ([one], [two], [one, two]))
+    mean = (alone.predictions.probabilities + other.predictions.probabilities) / 2
+    np.testing.assert_allclose(together.predictions.probabilities, mean, atol=1e-12)
+    np.testing.assert_array_equal(together.predictions.predicted, mean.argmax(axis=1))
+    assert not np.array_equal(alone.predictions.predicted, other.predictions.predicted)
+    assert [member.accuracy for member in together.members] == [alone.evaluation.accuracy, other.evaluation.accuracy]
+    assert evaluate([one, two], pairs_file).accuracy == together.evaluation.accuracy
+
+
+def test_a_pair_is_truncated_if_any_model_cuts_it(make_predictor, pairs_file):
+    (long,), (both,) = (
+        ask([make_predictor()], [pairs_file]),
+        ask([make_predictor(), make_predictor(1, 12)], [pairs_file]),
+    )
+    assert long.evaluation.num_truncated == 0 < both.evaluation.num_truncated
+    assert both.evaluation.num_truncated == (both.predictions.pairs.tokens > 12).sum()
+
+
+def test_every_file_is_read_before_any_pair_is_scored(make_predictor, pairs_file, tmp_path):
+    predictor = make_predictor()
+    predictor.logits = lambda encoded: pytest.fail("scored")
+    with pytest.raises(DataError, match="missing"):
+        ask([predictor], [pairs_file, tmp_path / "missing"])
+
+
+def test_nobody_to_ask():
+    with pytest.raises(UsageError, match="which model"):
+        evaluate([], "pairs.jsonl")
+
+
+def test_answers_are_kept_under_the_name_of_their_file(make_predictor, pairs_file, tmp_path):
+    others = tmp_path / "pairs.jsonl"
+    others.write_text("".join(pairs_file.read_text().splitlines(True)[:60]))
+    first, second = ask([make_predictor()], [pairs_file, others])
+    for answers in (first, second, first, second):
+        keep(tmp_path, answers)
+    keep(tmp_path, first, "int8")
+    names = sorted(path.stem for path in (tmp_path / "predictions").glob("*.jsonl"))
+    assert len(names) == 3 and names[0] == "pairs"
+    kept = [read_predictions(tmp_path, name) for name in names]
+    assert [len(predictions) for predictions in kept] == [120, 60, 120]
+    assert [predictions.about["dtype"] for predictions in kept] == ["float32", "float32", "int8"]
+    gold = [json.loads(line)["gold_label"] for line in pairs_file.read_text().splitlines()]
+    assert [LABELS[i] for i in kept[0].pairs.gold] == gold

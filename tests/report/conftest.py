@@ -1,17 +1,88 @@
-"""A real browser, driven over its DevTools protocol: https://chromedevtools.github.io/devtools-protocol/."""
+"""Folders as runs leave them; and a real browser, driven over https://chromedevtools.github.io/devtools-protocol/."""
 
 import fcntl
+import functools
 import json
 import os
 import shutil
 import subprocess
 import tempfile
 
+import numpy as np
 import pytest
+
+from gluonnlp_snli_plugin.report.predictions import Pairs, Predictions, write_predictions
+
+HOSTILE = [
+    "<script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\">",
+    "</p></section></main><style>* { display: none }</style><h1>gone",
+    "\u202edlrow olleh \u0007\x1b[31m\x00 {{ 7 * 7 }} {% raw %} &lt;b&gt;",
+    "כל הכלבים ישנים, all the dogs sleep",
+    "a" * 5000,
+    "http://example.invalid/x.png \"' onmouseover='alert(1)",
+]
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 OPTIONS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
     --disable-component-update --disable-sync --disable-dev-shm-usage --remote-debugging-pipe""".split()
+
+
+@pytest.fixture
+def make_run(tmp_path, run_in):
+    """Makes the folder of a run of some hundred updates, with answers that are right more often than not."""
+    return functools.partial(run_in, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def run_in():
+    """As `make_run`, in a place that is given first."""
+
+    def make(place, name="out", num_pairs=300, sets=("dev",), seed=0, texts=(), **settings):
+        random = np.random.default_rng(seed)
+        folder = place / name
+        folder.mkdir()
+        settings = {"output_dir": name, "backbone": "bert_2_16_2", "epochs": 3, "lr": 5e-5, "seed": seed, **settings}
+        record = {
+            "settings": settings,
+            "repeat": ["gluonnlp-snli", "finetune", "--seed", str(seed), "--output-dir", "it's here"],
+            "working_folder": "/tmp",
+            "devices": "cpu:0",
+            "data": {"train": {"source": "train.jsonl", "pairs": 3200, "truncated": 3}},
+            "versions": {"mxnet": "1.9.1"},
+        }
+        (folder / "config.json").write_text(json.dumps(record))
+        lines = []
+        for update in range(50, 301, 50):
+            figures = {"loss": 1 / update + random.random() / 9, "accuracy": 0.5 + update / 900}
+            lines.append(
+                {"kind": "train", "epoch": 1, "update": update, "lr": 1e-5, "pairs_per_second": 20.5, **figures}
+            )
+            if update % 100 == 0:
+                lines.append({"kind": "dev", "epoch": update // 100, "update": update, **figures})
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        summary = {"dev_accuracy": lines[-1]["accuracy"], "best_epoch": 3, "best_update": 300, "updates": 300}
+        (folder / "summary.json").write_text(json.dumps({**summary, "train_pairs_per_second": 20.5, "seconds": 61.2}))
+        for which in sets:
+            premises = [f"A man plays the {i}th guitar." for i in range(num_pairs)]
+            premises[: len(texts)] = texts
+            gold, tokens = random.integers(0, 3, num_pairs), random.integers(9, 80, num_pairs)
+            weights = random.dirichlet([1, 1, 1], num_pairs) + 1.2 * np.eye(3)[gold] * random.random((num_pairs, 1))
+            if texts:  # they are to be shown
+                weights[: len(texts)] = np.eye(3)[(gold[: len(texts)] + 1) % 3]
+            pairs = Pairs(premises, premises[::-1], gold, tokens, tokens > 64)
+            answers = Predictions.of(
+                pairs, weights / weights.sum(axis=1, keepdims=True), weights=None, source="f.jsonl"
+            )
+            write_predictions(folder, which, answers)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def hostile():
+    """Texts that want to be more than texts."""
+    return HOSTILE
 
 
 class Browser:

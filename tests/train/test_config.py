@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from gluonnlp_snli_plugin.errors import UsageError
-from gluonnlp_snli_plugin.train.config import FinetuneConfig, configure
+from gluonnlp_snli_plugin.train.config import FinetuneConfig, command_line, configure
 
 
 def test_defaults_are_those_of_gluonnlps_script():
@@ -64,3 +64,30 @@ def test_each_mistake_is_named(options, complaint):
 
 def test_every_setting_has_a_help_text():
     assert all(field.metadata["help"] for field in dataclasses.fields(FinetuneConfig))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sample": True},
+        {"sample": True, "epochs": 3, "dropout": 0.1, "tensorboard": True},
+        {"dataset_name": "x", "train_file": "a b.jsonl", "dev_file": "-d", "lr": 3e-5, "overwrite": True, "clip": 0.0},
+    ],
+)
+def test_the_command_line_of_settings_makes_the_same_settings(options):
+    import argparse
+
+    from gluonnlp_snli_plugin.cli import finetune
+
+    config = configure(output_dir="out", **options)
+    program, command, *words = command_line(config)
+    parser = argparse.ArgumentParser()
+    finetune.add_arguments(parser)
+    found = vars(parser.parse_args(words))
+    names = {field.name for field in dataclasses.fields(FinetuneConfig)}
+    assert (program, command) == ("gluonnlp-snli", "finetune")
+    assert configure(**{name: value for name, value in found.items() if name in names}) == config
+
+
+def test_the_command_line_of_a_run_on_ranks_names_them():
+    assert command_line(configure(output_dir="out"), 2, "dist_sync")[-4:] == ["--np", "2", "--comm", "dist_sync"]

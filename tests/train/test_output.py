@@ -11,16 +11,19 @@ from gluonnlp_snli_plugin.train.output import OutputFolder, versions
 
 def _leave_a_run(path):
     with OutputFolder(path, overwrite=False) as output:
-        output.write_metrics(loss=1.0)
+        output.write_metrics("train", 1, 1, loss=1.0)
         output.write_config(configure(output_dir=str(path)), versions=versions())
 
 
 def test_metrics_are_one_object_a_line(tmp_path):
     with OutputFolder(tmp_path / "a" / "b", overwrite=False) as output:
-        output.write_metrics(kind="train", loss=1.5)
-        output.write_metrics(kind="dev", accuracy=0.5)
+        output.write_metrics("train", epoch=1, update=3, loss=1.5)
+        output.write_metrics("dev", epoch=1, update=4, accuracy=0.5)
         lines = (tmp_path / "a" / "b" / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == [{"kind": "train", "loss": 1.5}, {"kind": "dev", "accuracy": 0.5}]
+    assert [json.loads(line) for line in lines] == [
+        {"kind": "train", "epoch": 1, "update": 3, "loss": 1.5},
+        {"kind": "dev", "epoch": 1, "update": 4, "accuracy": 0.5},
+    ]
 
 
 def test_another_run_is_kept_unless_it_may_be_overwritten(tmp_path):

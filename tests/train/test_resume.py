@@ -66,7 +66,7 @@ def broken(settings, tmp_path):
 
 
 def content(folder):
-    """All that a run leaves but the time it took: metrics, weights of the best model, and the newest checkpoint."""
+    """All that a run leaves but the time it took: metrics, the best model, its answers, the newest checkpoint."""
     metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     for line in metrics:
         line.pop("pairs_per_second", None)
@@ -74,7 +74,10 @@ def content(folder):
     (weights,) = (folder / "model").glob("*.params")
     summary = json.loads((folder / "summary.json").read_text())
     timeless = {name: summary[name] for name in ("dev_accuracy", "best_epoch", "best_update", "updates")}
-    return metrics, weights.read_bytes(), newest.name, load_file(str(newest / "arrays.safetensors")), timeless
+    predictions = {path.name: path.read_bytes() for path in (folder / "predictions").iterdir()}
+    assert set(predictions) == {"dev.jsonl", "dev.json"} and (folder / "report.html").exists()
+    arrays = load_file(str(newest / "arrays.safetensors"))
+    return metrics, weights.read_bytes(), predictions, newest.name, arrays, timeless
 
 
 def assert_same(folder, other):
