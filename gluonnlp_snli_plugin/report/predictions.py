@@ -202,7 +202,8 @@ def read_predictions(folder, name):
 
 def _values(line):
     """What a line holds; raises a ValueError, TypeError or KeyError if that cannot be."""
-    premise, hypothesis, gold, label, named, tokens, truncated = map(orjson.loads(line).__getitem__, _FIELDS)
+    row = orjson.loads(line)
+    premise, hypothesis, gold, label, named, tokens, truncated = (row[field] for field in _FIELDS)
     probabilities = [float(named[label]) for label in LABELS]
     is_sound = (
         type(premise) is type(hypothesis) is str

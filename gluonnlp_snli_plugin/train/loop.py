@@ -140,7 +140,7 @@ def finetune(comm=None, resume=None, resume_anyway=False, **options):
 
         def save(scores):
             output.save(model, {TABLE: rows.table(optimizer.decay)} if rows else {})
-            output.write_predictions("dev", corpus["dev"], scores)
+            output.write_predictions("dev", corpus["dev"], scores, config.dtype)
 
         best = _Best(net, encoded["dev"], devices, ranks, output, save, progress, patience=config.early_stop)
         parts = {"meter": meter, "best": best}

@@ -159,7 +159,7 @@ class OutputFolder:
         with self._writing():
             save_model(model, self.path / "model", arrays)
 
-    def write_predictions(self, name, segment, scores):
+    def write_predictions(self, name, segment, scores, dtype="float32"):
         """Write what the model that is saved answers.
 
         Parameters
@@ -168,9 +168,11 @@ class OutputFolder:
         segment : Segment
         scores : ndarray of float32, shape (n, classes)
             Logits.
+        dtype : str, default 'float32'
+            How they were computed.
         """
         record = {key: value for key, value in segment.provenance.items() if key not in ("pairs", "truncated")}
-        record.update(weights=weights_sha256(self.path), dtype="float32")
+        record.update(weights=weights_sha256(self.path), dtype=dtype)
         write_predictions(self.path, name, Predictions.of(segment.pairs, probabilities(scores.astype(float)), **record))
 
     def write_report(self):
