@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -10,6 +9,7 @@ from ..errors import DataError, UsageError
 from ..model.folder import weights_sha256
 from .predictions import FOLDER, Predictions, read_predictions, read_record
 
+_MOST_UPDATES, _LARGEST = 1 << 53, 1e30  # of what can be drawn
 _FIRST = ("dev", "test")  # of the answers, those of the run itself
 
 
@@ -41,6 +41,15 @@ class RecordedRun:
     @property
     def settings(self):
         return self.config["settings"]
+
+    @property
+    def best(self):
+        """Update and dev accuracy of the best model, or None."""
+        update, accuracy = self.summary.get("best_update"), self.summary.get("dev_accuracy")
+        is_sound = (
+            type(update) is int and 0 <= update < _MOST_UPDATES and type(accuracy) is float and 0 <= accuracy <= 1
+        )
+        return (update, accuracy) if is_sound else None
 
     def curve(self, kind, figure):
         """Updates and values of a figure: two lists."""
@@ -127,8 +136,11 @@ def _checked(line):
     if line["kind"] not in ("train", "dev"):
         raise ValueError
     for name, value in line.items():
-        is_count = name in ("epoch", "update")
-        if name != "kind" and not (type(value) is int if is_count else math.isfinite(value)):
+        if name in ("epoch", "update"):
+            is_sound = type(value) is int and 0 <= value < _MOST_UPDATES
+        else:
+            is_sound = name == "kind" or abs(value) <= _LARGEST  # which NaN is not
+        if not is_sound:
             raise ValueError
     line["epoch"], line["update"]  # must be there
     return line

@@ -98,7 +98,7 @@ def _answers(name, predictions, number, is_full):
     found.update(
         per_class=evaluation.per_class,
         confusion=[
-            (label, [(int(count), round(10 * share)) for count, share in zip(counts, shares)])
+            (label, [(int(count), int(round(10 * share))) for count, share in zip(counts, shares)])
             for label, counts, shares in zip(evaluation.labels, evaluation.confusion, rows)
         ],
         figures=drawings,
@@ -177,7 +177,7 @@ def learning_curves(runs, names, wanted=_LEARNING):
         ]
         lines = [line for line in lines if line.updates]
         if lines:
-            best = _best_point(runs[0]) if len(runs) == 1 and figure == "accuracy" else None
+            best = runs[0].best if len(runs) == 1 and figure == "accuracy" else None
             drawings.append(_curves(title, figure, unit, lines, best))
     return drawings
 
@@ -185,11 +185,6 @@ def learning_curves(runs, names, wanted=_LEARNING):
 def _line(label, run, kind, figure):
     updates, values = run.curve(kind, figure)
     return plots.Line(label, updates, values, is_dotted=kind == "dev")
-
-
-def _best_point(run):
-    point = run.summary.get("best_update"), run.summary.get("dev_accuracy")
-    return point if type(point[0]) is int and type(point[1]) is float else None
 
 
 def _curves(title, figure, unit, lines, best):
@@ -258,13 +253,13 @@ def _tiles(run, answers):
         )
         for found in answers[:2]
     ]
-    if not tiles and isinstance(run.summary.get("dev_accuracy"), float):
-        tiles.append(("dev accuracy", f"{run.summary['dev_accuracy']:.4f}", ""))
+    if not tiles and run.best:
+        tiles.append(("dev accuracy", f"{run.best[1]:.4f}", ""))
     if answers:
         first = answers[0]
         tiles.append(("macro F1", f"{first['macro_f1']:.4f}", f"mean of the classes, {first['name']}"))
         tiles.append(("calibration error", f"{first['calibration_error']:.4f}", f"expected, {first['name']}"))
-    if "best_epoch" in run.summary:
-        remark = f"epoch {run.summary['best_epoch']} of {run.settings.get('epochs')}"
-        tiles.append(("best after update", str(run.summary.get("best_update")), remark))
+    if run.best:
+        remark = f"epoch {run.summary.get('best_epoch')} of {run.settings.get('epochs')}"
+        tiles.append(("best after update", str(run.best[0]), remark))
     return tiles + [(what, value, "") for what, value in throughput(run)[:1]]

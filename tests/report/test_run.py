@@ -71,6 +71,9 @@ def test_damage_is_named(make_run, name, text):
         {"kind": "dev", "epoch": 1, "update": 1, "loss": float("nan")},
         {"kind": "dev", "epoch": 1, "update": 1, "loss": [1]},
         {"kind": "dev", "epoch": 1, "update": 1, "loss": 10**400},
+        {"kind": "dev", "epoch": 1, "update": 1, "loss": 1e308},
+        {"kind": "dev", "epoch": 1, "update": 10**30},
+        {"kind": "dev", "epoch": -1, "update": 1},
     ],
 )
 def test_metrics_that_are_none_are_named(make_run, line):
