@@ -98,8 +98,8 @@ def _answers(name, predictions, number, is_full):
     found.update(
         per_class=evaluation.per_class,
         confusion=[
-            (label, [(int(count), int(round(10 * share))) for count, share in zip(counts, shares)])
-            for label, counts, shares in zip(evaluation.labels, evaluation.confusion, rows)
+            (label, [(count, round(10 * share)) for count, share in zip(counts, shares)])
+            for label, counts, shares in zip(evaluation.labels, evaluation.confusion.tolist(), rows.tolist())
         ],
         figures=drawings,
         num_wrong=int((~predictions.hits).sum()),

@@ -99,8 +99,8 @@ class OutputFolder:
     def __exit__(self, *_):
         with contextlib.suppress(OSError):  # what could not be written has been told
             self._metrics.close()
-        if self._scalars:
-            self._scalars.close()
+            if self._scalars:
+                self._scalars.close()
         self._lock.close()
 
     def _take_lock(self):
