@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 
 from ..errors import UsageError
 from ..train.comm import known_rank, parse_devices
@@ -54,4 +55,7 @@ def _finetune(comm, settings):
     if "test_accuracy" in summary:
         print(f"test accuracy  {summary['test_accuracy']:.4f}")
     print(f"training       {summary['train_pairs_per_second']:.0f} pairs/s, {summary['seconds']:.0f} s in all")
-    print(f"model          {settings.get('resume') or settings['output_dir']}/model")
+    folder = settings.get("resume") or settings["output_dir"]
+    print(f"model          {folder}/model")
+    if os.path.exists(os.path.join(folder, "report.html")):
+        print(f"report         {folder}/report.html")

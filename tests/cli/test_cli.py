@@ -60,7 +60,7 @@ def test_import_finetune_evaluate_predict(command, tiny_bert, pairs_file, tmp_pa
         env=environment,
     )
     assert done.returncode == 0, done.stderr
-    assert "dev accuracy" in done.stdout and f"{out}/model" in done.stdout
+    assert "dev accuracy" in done.stdout and f"{out}/model" in done.stdout and f"{out}/report.html" in done.stdout
     assert "epoch 1, update 4/16: loss " in done.stderr
     done = command("evaluate", out, "--file", pairs_file, "--json", env=environment)
     figures = json.loads(done.stdout)
