@@ -3,11 +3,11 @@
 import mxnet as mx
 
 from ...files import write_json
+from ...model.quantized import INPUTS, import_graph
 from .job import logits_of, net_function
 from .tokenizer import write_vocabulary
 
 TOLERANCE = 1e-5
-INPUTS = {"input_ids": "int32", "segment_ids": "int32", "valid_length": "float32"}
 GRAPH, PARAMETERS = "model-symbol.json", "model-0000.params"
 
 _README = """`{graph}` and `{parameters}` are a classifier of pairs of sentences for MXNet {mxnet}: {labels}.
@@ -53,13 +53,13 @@ def check(job, folder):
 
 
 def variables():
-    """The inputs of a graph: symbols of :data:`INPUTS`."""
+    """The inputs of a graph: symbols of int32, int32 and float32."""
     return [mx.sym.var(name, dtype=dtype) for name, dtype in INPUTS.items()]
 
 
 def load(folder):
     """The net in a folder of this format."""
-    return mx.gluon.SymbolBlock.imports(str(folder / GRAPH), list(INPUTS), str(folder / PARAMETERS))
+    return import_graph(folder / GRAPH, folder / PARAMETERS, mx.cpu())
 
 
 def write_companions(job, folder):
