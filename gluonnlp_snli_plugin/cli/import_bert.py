@@ -13,7 +13,7 @@ def add_arguments(parser):
         ".params file that GluonNLP saved, as its run_pretraining.py does",
     )
     parser.add_argument("--name", help="name to give the BERT in the store, ending in _cased or _uncased")
-    parser.add_argument("--output-dir", metavar="OUT", help="of a fine-tuned classifier: folder to write, as finetune's")
+    parser.add_argument("--output-dir", metavar="OUT", help="for a fine-tuned classifier: the folder to write")
     parser.add_argument(
         "--labels", metavar="A,B,C", help="its three labels in the order of the logits, where config.json has no names"
     )

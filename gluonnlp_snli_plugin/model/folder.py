@@ -198,7 +198,7 @@ def _read_settings(folder):
         if "format" not in content and "versions" in content:  # the settings of a run, not of a model
             raise CheckpointError(f"{folder} holds no model yet: its run ended before the first evaluation")
         if "format" not in content and "model_type" in content:
-            raise CheckpointError(f"{folder} is in Hugging Face's layout: gluonnlp-snli import-bert makes a model of it")
+            raise CheckpointError(f"{folder} is in Hugging Face's layout: gluonnlp-snli import-bert brings it in")
         if content["format"] not in _FILES:
             readable = " and ".join(map(str, _FILES))
             raise CheckpointError(f"{path} is of format {content['format']}, this version reads format {readable}")

@@ -1,4 +1,4 @@
-"""Brings in a pretrained BERT, in Hugging Face's layout or in GluonNLP's, or a classifier that is fine-tuned already."""
+"""Brings in a pretrained BERT, in Hugging Face's layout or in GluonNLP's, or a classifier fine-tuned already."""
 
 import contextlib
 import os
@@ -16,7 +16,6 @@ from .folder import save_model
 from .huggingface import read_huggingface
 from .huggingface_classifier import read_classifier
 from .params_file import read_bert
-
 
 IMPORT_MARK = "import.json"  # in the output folder of a classifier that was imported
 

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List
 
 import mxnet as mx
 import numpy as np
@@ -42,7 +42,7 @@ class Job:
 
     model: Model
     source: Path
-    rows: List[List[Optional[str]]]
+    rows: List[List[Any]]
     pairs_name: str
     encoded: EncodedPairs
     logits: np.ndarray
@@ -69,11 +69,10 @@ class Job:
             raise UsageError(f"{path} holds an 8-bit model: export the one that it was made of")
         restore(model.net)
         model.net.hybridize(static_alloc=True)
-        rows, name = sample_pairs("dev"), "the embedded sample's dev pairs"
-        if file is not None:
-            rows, name = [list(row) for row in PairReader(file, labelled=False)], str(file)
-            if not rows:
-                raise DataError(f"{file} has no pairs")
+        name = "the embedded sample's dev pairs" if file is None else str(file)
+        rows = [list(row) for row in (sample_pairs("dev") if file is None else PairReader(file, labelled=False))]
+        if not rows:
+            raise DataError(f"{file} has no pairs")
         encoded = model.encoder().encode([row[0] for row in rows], [row[1] for row in rows])
         logits = logits_of(net_function(model.net), encoded)
         if not np.isfinite(logits).all():

@@ -18,7 +18,8 @@ _LONGEST_FIRST = "min(len(b), max(budget // 2, budget - len(a)))  # longest_firs
 _KEEP_B = {  # how many tokens of the hypothesis stay in a pair that is too long
     "longest_first": _LONGEST_FIRST,
     "equal": "min(len(b), max(budget // 2, budget - len(a)))  # equal",
-    "ratio": "budget - min(max((2 * budget * len(a) // (len(a) + len(b)) + 1) // 2, len(a) > 0), budget - (len(b) > 0))",
+    "ratio": "budget - min(max((2 * budget * len(a) // (len(a) + len(b)) + 1) // 2, len(a) > 0), budget - (len(b) > 0))"
+    "  # ratio",
     "only_first": "min(len(b), budget)  # only_first",
     "only_second": "budget - min(len(a), budget)  # only_second",
 }

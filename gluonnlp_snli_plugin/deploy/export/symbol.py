@@ -14,8 +14,8 @@ _README = """`{graph}` and `{parameters}` are a classifier of pairs of sentences
 
 | input | dtype | shape | |
 | --- | --- | --- | --- |
-| `input_ids` | int32 | (batch, length) | `[CLS]` ({cls_id}) premise `[SEP]` ({sep_id}) hypothesis `[SEP]`, then padding \
-({pad_id}) |
+| `input_ids` | int32 | (batch, length) | `[CLS]` ({cls_id}) premise `[SEP]` ({sep_id}) hypothesis `[SEP]`, then \
+padding ({pad_id}) |
 | `segment_ids` | int32 | (batch, length) | 0 up to and including the first `[SEP]`, then 1; 0 in the padding |
 | `valid_length` | float32 | (batch,) | tokens without the padding |
 

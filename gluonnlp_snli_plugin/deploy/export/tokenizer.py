@@ -1,6 +1,7 @@
 """The tokenizer of a model for programs without GluonNLP: ``vocab.txt``, ``tokenizer.json``, a SentencePiece model."""
 
 import shutil
+from typing import Any, Dict
 
 from ...errors import UsageError
 from ...files import json_text
@@ -34,7 +35,7 @@ def write_tokenizer(model, folder, special_tokens=False):
         Whether ``[SEP]`` in a text is that token, as transformers wants it, and pairs are put together.
     """
     vocab = model.vocab
-    content = {
+    content: Dict[str, Any] = {
         "version": "1.0",
         "truncation": None,
         "padding": None,

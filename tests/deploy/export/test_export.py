@@ -79,9 +79,7 @@ def test_what_is_no_model_is_one_line(capsys, model, pairs_file, tmp_path):
     shutil.copytree(str(model), str(half))
     next((half / "model").glob("weights-*")).unlink()
     assert "is missing" in refused(capsys, half, "--format", "symbol", *to, status=1)
-    assert "no.jsonl: No such file" in refused(
-        capsys, model, "--format", "symbol", *to, "--file", "no.jsonl", status=1
-    )
+    assert "no.jsonl: No such file" in refused(capsys, model, "--format", "symbol", *to, "--file", "no.jsonl", status=1)
     assert "invalid choice: 'tflite'" in refused(capsys, model, "--format", "tflite", *to)
     assert sorted(os.listdir(tmp_path)) == ["half"]
 
@@ -97,9 +95,7 @@ def test_a_format_that_is_none_and_a_file_without_pairs(model, tmp_path):
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_folder_that_cannot_be_written_is_one_line(capsys, model, format, pairs_file, tmp_path):
     (tmp_path / "file").touch()
-    line = refused(
-        capsys, model, "--format", format, "--to", tmp_path / "file" / "to", "--file", pairs_file, status=1
-    )
+    line = refused(capsys, model, "--format", format, "--to", tmp_path / "file" / "to", "--file", pairs_file, status=1)
     assert f"cannot write to {tmp_path / 'file'}" in line
 
 

@@ -58,9 +58,10 @@ def test_logits_are_those_of_the_model(make_model, pairs_file, tmp_path, variant
     model = onnx.load(str(tmp_path / "to" / "model.onnx"))
     onnx.checker.check_model(model, full_check=True)
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 13)] and model.ir_version == 7
+    types = {value.name: value.type.tensor_type for value in [*model.graph.input, *model.graph.output]}
     shapes = {
-        value.name: (value.type.tensor_type.elem_type, [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim])
-        for value in [*model.graph.input, *model.graph.output]
+        name: (kind.elem_type, [size.dim_param or size.dim_value for size in kind.shape.dim])
+        for name, kind in types.items()
     }
     ids = (onnx.TensorProto.INT64, ["batch", "length"])
     assert shapes.pop("logits") == (onnx.TensorProto.FLOAT, ["batch", 3])
@@ -145,7 +146,9 @@ def test_minilm(minilm_name, shared_data, run_without, tmp_path):
     train, dev = (shared_data / "snli_mini" / f"snli_mini_{name}.jsonl" for name in ("train", "dev"))
     few = tmp_path / "few.jsonl"
     few.write_text("".join(train.read_text().splitlines(keepends=True)[:160]))
-    finetune(dataset_name=minilm_name, train_file=str(few), dev_file=str(few), output_dir=str(tmp_path / "out"), epochs=1)
+    finetune(
+        dataset_name=minilm_name, train_file=str(few), dev_file=str(few), output_dir=str(tmp_path / "out"), epochs=1
+    )
     assert export(tmp_path / "out", "onnx", tmp_path / "to", dev).difference < 1e-4
     dataset = SNLI(file=dev)
     pairs = list(zip(dataset.premises, dataset.hypotheses))
