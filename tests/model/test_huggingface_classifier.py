@@ -104,7 +104,7 @@ def test_the_tokenizers_settings_are_taken(folder, caplog):
 
 def test_a_sentencepiece_vocabulary_is_kept(folder, train_sentencepiece, pairs_file, tmp_path):
     path = train_sentencepiece(tmp_path / "spiece.model", pairs_file.read_text().splitlines())
-    size = sum(1 for _ in open(tmp_path / "spiece.vocab", encoding="utf-8"))
+    size = len((tmp_path / "spiece.vocab").read_text(encoding="utf-8").splitlines())
     words = load_file(str(folder / "model.safetensors"))["embeddings.word_embeddings.weight"]
     (folder / "vocab.txt").unlink()
     shutil.copy(str(path), str(folder))

@@ -97,7 +97,8 @@ def _tensors(model, parameters):
 def _tokenizer_config(model):
     vocab = model.vocab
     return {
-        "tokenizer_class": "BertTokenizer",
+        "tokenizer_class": "PreTrainedTokenizerFast",  # tokenizer.json as it is: BertTokenizer gives up at 100 letters
+        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
         "do_lower_case": model.settings.lower,
         "strip_accents": True,  # as GluonNLP does for cased vocabularies too
         "tokenize_chinese_chars": True,

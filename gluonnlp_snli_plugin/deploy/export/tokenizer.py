@@ -15,10 +15,10 @@ def write_vocabulary(model, folder):
         shutil.copyfile(model.spiece, folder / "spiece.model")
         return "spiece.model"
     tokens = model.vocab.idx_to_token
-    strange = next((token for token in tokens if "\n" in token or token != token.strip("\r")), None)
+    strange = next((token for token in tokens if "\n" in token or "\r" in token), None)
     if strange is not None:
         raise UsageError(f"the vocabulary has the token {strange!r}, which no vocab.txt can hold")
-    (folder / "vocab.txt").write_text("".join(f"{token}\n" for token in tokens), encoding="utf-8", newline="\n")
+    (folder / "vocab.txt").write_text("".join(f"{token}\n" for token in tokens), encoding="utf-8")
     return "vocab.txt"
 
 
