@@ -20,6 +20,7 @@ _VOCABULARIES = (  # the first that is there counts; .model is SentencePiece
     "spm.model",
     "tokenizer.json",
 )
+_LONGEST_NAME = 96  # on the hub
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
@@ -59,7 +60,8 @@ def find_folder(source):
     folder = Path(source)
     if os.path.isdir(folder):
         return folder
-    if os.path.exists(folder) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(source)):
+    is_name = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(source)) and len(str(source)) <= _LONGEST_NAME
+    if os.path.exists(folder) or not is_name:
         raise CheckpointError(f"{source} is no folder: give the folder that holds config.json and model.safetensors")
     try:
         from huggingface_hub import snapshot_download
@@ -158,9 +160,9 @@ def _check_tokenizer(folder, name):
     if isinstance(lower, bool) and lower != uncased:
         wanted = "_uncased" if lower else "_cased"
         raise UsageError(f"{path} says do_lower_case={str(lower).lower()}: --name must end in {wanted}")
-    for setting, ours in (("strip_accents", True), ("tokenize_chinese_chars", True)):
-        if config.get(setting) not in (None, ours):
-            _log.warning("%s says %s=%s; GluonNLP's tokenizer has %s", path, setting, config[setting], ours)
+    for setting in ("strip_accents", "tokenize_chinese_chars"):  # GluonNLP strips accents of cased text too
+        if config.get(setting) not in (None, True):
+            _log.warning("%s says %s=%s; GluonNLP's tokenizer has True", path, setting, config[setting])
 
 
 def _vocabulary(folder, size, units, tensors):

@@ -7,6 +7,7 @@ import mxnet as mx
 
 from ..data.snli import LABELS
 from ..errors import CheckpointError, UsageError
+from .params_layout import read_layout
 
 INPUTS = {"input_ids": "int32", "segment_ids": "int32", "valid_length": "float32"}
 _OPERATORS = set(
@@ -48,6 +49,7 @@ def load_quantized(graph, parameters, ctx):
         foreign = sorted(set(_operators(json.loads(graph.read_bytes()))) - _OPERATORS)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise CheckpointError(f"{graph} is damaged") from None
+    read_layout(parameters)
     if foreign:
         raise CheckpointError(f"{graph} has the operator {foreign[0]}, which no 8-bit model of this program has")
     try:
