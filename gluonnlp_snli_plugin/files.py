@@ -8,6 +8,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from .errors import UsageError
+
 
 @contextlib.contextmanager
 def replacing(path):
@@ -31,6 +33,50 @@ def replacing(path):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+@contextlib.contextmanager
+def new_folder(path, mark, overwrite=False):
+    """Write a folder under a temporary name; it is at `path` only once it is complete and on the disk.
+
+    Parameters
+    ----------
+    path : str or Path
+        Nothing, or an empty folder; its own parent is made if need be.
+    mark : str
+        A file by which such a folder is known: the only kind that is ever replaced.
+    overwrite : bool, default False
+        Whether to replace the folder of that kind that is there.
+
+    Yields
+    ------
+    Path
+        The temporary folder, beside `path`.
+
+    Raises
+    ------
+    UsageError
+        If something else is at `path`, or such a folder without `overwrite`.
+    """
+    path = Path(os.path.realpath(path))
+    if os.path.lexists(path) and not path.is_dir():
+        raise UsageError(f"{path} is there already, and no folder")
+    if path.is_dir() and any(path.iterdir()):
+        if not (path / mark).is_file():
+            raise UsageError(f"{path} holds other files, and no {mark}: give another folder")
+        if not overwrite:
+            raise UsageError(f"{path} is there already: give another folder, or --overwrite")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as workspace:
+        folder = Path(workspace, "new")
+        folder.mkdir()
+        yield folder
+        for file in filter(Path.is_file, folder.rglob("*")):
+            with open(file, "rb") as written:
+                os.fsync(written.fileno())
+        if path.is_dir():
+            path.rename(Path(workspace, "old"))
+        folder.rename(path)
 
 
 def _umask():

@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from gluonnlp_snli_plugin.files import digest, is_utf8, locked, replacing, write_json
+from gluonnlp_snli_plugin.errors import UsageError
+from gluonnlp_snli_plugin.files import digest, is_utf8, locked, new_folder, replacing, write_json
 
 
 def test_a_file_takes_its_place_only_when_complete(tmp_path):
@@ -65,3 +66,29 @@ def test_json_is_readable_and_holds_file_names_that_are_no_utf_8(tmp_path):
         write_json(path, content)
         assert json.loads(path.read_bytes()) == content
         assert is_utf8(content["name"]) == ("caf\u00e9" in path.read_text(encoding="utf-8"))
+
+
+def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path):
+    with new_folder(tmp_path / "a" / "b", "mark") as folder:
+        (folder / "mark").write_text("1")
+        (folder / "inner").mkdir()
+        assert not (tmp_path / "a" / "b").exists()
+    assert (tmp_path / "a" / "b" / "mark").read_text() == "1"
+    with pytest.raises(RuntimeError), new_folder(tmp_path / "a" / "b", "mark", overwrite=True) as folder:
+        raise RuntimeError
+    assert (tmp_path / "a" / "b" / "mark").read_text() == "1"
+    with new_folder(tmp_path / "a" / "b", "mark", overwrite=True) as folder:
+        (folder / "mark").write_text("2")
+    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["mark"]
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
+
+
+def test_a_new_folder_replaces_its_own_kind_only(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mark").touch()
+    with new_folder(tmp_path / "empty", "mark") as folder:
+        (folder / "mark").touch()
+    for path, mark, overwrite in (("full", "mark", False), ("full", "other", True), ("full/mark", "mark", True)):
+        with pytest.raises(UsageError), new_folder(tmp_path / path, mark, overwrite):
+            pass

@@ -1,6 +1,7 @@
-"""Bring a pretrained BERT, in Hugging Face's layout or saved by GluonNLP, into the local model store."""
+"""Bring a pretrained BERT into the local model store, or a fine-tuned classifier of Hugging Face's into a folder."""
 
-from ..model.importing import import_bert
+from ..errors import UsageError
+from ..model.importing import import_bert, import_classifier
 from ..model.store import store_root
 
 
@@ -11,17 +12,39 @@ def add_arguments(parser):
         help="folder with config.json, model.safetensors and a vocabulary, or a name on the Hugging Face hub; or a "
         ".params file that GluonNLP saved, as its run_pretraining.py does",
     )
-    parser.add_argument("--name", required=True, help="name to give it, ending in _cased or _uncased")
+    parser.add_argument("--name", help="name to give the BERT in the store, ending in _cased or _uncased")
+    parser.add_argument("--output-dir", metavar="OUT", help="for a fine-tuned classifier: the folder to write")
+    parser.add_argument(
+        "--labels", metavar="A,B,C", help="its three labels in the order of the logits, where config.json has no names"
+    )
     parser.add_argument("--vocab", metavar="V", help="of a .params file: vocabulary file, or a name in the store")
     parser.add_argument("--backbone", metavar="B", help="of a .params file: architecture, bert_LAYERS_UNITS_HEADS")
     parser.add_argument("--root", metavar="D", help="folder of the store (default: $MXNET_HOME/models)")
-    parser.add_argument("--overwrite", action="store_true", help="replace other weights of the same name")
+    parser.add_argument("--overwrite", action="store_true", help="replace other weights of the same name, or that OUT")
 
 
 def run(options):
+    if (options.name is None) == (options.output_dir is None):
+        raise UsageError("give --name NAME for a BERT to fine-tune, or --output-dir OUT for a classifier that is")
+    if options.output_dir is not None:
+        _import_classifier(options)
+        return
+    if options.labels is not None:
+        raise UsageError("--labels goes with --output-dir: a BERT has none")
     checkpoint = import_bert(
         options.source, options.name, options.root, options.overwrite, options.vocab, options.backbone
     )
     parts = ", ".join(["encoder", *checkpoint.parts])
     print(f"{checkpoint.backbone} as {checkpoint.dataset_name} ({parts}) in {store_root(options.root)}")
     print(f"fine-tune it: gluonnlp-snli finetune --dataset-name {checkpoint.dataset_name} --output-dir OUT ...")
+
+
+def _import_classifier(options):
+    for option in ("vocab", "backbone", "root"):
+        if getattr(options, option) is not None:
+            raise UsageError(f"--{option} goes with --name: a classifier is a folder of its own")
+    labels = None if options.labels is None else options.labels.split(",")
+    settings = import_classifier(options.source, options.output_dir, labels, options.overwrite).settings
+    case = "uncased" if settings.lower else "cased"
+    print(f"{settings.backbone}, {case}, up to {settings.max_len} tokens, in {options.output_dir}")
+    print(f"try it: gluonnlp-snli evaluate {options.output_dir} --file F")

@@ -56,6 +56,8 @@ class Predictor:
             raise UsageError(f"no dtype {dtype!r}; there are {', '.join(DTYPES)}")
         if dtype == "int8" and not native:
             raise UsageError("--dtype int8 is one of the C++ operators: no --no-native with it")
+        if dtype == "int8" and isinstance(model.net, mx.gluon.SymbolBlock):
+            raise UsageError("the model has 8 bits as it is: no --dtype int8 with it")
         self.labels = model.settings.labels
         self.encoder = model.encoder()
         if native:

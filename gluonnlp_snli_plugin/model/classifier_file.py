@@ -83,13 +83,18 @@ def _load_file(path, ctx, dataset_name, backbone, root):
     parameters = {f"bert.{name}": array for name, array in parameters.items()}
     parameters.update(_head(path, head, hparams["units"]))
     net = build_net(settings, vocab)
+    set_parameters(net, parameters, ctx, path)
+    return Model(net, vocab, settings, vocab_file if vocab_file.suffix == ".spiece" else None)
+
+
+def set_parameters(net, parameters, ctx, path):
+    """Give a net that is not initialized its parameters, NDArrays by name, which were read from `path`."""
     for name, parameter in net._collect_params_with_prefix().items():
         if name not in parameters:
             raise CheckpointError(f"{path} has no parameter {name}: it is no BERTClassifier")
         parameter.shape = parameters[name].shape
         parameter.initialize(mx.init.Zero(), ctx=ctx)
         parameter.set_data(parameters[name])
-    return Model(net, vocab, settings, vocab_file if vocab_file.suffix == ".spiece" else None)
 
 
 def _head(path, head, units):

@@ -53,10 +53,7 @@ def convert_weights(hparams, vocab_size, tensors):
     parameters = {}
     for ours, (theirs, shape) in bert_mapping(hparams, vocab_size, parts).items():
         tensors.require(theirs, shape)
-        tensor = tensors[theirs]
-        if not np.isfinite(tensor).all():
-            raise CheckpointError(f"{tensors.path}: {theirs} holds numbers that are not finite")
-        parameters[ours] = mx.nd.array(tensor, dtype=np.float32)
+        parameters[ours] = mx.nd.array(tensors.finite(theirs), dtype=np.float32)
     add_missing_pooler(parameters, parts, hparams["units"], tensors.path)
     return parameters, parts
 
@@ -153,8 +150,9 @@ class Tensors:
 
     @staticmethod
     def _common(name):
-        """Without the prefix of ``BertFor…`` models, and with the LayerNorm names of today."""
-        name = name[len("bert.") :] if name.startswith("bert.") else name
+        """Without the prefix of ``BertFor…`` models, with BERT's own names and the LayerNorm names of today."""
+        name = re.sub(r"^(bert|deberta)\.", "", name)
+        name = re.sub(r"(\.attention\.self\.(query|key|value))_proj\.", r"\1.", name)  # DeBERTa's
         return re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name))
 
     def __contains__(self, name):
@@ -170,6 +168,13 @@ class Tensors:
             found = tuple(file.get_slice(self._names[name]).get_shape())
         if found != shape:
             raise CheckpointError(f"{self.path}: {name} is of shape {found}, config.json says {shape}")
+
+    def finite(self, name):
+        """A tensor without infinity and NaN in it."""
+        tensor = self[name]
+        if not np.isfinite(tensor).all():
+            raise CheckpointError(f"{self.path}: {name} holds numbers that are not finite")
+        return tensor
 
     def __getitem__(self, name):
         self.require(name)

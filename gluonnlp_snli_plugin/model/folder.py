@@ -23,8 +23,11 @@ from .backbones import are_hparams, bert_hparams, is_dropout
 from .conversion import bert_mapping
 from .net import HEADS, SNLIBertClassifier
 from .params_layout import read_layout
+from .quantized import load_quantized
 
 _FORMAT = 1
+_FORMAT_OF_8_BITS = 2
+_FILES = {_FORMAT: ("weights", "vocab"), _FORMAT_OF_8_BITS: ("graph", "weights", "vocab")}
 _SETTINGS = "config.json"
 
 
@@ -71,6 +74,7 @@ class Model:
     Attributes
     ----------
     net : SNLIBertClassifier
+        Or, of an 8-bit model, a SymbolBlock that is called in the same way.
     vocab : gluonnlp.vocab.BERTVocab
     settings : ModelSettings
     spiece : Path or None
@@ -114,18 +118,28 @@ def save_model(model, folder, arrays=None):
             shutil.copyfile(model.spiece, temporary)
         else:
             temporary.write_text(model.vocab.to_json(), encoding="utf-8")
-    files = {"weights": (weights, fingerprint), "vocab": (vocab, digest(vocab))}
-    write_json(
-        folder / _SETTINGS,
-        {
-            "format": _FORMAT,
-            "settings": dataclasses.asdict(model.settings),
-            "files": {use: {"name": path.name, "sha256": sha256} for use, (path, sha256) in files.items()},
-        },
-    )
+    write_settings(folder, model.settings, {"weights": weights, "vocab": vocab})
     for old in folder.glob("weights-*.params"):
         if old != weights:
             old.unlink()
+
+
+def write_settings(folder, settings, files):
+    """Write ``config.json``, which makes a model of a folder.
+
+    Parameters
+    ----------
+    folder : Path
+    settings : ModelSettings
+    files : dict of str to Path
+        Files in it by use: 'weights' and 'vocab', and of an 8-bit model 'graph'.
+    """
+    content = {
+        "format": _FORMAT_OF_8_BITS if "graph" in files else _FORMAT,
+        "settings": dataclasses.asdict(settings),
+        "files": {use: {"name": path.name, "sha256": digest(path)} for use, path in files.items()},
+    }
+    write_json(folder / _SETTINGS, content)
 
 
 def load_model(folder, ctx=None):
@@ -148,12 +162,16 @@ def load_model(folder, ctx=None):
     folder = Path(folder)
     if os.path.isdir(folder / "model"):
         folder = folder / "model"
-    settings, weights, vocab_file = _read_settings(folder)
-    vocab, _ = read_vocabulary(vocab_file)
-    _check_weights(settings, len(vocab), weights)
+    settings, files = _read_settings(folder)
+    vocab, _ = read_vocabulary(files["vocab"])
+    spiece = files["vocab"] if files["vocab"].suffix in (".spiece", ".model") else None
+    ctx = mx.cpu() if ctx is None else ctx
+    if "graph" in files:
+        return Model(load_quantized(files["graph"], files["weights"], ctx), vocab, settings, spiece)
+    _check_weights(settings, len(vocab), files["weights"])
     net = build_net(settings, vocab)
-    net.load_parameters(str(weights), ctx=mx.cpu() if ctx is None else ctx)
-    return Model(net, vocab, settings, vocab_file if vocab_file.suffix == ".spiece" else None)
+    net.load_parameters(str(files["weights"]), ctx=ctx)
+    return Model(net, vocab, settings, spiece)
 
 
 def weights_sha256(folder):
@@ -190,19 +208,22 @@ def build_net(settings, vocab):
 
 
 def _read_settings(folder):
-    """Settings and files of a model folder, the files checked against their fingerprints."""
+    """Settings and files (a dict by use) of a model folder, the files checked against their fingerprints."""
     path = folder / _SETTINGS
     try:
         content = json.loads(path.read_bytes())
         if "format" not in content and "versions" in content:  # the settings of a run, not of a model
             raise CheckpointError(f"{folder} holds no model yet: its run ended before the first evaluation")
-        if content["format"] != _FORMAT:
-            raise CheckpointError(f"{path} is of format {content['format']}, this version reads format {_FORMAT}")
+        if "format" not in content and "model_type" in content:
+            raise CheckpointError(f"{folder} is in Hugging Face's layout: gluonnlp-snli import-bert brings it in")
+        if content["format"] not in _FILES:
+            readable = " and ".join(map(str, _FILES))
+            raise CheckpointError(f"{path} is of format {content['format']}, this version reads format {readable}")
         settings = ModelSettings(**{**content["settings"], "labels": tuple(content["settings"]["labels"])})
         _check_settings(settings)
-        files = {use: (entry["name"], entry["sha256"]) for use, entry in content["files"].items()}
         # Files of this folder, whatever the settings say.
-        named = [(folder / Path(name).name, sha256) for name, sha256 in (files["weights"], files["vocab"])]
+        files = {use: folder / Path(content["files"][use]["name"]).name for use in _FILES[content["format"]]}
+        named = [(file, content["files"][use]["sha256"]) for use, file in files.items()]
     except (FileNotFoundError, NotADirectoryError):
         raise CheckpointError(f"{folder} holds no model: give the output folder of gluonnlp-snli finetune") from None
     except OSError as error:
@@ -214,7 +235,7 @@ def _read_settings(folder):
             raise CheckpointError(f"{file} is missing")
         if digest(file) != sha256:
             raise CheckpointError(f"{file} is damaged: its content is not what {path} says")
-    return settings, *(file for file, _ in named)
+    return settings, files
 
 
 def _check_settings(settings):

@@ -20,6 +20,7 @@ _VOCABULARIES = (  # the first that is there counts; .model is SentencePiece
     "spm.model",
     "tokenizer.json",
 )
+_LONGEST_NAME = 96  # on the hub
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
@@ -44,9 +45,9 @@ def read_huggingface(source, name):
     CheckpointError
         If the checkpoint is no BERT, is incomplete or contradicts itself; names the file.
     """
-    folder = _folder(source)
-    config = _read_config(folder / "config.json")
-    backbone, hparams = _architecture(config, folder / "config.json")
+    folder = find_folder(source)
+    config = read_config(folder / "config.json")
+    backbone, hparams = read_architecture(config, folder / "config.json")
     _check_tokenizer(folder, name)
     tensors = Tensors(folder)
     vocab, content, extension, special_tokens = _vocabulary(folder, config["vocab_size"], hparams["units"], tensors)
@@ -54,11 +55,13 @@ def read_huggingface(source, name):
     return ImportedBert(backbone, hparams, parameters, parts, content, extension, special_tokens)
 
 
-def _folder(source):
+def find_folder(source):
+    """The folder itself, or where a name on the Hugging Face hub was fetched to."""
     folder = Path(source)
     if os.path.isdir(folder):
         return folder
-    if os.path.exists(folder) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(source)):
+    is_name = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(source)) and len(str(source)) <= _LONGEST_NAME
+    if os.path.exists(folder) or not is_name:
         raise CheckpointError(f"{source} is no folder: give the folder that holds config.json and model.safetensors")
     try:
         from huggingface_hub import snapshot_download
@@ -74,7 +77,8 @@ def _folder(source):
         raise CheckpointError(f"cannot fetch {source} from the Hugging Face hub: {reason}") from None
 
 
-def _read_config(path):
+def read_config(path):
+    """The JSON object in a file, a dict."""
     try:
         config = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -88,7 +92,7 @@ def _read_config(path):
     return config
 
 
-def _architecture(config, path):
+def read_architecture(config, path):
     """Name and hyper-parameters of the architecture, in GluonNLP's terms."""
     kind = config.get("model_type")
     if kind is None:  # as in the first configs
@@ -151,27 +155,34 @@ def _check_tokenizer(folder, name):
     path = folder / "tokenizer_config.json"
     if not path.is_file():
         return
-    config, uncased = _read_config(path), name.endswith("_uncased")
+    config, uncased = read_config(path), name.endswith("_uncased")
     lower = config.get("do_lower_case")
     if isinstance(lower, bool) and lower != uncased:
         wanted = "_uncased" if lower else "_cased"
         raise UsageError(f"{path} says do_lower_case={str(lower).lower()}: --name must end in {wanted}")
-    for setting, ours in (("strip_accents", uncased), ("tokenize_chinese_chars", True)):
-        if config.get(setting) not in (None, ours):
-            _log.warning("%s says %s=%s; GluonNLP's tokenizer has %s", path, setting, config[setting], ours)
+    for setting in ("strip_accents", "tokenize_chinese_chars"):  # GluonNLP strips accents of cased text too
+        if config.get(setting) not in (None, True):
+            _log.warning("%s says %s=%s; GluonNLP's tokenizer has True", path, setting, config[setting])
 
 
 def _vocabulary(folder, size, units, tensors):
     """The vocabulary, the content of its file in the store, the file's extension and the special tokens."""
+    vocab, path = read_vocabulary_of(folder, size, units, tensors)
+    if path.suffix != ".model":
+        return vocab, vocab.to_json().encode(), ".vocab", {}
+    return vocab, path.read_bytes(), ".spiece", read_sentencepieces(path)[1]
+
+
+def read_vocabulary_of(folder, size, units, tensors):
+    """The vocabulary of a folder, of as many tokens as the weights are for, and the file it came from."""
     path = next((folder / name for name in _VOCABULARIES if (folder / name).is_file()), None)
     if path is None:
         raise CheckpointError(f"{folder} has no vocabulary: none of {', '.join(_VOCABULARIES)}")
     if path.suffix != ".model":
         # It is filled up to that size, which so far only config.json knows.
         tensors.require("embeddings.word_embeddings.weight", (size, units))
-        vocab = read_wordpieces(path, size)
-        return vocab, vocab.to_json().encode(), ".vocab", {}
-    vocab, special_tokens = read_sentencepieces(path)
+        return read_wordpieces(path, size), path
+    vocab, _ = read_sentencepieces(path)
     if len(vocab) != size:
         raise CheckpointError(f"{path} has {len(vocab)} pieces, the weights are for {size}")
-    return vocab, path.read_bytes(), ".spiece", special_tokens
+    return vocab, path

@@ -1,4 +1,4 @@
-"""Brings a pretrained BERT, in Hugging Face's layout or in GluonNLP's, into the local model store."""
+"""Brings in a pretrained BERT, in Hugging Face's layout or in GluonNLP's, or a classifier fine-tuned already."""
 
 import contextlib
 import os
@@ -9,11 +9,15 @@ import mxnet as mx
 
 from .. import registry
 from ..errors import CheckpointError, UsageError
-from ..files import digest
+from ..files import digest, new_folder, write_json
 from . import store
 from .backbones import bert_hparams
+from .folder import save_model
 from .huggingface import read_huggingface
+from .huggingface_classifier import read_classifier
 from .params_file import read_bert
+
+IMPORT_MARK = "import.json"  # in the output folder of a classifier that was imported
 
 
 def import_bert(source, name, root=None, overwrite=False, vocab=None, backbone=None):
@@ -80,9 +84,42 @@ def import_bert(source, name, root=None, overwrite=False, vocab=None, backbone=N
     return checkpoint
 
 
+def import_classifier(source, output_dir, labels=None, overwrite=False):
+    """Make a fine-tuned classifier of Hugging Face's a model folder, as ``finetune`` writes it.
+
+    Parameters
+    ----------
+    source : str or Path
+        Folder with ``config.json``, a vocabulary and ``model.safetensors`` of a ``BertForSequenceClassification`` with
+        three labels; or a name on the Hugging Face hub.
+    output_dir : str or Path
+        Folder to write ``model/`` into, whole or not at all.
+    labels : sequence of str or None
+        The three labels in the order of its logits, where its ``id2label`` does not name them.
+    overwrite : bool, default False
+        Whether to replace a folder that this function wrote.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    UsageError
+        If the labels are not to be told, or something is at `output_dir` already.
+    CheckpointError
+        If it is no such classifier, is incomplete or contradicts itself, or the folder cannot be written.
+    """
+    with _writing(Path(output_dir).parent), new_folder(output_dir, IMPORT_MARK, overwrite) as folder:
+        model = read_classifier(source, labels)
+        save_model(model, folder / "model")
+        write_json(folder / IMPORT_MARK, {"imported_from": str(source)})
+    return model
+
+
 @contextlib.contextmanager
 def _writing(root):
-    """Make the store's folder, and turn what goes wrong in writing there into one line."""
+    """Make a folder, and turn what goes wrong in writing there into one line."""
     try:
         root.mkdir(parents=True, exist_ok=True)
         yield

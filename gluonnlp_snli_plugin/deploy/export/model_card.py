@@ -1,0 +1,101 @@
+"""The model card of a Hugging Face folder, made from what the run recorded."""
+
+import json
+
+_CARD = """---
+library_name: transformers
+pipeline_tag: text-classification
+tags:
+- natural-language-inference
+---
+
+# {title}
+
+Tells whether a *hypothesis* follows from a *premise* ({labels}). A {architecture}, fine-tuned with \
+[GluonNLP](https://github.com/dmlc/gluon-nlp) and MXNet and exported by `gluonnlp-snli export`.
+
+```python
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("DIR")
+model = AutoModelForSequenceClassification.from_pretrained("DIR")
+inputs = tokenizer(
+    ["Two dogs run through the snow."], ["The dogs are asleep."],
+    truncation={truncation!r}, max_length={max_len}, padding=True, return_tensors="pt",
+)
+print(model.config.id2label[int(model(**inputs).logits.argmax())])
+```
+{class_note}
+## Data and accuracy
+
+{data}
+
+## Settings
+
+{settings}
+
+## Versions
+
+{versions}
+
+## Licence
+
+Not stated by this program: the author of the model says under which licence it, its data and the pretrained weights \
+may be used.
+"""
+_CLASS_NOTE = """
+The head is Dense, ReLU, Dense on the encoding of `[CLS]`, which `BertForSequenceClassification` (a tanh there) cannot \
+hold. So the model is stored as DeBERTa-v2 without relative positions and convolution, which computes what a BERT does.
+"""
+_SETTINGS = (
+    "backbone dataset_name head hidden_units dropout max_len truncation epochs batch_size accumulate lr optimizer "
+    "schedule warmup_ratio weight_decay clip dtype seed"
+).split()
+_VERSIONS = "gluonnlp_snli_plugin mxnet gluonnlp numpy python".split()
+_UNKNOWN = "Not known: there is no record of a run beside the model."
+_TRUNCATIONS = {"longest_first": "longest_first", "only_first": "only_first", "only_second": "only_second"}
+
+
+def model_card(job):
+    """The text of ``README.md``.
+
+    Parameters
+    ----------
+    job : Job
+    """
+    settings, run, summary = job.model.settings, job.record("config.json"), job.record("summary.json")
+    given, versions = (run.get(name) if isinstance(run.get(name), dict) else {} for name in ("settings", "versions"))
+    return _CARD.format(
+        title=f"{settings.backbone} for natural language inference",
+        labels=", ".join(settings.labels),
+        architecture=f"BERT of {settings.hparams['num_layers']} layers of {settings.hparams['units']} units",
+        truncation=_TRUNCATIONS.get(settings.truncation, "longest_first"),
+        max_len=settings.max_len,
+        class_note=_CLASS_NOTE if settings.head == "mlp" else "",
+        data=_data(run, summary),
+        settings=_table(given, _SETTINGS),
+        versions=_table(versions, _VERSIONS),
+    )
+
+
+def _data(run, summary):
+    lines = []
+    for segment, facts in run["data"].items() if isinstance(run.get("data"), dict) else ():
+        if isinstance(facts, dict):  # of the files, their names and not where they lay
+            facts = {**facts, "source": str(facts.get("source", "")).rsplit("/", 1)[-1]}
+            lines.append(f"- {segment}: " + ", ".join(f"{name} {_plain(value)}" for name, value in facts.items()))
+    for segment in ("dev", "test"):
+        if isinstance(summary.get(f"{segment}_accuracy"), float):
+            lines.append(f"- accuracy on the {segment} pairs: {summary[f'{segment}_accuracy']:.4f}")
+    return "\n".join(lines) or _UNKNOWN
+
+
+def _table(content, names):
+    rows = [f"| {name} | {_plain(content[name])} |" for name in names if content.get(name) is not None]
+    return "\n".join(["| | |", "| --- | --- |", *rows]) if rows else _UNKNOWN
+
+
+def _plain(value):
+    """A value as code, so that nothing in it is Markdown."""
+    text = " ".join((value if isinstance(value, str) else json.dumps(value)).split())
+    return "`" + text.replace("`", "'").replace("|", "/") + "`"
