@@ -13,13 +13,14 @@ import mxnet as mx
 from .. import __version__
 from ..errors import PluginError, Stopped, UsageError
 from ..train.comm import HAS_SAID_WHY, LAUNCHER, launched_backend, leave_ranks
-from . import evaluate, finetune, import_bert, list, predict, run
+from . import evaluate, finetune, import_bert, list, predict, run, serve
 
 PROGRAM = "gluonnlp-snli"
 _COMMANDS = {
     "finetune": finetune,
     "evaluate": evaluate,
     "predict": predict,
+    "serve": serve,
     "import-bert": import_bert,
     "run": run,
     "list": list,

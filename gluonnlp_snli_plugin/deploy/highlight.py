@@ -85,6 +85,11 @@ def printable(text):
     return "".join(c if c.isprintable() else " " if c.isspace() else repr(c)[1:-1] for c in text)
 
 
+def style():
+    """The style sheet of a page that shows explanations; str."""
+    return _STYLE.read_text(encoding="utf-8")
+
+
 @contextlib.contextmanager
 def page(path):
     """Write a page of HTML with answers and why they are given: without scripts, for any browser, whole or not at all.
@@ -105,7 +110,7 @@ def page(path):
     """
     try:
         with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(_HEAD.format(style=_STYLE.read_text(encoding="utf-8"), legend=LEGEND))
+            file.write(_HEAD.format(style=style(), legend=LEGEND))
             yield lambda *answer: file.write(_section(*answer))
             file.write("</main>\n</html>\n")
     except BrokenPipeError:  # of standard output, while answers are printed
@@ -137,7 +142,8 @@ def _section(prediction, explanation):
     """An answer as HTML."""
     premise, hypothesis = strengths(explanation)
     bars = "".join(
-        f'<tr><th scope="row">{html.escape(label)}<td><meter min="0" max="1" value="{value:.4f}"></meter><td>{value:.3f}'
+        f'<tr><th scope="row">{html.escape(label)}<td>'
+        f'<meter min="0" max="1" value="{value:.4f}"></meter><td>{value:.3f}'
         for label, value in prediction.probabilities.items()
     )
     return (

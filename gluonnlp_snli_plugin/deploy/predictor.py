@@ -138,6 +138,11 @@ class Predictor:
                 by_label = dict(zip(self.labels, row))
                 yield Prediction(max(by_label, key=by_label.__getitem__), by_label)
 
+    @property
+    def settings(self):
+        """The model's :class:`~gluonnlp_snli_plugin.model.folder.ModelSettings`."""
+        return self._model.settings
+
     def explain(self, premise, hypothesis, label=None):
         """Why a pair gets its answer; it takes about fifty times as long as the answer.
 
