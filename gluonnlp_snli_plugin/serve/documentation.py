@@ -153,7 +153,8 @@ def _fields(schema):
         inner = field.get("items", field)
         about = [field["type"] + (f" of {inner['type']}s" if inner is not field else "")]
         about += ["required"] if name in schema.get("required", ()) else []
-        about += [f"at most {field[key]}" for key in ("maxLength", "maxItems") if key in field]
+        units = {"maxLength": "characters", "maxItems": "of them"}
+        about += [f"at most {field[key]} {unit}" for key, unit in units.items() if key in field]
         about += [", ".join(inner["properties"])] if inner.get("properties") else []
         about += [" or ".join(field["enum"])] if "enum" in field else []
         about += [field["description"]] if "description" in field else []

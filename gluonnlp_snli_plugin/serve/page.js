@@ -50,9 +50,9 @@ function show({ label, probabilities, explanation }) {
   byId("answer").hidden = false;
 }
 
-function say(text, isWrong) {
+function say(text, kind = "") {
   byId("status").textContent = text;
-  byId("status").classList.toggle("wrong", isWrong);
+  byId("status").className = kind;
 }
 
 let last = 0; // an answer that comes after a later question's is not shown
@@ -64,7 +64,7 @@ async function ask() {
     hypothesis: byId("hypothesis").value,
     explain: byId("explain").checked,
   };
-  say("Asking…", false);
+  say("Asking…");
   try {
     const response = await fetch("predict", {
       method: "POST",
@@ -75,11 +75,11 @@ async function ask() {
     if (number !== last) return;
     if (!response.ok) throw new Error(answer.error);
     show(answer);
-    say(`Answer: ${answer.label}.`, false);
+    say(`Answer: ${answer.label}.`, "spoken");
   } catch (error) {
     if (number !== last) return;
     byId("answer").hidden = true;
-    say(error instanceof TypeError ? "The service does not answer." : error.message, true);
+    say(error instanceof TypeError ? "The service does not answer." : error.message, "wrong");
   }
 }
 
@@ -101,4 +101,11 @@ for (const button of document.querySelectorAll("[data-premise]")) {
     byId("hypothesis").value = button.dataset.hypothesis;
     byId("pair").requestSubmit();
   });
+}
+
+// A link may bring a pair: /?premise=...&hypothesis=...
+const linked = new URLSearchParams(location.search);
+if (linked.has("premise") && linked.has("hypothesis")) {
+  for (const name of ["premise", "hypothesis"]) byId(name).value = linked.get(name);
+  byId("pair").requestSubmit();
 }
