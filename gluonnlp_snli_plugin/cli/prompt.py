@@ -31,10 +31,13 @@ def _ask(question):
     while True:
         try:
             if sys.stdout.isatty():  # where readline has to know the question
-                return input(question).strip()
-            print(question, end="", file=sys.stderr, flush=True)  # the answers alone go elsewhere
-            return input().strip()
-        except UnicodeDecodeError:
+                text = input(question).strip()
+            else:  # only the answers go elsewhere
+                print(question, end="", file=sys.stderr, flush=True)
+                text = input().strip()
+            text.encode()  # half characters stand for bytes that are none
+            return text
+        except UnicodeError:
             print("that is no UTF-8", file=sys.stderr)
         except EOFError:
             print(file=sys.stderr)
