@@ -19,7 +19,7 @@ import threading
 import time
 
 from machine import description
-from report import spread, table
+from report import spread, table, write_section
 
 from gluonnlp_snli_plugin import PluginError
 from gluonnlp_snli_plugin.data.reader import PairReader
@@ -33,6 +33,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=10, metavar="S", help="of a measurement; default: 10")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="measurements of each; default: 3")
     parser.add_argument("--explain", action="store_true", help="ask for explanations too")
+    parser.add_argument("--write", metavar="F", help="put the table into this page, too")
     parser.add_argument("options", nargs="*", help="more options of serve, behind --")
     options = parser.parse_args()
     try:
@@ -52,8 +53,11 @@ def main():
                 runs[number].append(measure(port, bodies, number, options.seconds))
     rows = [row(number, runs[number]) for number in numbers]
     head = ["clients", "requests/s", "median, ms", "95%, ms", "99%, ms"]
-    print(table(head, rows))
-    print(f"\n{description()}; {len(bodies)} pairs of {options.file}")
+    conditions = f"{description()}. {len(bodies)} pairs; {options.rounds} rounds of {options.seconds:g} s."
+    result = f"{table(head, rows)}\n\n{conditions}"
+    print(result)
+    if options.write:
+        write_section(options.write, "serving", result)
 
 
 @contextlib.contextmanager
