@@ -13,7 +13,7 @@ import mxnet as mx
 from .. import __version__
 from ..errors import PluginError, Stopped, UsageError
 from ..train.comm import HAS_SAID_WHY, LAUNCHER, launched_backend, leave_ranks
-from . import evaluate, export, finetune, import_bert, list, predict, report, run
+from . import evaluate, export, finetune, import_bert, list, predict, report, run, serve
 
 PROGRAM = "gluonnlp-snli"
 _COMMANDS = {
@@ -22,6 +22,7 @@ _COMMANDS = {
     "predict": predict,
     "report": report,
     "export": export,
+    "serve": serve,
     "import-bert": import_bert,
     "run": run,
     "list": list,

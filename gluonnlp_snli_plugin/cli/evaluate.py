@@ -44,8 +44,8 @@ def add_model_arguments(parser, nargs=None):
     parser.add_argument("--backbone", metavar="B", help="its architecture, where that name has several")
 
 
-def add_device_arguments(parser):
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="default: 64")
+def add_device_arguments(parser, batch_size=64):
+    parser.add_argument("--batch-size", type=int, default=batch_size, metavar="N", help=f"default: {batch_size}")
     parser.add_argument(
         "--dtype",
         choices=DTYPES,

@@ -1,9 +1,10 @@
-"""Label pairs of sentences; JSON lines in, JSON lines out, in the same order.
+"""Label pairs of sentences; JSON lines in, JSON lines out, in the same order. Without pairs, ask for them.
 
 A pair in a file or on standard input is a JSON object with sentence1 (premise) and sentence2 (hypothesis), a line each;
 or a row of a .txt file in SNLI's format.
 """
 
+import contextlib
 import itertools
 import logging
 import os
@@ -11,11 +12,13 @@ import select
 import sys
 
 from ..data.snli import PairReader
+from ..deploy import highlight
 from ..deploy.predictor import Predictor
 from ..errors import DataError, UsageError
 from ..files import json_text
 from ..train.comm import parse_devices
 from .evaluate import add_device_arguments, add_model_arguments
+from .prompt import typed_pairs
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
@@ -26,12 +29,18 @@ def add_arguments(parser):
     parser.add_argument("--hypothesis", metavar="H", help="hypothesis of a single pair")
     parser.add_argument("--file", metavar="F", help="pairs to label; - reads standard input")
     parser.add_argument("--on-bad-row", choices=("error", "skip"), default="error", help="default: error")
+    parser.add_argument("--explain", action="store_true", help="show what each word contributes to the answer")
+    parser.add_argument("--explain-html", metavar="F", help="write the answers, explained, as a page of HTML too")
+    parser.add_argument("--json", action="store_true", help="JSON lines with --explain and at the prompt, too")
     add_device_arguments(parser)
 
 
 def run(options):
     is_single = options.premise is not None and options.hypothesis is not None
-    if is_single == (options.file is not None) or (options.premise is None) != (options.hypothesis is None):
+    is_prompt = options.premise is None and options.hypothesis is None and options.file is None and _is_typed()
+    if not is_prompt and (
+        is_single == (options.file is not None) or (options.premise is None) != (options.hypothesis is None)
+    ):
         raise UsageError("give --premise and --hypothesis, or --file F (- for standard input)")
     devices = parse_devices(options.gpus, options.devices)
     if is_single:
@@ -50,25 +59,60 @@ def run(options):
         options.dtype,
         not options.no_native,
     )
-    if is_single:
-        _answer(predictor, [(options.premise, options.hypothesis)])
-        return
+    with highlight.page(options.explain_html) if options.explain_html else contextlib.nullcontext() as add_to_page:
+        answers = _Answers(predictor, options, is_prompt, add_to_page)
+        if is_single:
+            answers.give([(options.premise, options.hypothesis)])
+        elif is_prompt:
+            answers.give(typed_pairs(), waits=lambda: True)
+        else:
+            _answer_file(answers, options)
+
+
+def _is_typed():
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _answer_file(answers, options):
     lines = _StandardInput() if options.file == "-" else None
     name = "standard input" if lines else options.file
     reader = PairReader(name, options.on_bad_row, labelled=False, lines=lines)
-    _answer(predictor, (row[:2] for row in reader), lines.waits if lines else None)
+    answers.give((row[:2] for row in reader), lines.waits if lines else None)
     if reader.num_bad:
         _log.warning("%d bad rows left out", reader.num_bad)
 
 
-def _answer(predictor, pairs, waits=None):
-    """Print a line for each pair; where the input may keep us waiting, at once."""
-    pairs, echo = itertools.tee(pairs)
-    predictions = predictor.stream(pairs, waits) if waits else predictor.stream(pairs)
-    for (premise, hypothesis), (label, probabilities) in zip(echo, predictions):
-        rounded = {name: round(value, 6) for name, value in probabilities.items()}
-        answer = {"sentence1": premise, "sentence2": hypothesis, "label": label, "probabilities": rounded}
-        print(json_text(answer, sys.stdout.encoding or "utf-8"), flush=waits is not None)
+class _Answers:
+    """Prints answers: JSON lines for programs, lines of text for people."""
+
+    def __init__(self, predictor, options, is_prompt, add_to_page):
+        self._predictor = predictor
+        self._is_json = options.json or not (options.explain or is_prompt)
+        self._explains = options.explain
+        self._add_to_page = add_to_page
+        self._has_colours = highlight.has_colours(sys.stdout)
+
+    def give(self, pairs, waits=None):
+        """Print the answer for each pair; where the input may keep us waiting, at once."""
+        pairs, echo = itertools.tee(pairs)
+        predictions = self._predictor.stream(pairs, waits) if waits else self._predictor.stream(pairs)
+        for pair, prediction in zip(echo, predictions):
+            self._give_one(pair, prediction, flush=waits is not None or self._explains)
+
+    def _give_one(self, pair, prediction, flush):
+        explanation = None
+        if self._explains or self._add_to_page:
+            explanation = self._predictor.explain(*pair, prediction.label)
+        if self._add_to_page:
+            self._add_to_page(prediction, explanation)
+        explanation = explanation if self._explains else None
+        if self._is_json:
+            answer = {"sentence1": pair[0], "sentence2": pair[1], **prediction.to_dict()}
+            if explanation:
+                answer["explanation"] = explanation.to_dict()
+            print(json_text(answer, sys.stdout.encoding or "utf-8"), flush=flush)
+        else:
+            print(highlight.text(prediction, explanation, self._has_colours), end="\n\n", flush=flush)
 
 
 class _StandardInput:

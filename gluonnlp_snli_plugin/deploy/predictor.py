@@ -10,6 +10,7 @@ from ..errors import CheckpointError, UsageError
 from ..model.classifier_file import load_finetuned
 from ..model.inference import logits, probabilities
 from ..native import accelerate
+from .explanation import explain
 from .int8 import check_devices, quantize
 
 DTYPES = ("float32", "int8")
@@ -21,6 +22,11 @@ class Prediction(NamedTuple):
 
     label: str  #: the likeliest label
     probabilities: Dict[str, float]  #: of every label, in the order of the model's classes
+
+    def to_dict(self):
+        """The same as JSON holds it, numbers rounded."""
+        rounded = {name: round(value, 6) for name, value in self.probabilities.items()}
+        return {"label": self.label, "probabilities": rounded}
 
 
 class Predictor:
@@ -64,6 +70,7 @@ class Predictor:
             accelerate(model.net)
         self._net = quantize(model.net) if dtype == "int8" else model.net
         self._net.hybridize(static_alloc=True)
+        self._model = model
         self._contexts = contexts or [mx.cpu()]
         self._batch_size = batch_size
 
@@ -132,6 +139,26 @@ class Predictor:
             for row in probabilities(self.logits(encoded)).tolist():
                 by_label = dict(zip(self.labels, row))
                 yield Prediction(max(by_label, key=by_label.__getitem__), by_label)
+
+    @property
+    def settings(self):
+        """The model's :class:`~gluonnlp_snli_plugin.model.folder.ModelSettings`."""
+        return self._model.settings
+
+    def explain(self, premise, hypothesis, label=None):
+        """Why a pair gets its answer; it takes about fifty times as long as the answer.
+
+        Parameters
+        ----------
+        premise, hypothesis : str
+        label : str or None
+            The answer to explain, by default the model's (in float32, whatever the precision of the answers).
+
+        Returns
+        -------
+        Explanation
+        """
+        return explain(self._model, self.encoder, premise, hypothesis, self._contexts[0], label)
 
     def logits(self, encoded):
         """Logits of encoded pairs; ndarray of float32, shape (n, classes)."""

@@ -67,6 +67,21 @@ class SNLIBertClassifier(mx.gluon.HybridBlock):
             encoding = encoding.slice_axis(axis=1, begin=0, end=1).reshape((0, -1))
         return self.classifier(encoding)
 
+    def classify(self, sequence):
+        """Logits from what BERT's encoder makes of a pair.
+
+        Parameters
+        ----------
+        sequence : NDArray of float32, shape (batch, length, units)
+            Only the encoding of ``[CLS]``, the first of each, is read.
+
+        Returns
+        -------
+        NDArray of float32, shape (batch, num_classes)
+        """
+        encoding = sequence[:, 0]
+        return self.classifier(self.bert.pooler(encoding) if self._head == "pooled" else encoding)
+
 
 def initialize_from_scratch(net, ctx):
     """Random weights for a BERT that is trained on labelled pairs alone.

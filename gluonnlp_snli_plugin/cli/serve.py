@@ -1,0 +1,73 @@
+"""Answer pairs over HTTP, with a page to try some by hand."""
+
+from pathlib import Path
+
+from ..deploy.predictor import Predictor
+from ..errors import UsageError
+from ..train.comm import parse_devices
+from .evaluate import add_device_arguments, add_model_arguments
+
+_BATCH_SIZE = 16  # of pairs of like length, out of the 64 that are computed in one go
+_LIMITS = {
+    "waiting": ("waiting", int, 512, "pairs that may wait, of all clients together"),
+    "seconds": ("seconds", float, 30, "time for a request"),
+    "pairs": ("pairs", int, 256, "pairs in a request"),
+    "explained": ("explained_pairs", int, 8, "pairs in a request with explanations"),
+    "characters": ("characters", int, 10_000, "characters in a sentence"),
+    "bytes": ("body_bytes", int, 1 << 20, "size of a request"),
+}
+
+
+def add_arguments(parser):
+    add_model_arguments(parser)
+    parser.add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen at; default: 127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000, metavar="P", help="0: any that is free; default: 8000")
+    for name, (_, kind, default, what) in _LIMITS.items():
+        parser.add_argument(
+            f"--max-{name}", type=kind, default=default, metavar="N", help=f"{what}; default: {default}"
+        )
+    add_device_arguments(parser, _BATCH_SIZE)
+
+
+def run(options):
+    for name in _LIMITS:
+        value = getattr(options, f"max_{name}")
+        if not 0 < value < 1 << 31:
+            raise UsageError(f"--max-{name} is {value}; it must be positive, and below 2147483648")
+    try:
+        from ..serve import server
+        from ..serve.app import make_app
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("gluonnlp_snli_plugin"):
+            raise
+        raise UsageError(
+            f"serve needs {error.name}, which is not here: pip install 'gluonnlp-snli-plugin[serve]'"
+        ) from None
+    from ..serve.batching import Batcher
+    from ..serve.question import Limits
+
+    devices = parse_devices(options.gpus, options.devices)
+    limits = Limits(**{field: getattr(options, f"max_{name}") for name, (field, *_) in _LIMITS.items()})
+    bound = server.bind(options.host, options.port)  # before a model is read in vain
+
+    def load():
+        return Predictor.load(
+            options.model,
+            devices.contexts,
+            options.batch_size,
+            options.dataset_name,
+            options.backbone,
+            options.dtype,
+            not options.no_native,
+        )
+
+    with bound:
+        batcher = Batcher(load, limits.waiting)
+        settings = batcher.predictor.settings
+        facts = {
+            "model": Path(options.model).resolve().name,
+            "labels": settings.labels,
+            "backbone": settings.backbone,
+            "dtype": options.dtype,
+        }
+        server.run(make_app(batcher, limits, facts), bound, limits.seconds, options.model)

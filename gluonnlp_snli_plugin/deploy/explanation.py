@@ -1,0 +1,185 @@
+"""Why a model gives its answer: what each token of a pair contributes, gradient times input.
+
+A gradient at the pair itself says little where the answer is certain and the function flat: on pairs that hang on one
+word, that word often comes third or fifth and with the wrong sign. So the gradients are averaged on the way from the
+pair with every token masked to the pair itself (integrated gradients, Sundararajan et al., 2017). The contributions
+then add up to what the tokens, all together, do to the log-odds of the answer.
+"""
+
+import re
+from typing import List, NamedTuple, Optional, Tuple
+
+import mxnet as mx
+import numpy as np
+
+_POINTS = 16  # on the way, where the gradient is taken (Gauss-Legendre)
+_TOKENS_AT_ONCE = 2048  # of all points together, for the memory of the backward pass
+_WORDS = re.compile(r"[^\W_]+|[\W_]")
+
+
+class Part(NamedTuple):
+    """A piece of a sentence as it was written."""
+
+    text: str
+    contribution: Optional[float]  #: None for what the model does not see: spaces, and what truncation has cut off
+
+
+class Explanation(NamedTuple):
+    """What the words of a pair contribute to an answer, as differences of log-odds.
+
+    The log-odds of a label of probability p are ``log(p / (1 - p))``. A word with a positive contribution speaks for
+    the label, one with a negative contribution against it.
+    """
+
+    label: str  #: the answer that is explained
+    premise: List[Part]  #: their texts put together are the premise
+    hypothesis: List[Part]
+    tokens: List[Tuple[str, float]]  #: what the model reads, special tokens (which contribute 0) included
+    log_odds: float  #: of the answer
+    log_odds_masked: float  #: of the same label where every token is [MASK]; contributions add up to the difference
+
+    def to_dict(self):
+        """The same as JSON holds it, numbers rounded."""
+        as_json = self._asdict()
+        for name in ("premise", "hypothesis"):
+            as_json[name] = [_rounded("text", *part) for part in as_json[name]]
+        as_json["tokens"] = [_rounded("token", *token) for token in self.tokens]
+        return {name: round(value, 4) if isinstance(value, float) else value for name, value in as_json.items()}
+
+
+def _rounded(name, text, contribution):
+    return {name: text, "contribution": None if contribution is None else round(contribution, 4)}
+
+
+def explain(model, encoder, premise, hypothesis, ctx=None, label=None):
+    """Explain the answer for one pair.
+
+    Parameters
+    ----------
+    model : Model
+        Float32.
+    encoder : PairEncoder
+        The model's.
+    premise, hypothesis : str
+    ctx : Context, default CPU
+        A device that holds the model.
+    label : str or None
+        The answer to explain, by default that of the model.
+
+    Returns
+    -------
+    Explanation
+    """
+    encoded = encoder.encode([premise], [hypothesis])
+    input_ids, segment_ids, _ = encoded[0]
+    vocab, labels = model.vocab, model.settings.labels
+    masked_ids = np.full_like(input_ids, vocab[vocab.mask_token])
+    len_a, len_b = int(encoded.len_a[0]), int(encoded.len_b[0])
+    special = [0, len_a + 1, len_a + len_b + 2]  # [CLS], [SEP], [SEP]
+    masked_ids[special] = input_ids[special]
+    values, target, odds, masked_odds = contributions(
+        model.net, input_ids, masked_ids, segment_ids, ctx or mx.cpu(), None if label is None else labels.index(label)
+    )
+    return Explanation(
+        labels[target],
+        _parts(encoder.tokenizer, premise, values[1 : 1 + len_a]),
+        _parts(encoder.tokenizer, hypothesis, values[len_a + 2 : -1]),
+        list(zip(vocab.to_tokens(input_ids.tolist()), values.tolist())),
+        odds,
+        masked_odds,
+    )
+
+
+def contributions(net, input_ids, masked_ids, segment_ids, ctx, target=None):
+    """What each token contributes to the log-odds of a class.
+
+    Parameters
+    ----------
+    net : SNLIBertClassifier
+    input_ids, masked_ids, segment_ids : ndarray of int32, shape (length,)
+        A pair; the one to compare it with; segments of both.
+    ctx : Context
+    target : int or None
+        The class, by default the likeliest.
+
+    Returns
+    -------
+    contributions : ndarray of float64, shape (length,)
+    target : int
+    log_odds, log_odds_masked : float
+        Of that class, for the pair and for the one it is compared with.
+    """
+    words, masked = (
+        net.bert.word_embed(mx.nd.array([ids], ctx, dtype="int32")).asnumpy()[0] for ids in (input_ids, masked_ids)
+    )
+    nodes, weights = np.polynomial.legendre.leggauss(_POINTS)
+    places = np.array([1, *(nodes + 1) / 2, 0], np.float32)  # both ends too, for their logits
+    weights = np.array([0, *weights / 2, 0])
+    gradient = np.zeros(words.shape)
+    odds: List[float] = []
+    size = max(1, _TOKENS_AT_ONCE // len(input_ids))
+    for start in range(0, len(places), size):
+        embedded = mx.nd.array(masked + places[start : start + size, None, None] * (words - masked), ctx)
+        embedded.attach_grad()
+        with mx.autograd.record(train_mode=False):
+            logits = logits_of(net, embedded, segment_ids)
+        values = logits.asnumpy().astype(np.float64)
+        target = int(values[0].argmax()) if target is None else target
+        some_odds, slopes = _log_odds(values, target)
+        odds += some_odds.tolist()
+        logits.backward(mx.nd.array(slopes, ctx))
+        gradient += np.tensordot(weights[start : start + size], embedded.grad.asnumpy(), 1)
+    return (gradient * (words - masked)).sum(axis=1), target, odds[0], odds[-1]
+
+
+def logits_of(net, embedded, segment_ids):
+    """Logits of a pair from embeddings of its words, in several versions.
+
+    Parameters
+    ----------
+    net : SNLIBertClassifier
+    embedded : NDArray of float32, shape (versions, length, units)
+        Of the words alone; segments and positions are added here.
+    segment_ids : ndarray of int32, shape (length,)
+
+    Returns
+    -------
+    NDArray of float32, shape (versions, num_classes)
+    """
+    versions, length, _ = embedded.shape
+    segments = net.bert.token_type_embed(mx.nd.array([segment_ids], embedded.context, dtype="int32"))
+    inputs = mx.nd.broadcast_add(embedded, segments).transpose((1, 0, 2))
+    encoded, _ = net.bert.encoder(inputs, valid_length=mx.nd.full((versions,), length, embedded.context))
+    return net.classify(encoded.transpose((1, 0, 2)))
+
+
+def _log_odds(logits, target):
+    """Log-odds of a class, and their derivatives by the logits; float64, shapes (n,) and (n, classes)."""
+    others = np.delete(np.arange(logits.shape[1]), target)
+    highest = logits[:, others].max(axis=1, keepdims=True)
+    powers = np.exp(logits[:, others] - highest)
+    slopes = np.ones_like(logits)
+    slopes[:, others] = -powers / powers.sum(axis=1, keepdims=True)
+    return logits[:, target] - highest[:, 0] - np.log(powers.sum(axis=1)), slopes
+
+
+def _parts(tokenizer, text, values):
+    """The words of a text as it was written, each with the sum of its tokens' contributions."""
+    parts, start = [], 0
+    for word in _words(tokenizer, text):
+        end = start + len(tokenizer.ids(word))
+        is_seen = start < min(end, len(values))
+        parts.append(Part(word, float(values[start:end].sum()) if is_seen else None))
+        start = end
+    return parts
+
+
+def _words(tokenizer, text):
+    """Words, marks and spaces, cut only where cutting changes no token."""
+    for i, word in enumerate(text.split(" ")):
+        if i:
+            yield " "
+        pieces = _WORDS.findall(word)
+        if len(pieces) > 1 and [id_ for piece in pieces for id_ in tokenizer.ids(piece)] != tokenizer.ids(word):
+            pieces = [word]
+        yield from pieces

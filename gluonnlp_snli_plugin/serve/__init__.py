@@ -1,0 +1,1 @@
+"""An HTTP service that answers pairs: needs the extra ``serve`` (Starlette and uvicorn)."""

@@ -1,0 +1,125 @@
+"""What a client asks: a JSON body, checked."""
+
+import dataclasses
+from typing import List, NamedTuple, Tuple
+
+import orjson
+
+_NAMES = {"premise": "sentence1", "hypothesis": "sentence2"}  # ours, and SNLI's
+_KINDS = {dict: "an object", list: "an array", int: "a number", float: "a number", bool: "a truth value"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What a service takes upon itself.
+
+    Attributes
+    ----------
+    waiting : int
+        Pairs that may wait for their answers, of all clients together.
+    seconds : float
+        That a request may take.
+    pairs : int
+        Of a request.
+    explained_pairs : int
+        Of a request that wants explanations.
+    characters : int
+        Of a sentence.
+    body_bytes : int
+        Of a request.
+    """
+
+    waiting: int
+    seconds: float
+    pairs: int
+    explained_pairs: int
+    characters: int
+    body_bytes: int
+
+
+class Refusal(Exception):
+    """A request that gets no answer.
+
+    Attributes
+    ----------
+    status : int
+        Of HTTP.
+    """
+
+    def __init__(self, status, message):
+        super().__init__(message)
+        self.status = status
+
+
+class Question(NamedTuple):
+    """The pairs of a request."""
+
+    pairs: List[Tuple[str, str]]
+    is_list: bool  #: whether they came, and are answered, as a list
+    explains: bool
+
+
+def parse(body, limits):
+    """Read the body of a request.
+
+    Parameters
+    ----------
+    body : bytes
+    limits : Limits
+
+    Returns
+    -------
+    Question
+
+    Raises
+    ------
+    Refusal
+        400 if it is no JSON, 422 if it is no question.
+    """
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Refusal(400, f"the body is no JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise Refusal(422, f"the body is {_kind(content)}; it must be an object with premise and hypothesis, or pairs")
+    explains = content.get("explain", False)
+    if not isinstance(explains, bool):
+        raise Refusal(422, f"explain is {_kind(explains)}; it must be true or false")
+    if "pairs" not in content:
+        return Question([_pair(content, "", limits)], False, explains)
+    if any(name in content for names in _NAMES.items() for name in names):
+        raise Refusal(422, "there are pairs and a pair beside them; give one or the other")
+    rows = content["pairs"]
+    if not isinstance(rows, list):
+        raise Refusal(422, f"pairs is {_kind(rows)}; it must be an array")
+    most = limits.explained_pairs if explains else limits.pairs
+    if len(rows) > most:
+        raise Refusal(422, f"{len(rows)} pairs; a request may have {most}{' with explain' if explains else ''}")
+    return Question([_pair(row, f"pairs[{i}]: ", limits) for i, row in enumerate(rows)], True, explains)
+
+
+def _pair(row, where, limits):
+    if not isinstance(row, dict):
+        raise Refusal(422, f"{where}{_kind(row)}; it must be an object with premise and hypothesis")
+    premise, hypothesis = (_sentence(row, name, other, where, limits) for name, other in _NAMES.items())
+    return premise, hypothesis
+
+
+def _sentence(row, name, other, where, limits):
+    if name in row and other in row:
+        raise Refusal(422, f"{where}{name} and {other} are two names of one thing; give one of them")
+    name = other if other in row else name
+    if name not in row:
+        raise Refusal(422, f"{where}{name} is missing")
+    text = row[name]
+    if not isinstance(text, str):
+        raise Refusal(422, f"{where}{name} is {_kind(text)}; it must be text")
+    if not text.strip():
+        raise Refusal(422, f"{where}{name} is empty")
+    if len(text) > limits.characters:
+        raise Refusal(422, f"{where}{name} has {len(text)} characters; it may have {limits.characters}")
+    return text
+
+
+def _kind(value):
+    return "null" if value is None else _KINDS.get(type(value), "text")

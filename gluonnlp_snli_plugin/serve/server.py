@@ -1,0 +1,101 @@
+"""Runs the service until a signal stops it."""
+
+import contextlib
+import ipaddress
+import logging
+import signal
+import socket
+import sys
+
+import uvicorn
+
+from ..errors import PluginError, UsageError
+
+_log = logging.getLogger("gluonnlp_snli_plugin")
+
+
+def bind(host, port):
+    """A socket that nobody can connect to yet.
+
+    Parameters
+    ----------
+    host : str
+        Name or address.
+    port : int
+        0 for any that is free.
+
+    Returns
+    -------
+    socket
+
+    Raises
+    ------
+    UsageError
+        If there is no such address.
+    PluginError
+        If it cannot be had.
+    """
+    if not 0 <= port < 1 << 16:
+        raise UsageError(f"--port is {port}; it must be from 0 to 65535")
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError):
+        raise UsageError(f"--host {host}: there is no such address") from None
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with _closing_where_taken(bound, host, port):
+        bound.bind(address)
+    return bound
+
+
+@contextlib.contextmanager
+def _closing_where_taken(bound, host, port):
+    try:
+        yield
+    except OSError as error:
+        bound.close()
+        raise PluginError(f"port {port} of {host}: {error.strerror}; another one: --port P (0: any free one)") from None
+
+
+def run(app, bound, seconds, what):
+    """Serve until SIGTERM or Ctrl-C; requests in flight are finished first.
+
+    Parameters
+    ----------
+    app : callable
+        ASGI.
+    bound : socket
+        From :func:`bind`.
+    seconds : float
+        How long to wait for requests in flight.
+    what : str
+        Is served, for the log.
+    """
+    host, port = bound.getsockname()[:2]
+    with _closing_where_taken(bound, host, port):
+        bound.listen(2048)
+    address = ipaddress.ip_address(host.split("%")[0])
+    if not address.is_loopback:
+        _log.warning("whoever can reach this machine can ask: there are no passwords, and nothing is encrypted")
+    shown = f"[{host}]" if address.version == 6 else host
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        loop="asyncio",
+        lifespan="on",
+        log_config=None,
+        log_level=logging.ERROR,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(seconds) + 1,
+    )
+    logging.getLogger("uvicorn").addHandler(logging.StreamHandler(sys.stderr))
+    # uvicorn raises the signal again that has stopped it: SIGTERM is a proper end, Ctrl-C a KeyboardInterrupt.
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        _log.info("%s is served at http://%s:%d/ (Ctrl-C stops)", what, shown, port)
+        uvicorn.Server(config).run(sockets=[bound])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        bound.close()

@@ -1,0 +1,164 @@
+"""``predict OUT`` as somebody meets it who types: on a real pseudo-terminal."""
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from gluonnlp_snli_plugin import finetune
+from gluonnlp_snli_plugin.cli import main
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_name, pairs_file, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prompt") / "out"
+    files = {"train_file": str(pairs_file), "dev_file": str(pairs_file)}
+    finetune(dataset_name=tiny_name, output_dir=str(folder), max_len=32, lr=3e-3, epochs=2, batch_size=16, **files)
+    return folder
+
+
+class Terminal:
+    """A command on a terminal, and what is to be seen there."""
+
+    def __init__(self, *arguments, stdout=None, **variables):
+        ours, theirs = pty.openpty()
+        self._descriptor, self.seen = ours, ""
+        environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "gluonnlp_snli_plugin", "predict", *map(str, arguments)],
+            stdin=theirs,
+            stdout=stdout or theirs,
+            stderr=theirs,
+            start_new_session=True,
+            env={**environment, "TERM": "xterm", "PYTHONIOENCODING": "utf-8", **variables},
+        )
+        os.close(theirs)
+
+    def wait_for(self, text, times=1):
+        end = time.monotonic() + 60
+        while self.seen.count(text) < times:
+            assert time.monotonic() < end, self.seen
+            if select.select([self._descriptor], [], [], 0.2)[0]:
+                try:
+                    self.seen += os.read(self._descriptor, 1 << 16).decode("utf-8", "replace")
+                except OSError:  # the other side is closed
+                    break
+        assert self.seen.count(text) >= times, self.seen
+
+    def type(self, text):
+        os.write(self._descriptor, text if isinstance(text, bytes) else text.encode())
+
+    def status(self):
+        try:
+            return self.process.wait(60)
+        finally:
+            self.process.kill()
+            os.close(self._descriptor)
+
+
+def _ask(terminal, premise, hypothesis, times=1):
+    terminal.wait_for("Premise:", times)
+    terminal.type(premise + "\r")
+    terminal.wait_for("Hypothesis:", times)
+    terminal.type(hypothesis + "\r")
+    terminal.wait_for("(entailment ", times)
+
+
+def test_pairs_are_asked_for_and_answered_until_a_premise_is_empty(trained):
+    terminal = Terminal(trained)
+    _ask(terminal, "The dog is running.", "a dog is sleeping")
+    _ask(terminal, "The cat is running.", "a cat is sleeping", times=2)
+    assert re.search(
+        r"(entailment|contradiction|neutral)  \(entailment 0\.\d{3}  contradiction 0\.\d{3}", terminal.seen
+    )
+    terminal.wait_for("Premise:", 3)
+    terminal.type("\r")
+    assert terminal.status() == 0
+
+
+def test_with_explain_words_are_coloured(trained):
+    terminal = Terminal(trained, "--explain")
+    _ask(terminal, "The dog is running.", "a dog is sleeping")
+    terminal.wait_for("\033[0m")
+    assert re.search("\033\\[38;5;\\d+;48;5;\\d+m", terminal.seen)
+    terminal.wait_for("Premise:", 2)
+    terminal.type(b"\x04")
+    assert terminal.status() == 0
+
+
+def test_without_colours_they_have_numbers(trained):
+    terminal = Terminal(trained, "--explain", NO_COLOR="1")
+    _ask(terminal, "The dog is running.", "a dog is sleeping")
+    terminal.wait_for("Premise:", 2)
+    assert re.search(r"\w\[[+-]\d\.\d\d\]", terminal.seen) and "48;5" not in terminal.seen
+    terminal.type(b"\x04")
+    assert terminal.status() == 0
+
+
+def test_an_empty_hypothesis_is_asked_for_again(trained):
+    terminal = Terminal(trained)
+    terminal.wait_for("Premise:")
+    terminal.type("a dog\r")
+    terminal.wait_for("Hypothesis:")
+    terminal.type("\r")
+    terminal.wait_for("Hypothesis:", 2)
+    terminal.type(b"\x04")
+    assert terminal.status() == 0
+
+
+def test_ctrl_c_ends_it_with_130(trained):
+    terminal = Terminal(trained)
+    terminal.wait_for("Premise:")
+    os.killpg(terminal.process.pid, signal.SIGINT)
+    terminal.wait_for("gluonnlp-snli: interrupted")
+    assert "Traceback" not in terminal.seen and terminal.status() == 130
+
+
+def test_questions_stay_out_of_a_file_of_answers(trained, tmp_path):
+    with open(tmp_path / "answers.jsonl", "w+") as answers:
+        terminal = Terminal(trained, "--json", stdout=answers)
+        terminal.wait_for("Premise:")
+        terminal.type("The dog is running.\r")
+        terminal.wait_for("Hypothesis:")
+        terminal.type("a dog is sleeping\r")
+        terminal.wait_for("Premise:", 2)
+        terminal.type(b"\x04")
+        assert terminal.status() == 0
+        answers.seek(0)
+        assert re.fullmatch(r'\{"sentence1": "The dog is running\.", [^\n]*\}\n', answers.read())
+
+
+def test_bytes_that_are_no_utf_8_do_no_harm(trained):
+    terminal = Terminal(trained)
+    terminal.wait_for("Premise:")
+    terminal.type(b"caf\xe9\r")
+    terminal.type(b"caf\xe9\r")  # the premise anew, or the hypothesis: readline may leave out what it cannot read
+    terminal.type(b"\x04")
+    assert terminal.status() == 0 and "Traceback" not in terminal.seen
+
+
+def test_where_nobody_types_there_is_no_prompt(command, trained):
+    for standard_input in (subprocess.DEVNULL, subprocess.PIPE):
+        done = command("predict", trained, stdin=standard_input)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1
+        assert "give --premise and --hypothesis, or --file F (- for standard input)" in done.stderr
+
+
+def test_explanations_as_text_json_and_html(trained, tmp_path, capsys):
+    pair = ["--premise", "The <b>dog</b> is running.", "--hypothesis", "a dog is sleeping"]
+    page = tmp_path / "why.html"
+    assert main(["predict", str(trained), *pair, "--explain", "--explain-html", str(page)]) == 0
+    assert re.search(r"running.*\n  a.*sleeping", capsys.readouterr().out)
+    assert "&lt;" in page.read_text() and "<b>dog" not in page.read_text()
+    assert main(["predict", str(trained), *pair, "--explain", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert "".join(part["text"] for part in answer["explanation"]["premise"]) == "The <b>dog</b> is running."
+    assert main(["predict", str(trained), *pair, "--explain-html", str(tmp_path / "no" / "where.html")]) == 1
+    assert "No such file" in capsys.readouterr().err

@@ -1,0 +1,91 @@
+"""A small model, and the real service as a process."""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from gluonnlp_snli_plugin import finetune
+
+
+@pytest.fixture(scope="session")
+def served(tiny_name, pairs_file, tmp_path_factory):
+    """The output folder of a run."""
+    folder = tmp_path_factory.mktemp("served") / "out"
+    files = {"train_file": str(pairs_file), "dev_file": str(pairs_file)}
+    finetune(dataset_name=tiny_name, output_dir=str(folder), max_len=32, lr=3e-3, epochs=6, batch_size=16, **files)
+    return folder
+
+
+class Service:
+    """A running ``gluonnlp-snli serve``."""
+
+    def __init__(self, folder, *options):
+        pytest.importorskip("starlette")
+        pytest.importorskip("uvicorn")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "gluonnlp_snli_plugin", "serve", str(folder), "--port", "0", *map(str, options)],
+            stderr=subprocess.PIPE,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        self.said = []
+        for line in self.process.stderr:
+            self.said.append(line.decode())
+            found = re.search(r"http://(?:\S+?):(\d+)/", self.said[-1])
+            if found:
+                self.port = int(found.group(1))
+                break
+        else:
+            raise AssertionError(f"no service: {self.said}")
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self):
+        for line in self.process.stderr:
+            self.said.append(line.decode())
+
+    def ask(self, content, path="/predict", method="POST", timeout=60, headers=()):
+        """Status, JSON and headers of an answer; `content` is sent as it is if it is bytes."""
+        body = content if content is None or isinstance(content, bytes) else json.dumps(content).encode()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        with contextlib.closing(connection):
+            connection.request(method, path, body, dict(headers))
+            response = connection.getresponse()
+            return response.status, json.loads(response.read()), dict(response.getheaders())
+
+    def resident_mib(self):
+        with open(f"/proc/{self.process.pid}/status") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
+
+    def stop(self, number=signal.SIGTERM, timeout=60):
+        """Exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(timeout)
+
+
+@pytest.fixture(scope="module")
+def start():
+    """Starts a :class:`Service`."""
+    services = []
+
+    def run(*arguments):
+        services.append(Service(*arguments))
+        return services[-1]
+
+    yield run
+    for service in services:
+        service.process.kill()
+        service.process.wait()
+        service.process.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def service(start, served):
+    """A service with settings as they come."""
+    return start(served)
