@@ -1,6 +1,7 @@
 """Files that are whole or not there: atomic writes, locks and fingerprints."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -21,7 +22,10 @@ def replacing(path):
         The temporary file, in the same folder.
     """
     path = Path(path)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except ValueError:  # a NUL, or half a character
+        raise OSError(errno.EINVAL, "there can be no file of that name", str(path)) from None
     os.close(descriptor)
     try:
         yield Path(temporary)
