@@ -2,6 +2,7 @@
 
 import html
 import json
+from typing import Any, Dict
 
 from .. import __version__
 from ..data.snli import LABELS
@@ -23,13 +24,14 @@ def openapi(limits):
     dict
     """
     text = {"type": "string", "minLength": 1, "maxLength": limits.characters}
-    pair = {"type": "object", "required": list(_PAIR), "properties": {name: text for name in _PAIR}, "example": _PAIR}
+    sentences: Dict[str, Any] = {name: text for name in _PAIR}
+    pair = {"type": "object", "required": list(_PAIR), "properties": sentences, "example": _PAIR}
     explain = {
         "type": "boolean",
         "default": False,
         "description": f"also say what each word contributes; for at most {limits.explained_pairs} pairs a request",
     }
-    one = {**pair, "properties": {**pair["properties"], "explain": explain}, "title": "One pair"}
+    one = {**pair, "properties": {**sentences, "explain": explain}, "title": "One pair"}
     many = {
         "type": "object",
         "title": "Several pairs",
