@@ -24,14 +24,14 @@ def openapi(limits):
     dict
     """
     text = {"type": "string", "minLength": 1, "maxLength": limits.characters}
-    texts: Dict[str, Any] = {name: text for name in _PAIR}
-    pair = {"type": "object", "required": list(_PAIR), "properties": texts, "example": _PAIR}
+    sentences: Dict[str, Any] = {name: text for name in _PAIR}
+    pair = {"type": "object", "required": list(_PAIR), "properties": sentences, "example": _PAIR}
     explain = {
         "type": "boolean",
         "default": False,
         "description": f"also say what each word contributes; for at most {limits.explained_pairs} pairs a request",
     }
-    one = {**pair, "properties": {**texts, "explain": explain}, "title": "One pair"}
+    one = {**pair, "properties": {**sentences, "explain": explain}, "title": "One pair"}
     many = {
         "type": "object",
         "title": "Several pairs",

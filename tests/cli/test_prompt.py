@@ -116,6 +116,7 @@ def test_an_empty_hypothesis_is_asked_for_again(trained):
 def test_ctrl_c_ends_it_with_130(trained):
     terminal = Terminal(trained)
     terminal.wait_for("Premise:")
+    time.sleep(1)  # until readline, which has shown the question, waits for keys
     os.killpg(terminal.process.pid, signal.SIGINT)
     terminal.wait_for("gluonnlp-snli: interrupted")
     assert "Traceback" not in terminal.seen and terminal.status() == 130
