@@ -145,8 +145,13 @@ class Predictor:
         """The model's :class:`~gluonnlp_snli_plugin.model.folder.ModelSettings`."""
         return self._model.settings
 
+    @property
+    def can_explain(self):
+        """Whether :meth:`explain` has gradients to work with; a graph of 8-bit integers has none."""
+        return not isinstance(self._model.net, mx.gluon.SymbolBlock)
+
     def explain(self, premise, hypothesis, label=None):
-        """Why a pair gets its answer; it takes about fifty times as long as the answer.
+        """Why a pair gets its answer; it takes 16 passes forward and backward.
 
         Parameters
         ----------
@@ -157,7 +162,14 @@ class Predictor:
         Returns
         -------
         Explanation
+
+        Raises
+        ------
+        UsageError
+            If the model is one that cannot be explained.
         """
+        if not self.can_explain:
+            raise UsageError("a model that was exported to 8 bits cannot be explained: ask the one it was made of")
         return explain(self._model, self.encoder, premise, hypothesis, self._contexts[0], label)
 
     def logits(self, encoded):

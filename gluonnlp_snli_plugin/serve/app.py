@@ -56,6 +56,8 @@ def make_app(batcher, limits, facts):
             await _in_time(_body(request, limits.body_bytes, keeps=False), limits, 408, "the body did not come")
             raise Refusal(503, _BUSY) from None
         question = parse(body, limits)
+        if question.explains and not batcher.predictor.can_explain:
+            raise Refusal(422, "a model of 8 bits cannot be explained; ask without explain")
         try:
             answers = await _in_time(batcher.answer(question.pairs, question.explains), limits, 503, "no answer")
         except Overloaded:

@@ -11,6 +11,7 @@ import pytest
 
 from gluonnlp_snli_plugin import Predictor
 from gluonnlp_snli_plugin.cli import main
+from gluonnlp_snli_plugin.deploy.export import export
 
 PAIR = {"premise": "The dog is running.", "hypothesis": "a dog is sleeping"}
 HUGE = {"pairs": [{"premise": "The dog is running outside. " * 5, "hypothesis": "a dog is not red " * 5}] * 256}
@@ -240,3 +241,15 @@ def test_without_the_extra_there_is_one_line_that_says_how_to_get_it(served, com
 
 def test_with_8_bit_integers(start, served, native_operators):
     assert start(served, "--dtype", "int8").ask(PAIR)[0] == 200
+
+
+def test_an_exported_model_of_8_bits_answers_and_is_not_explained(start, served, pairs_file, tmp_path, capsys):
+    folder = export(served, "int8", tmp_path / "int8", pairs_file).folder
+    service = start(folder)
+    status, found, _ = service.ask(PAIR)
+    assert status == 200 and _is_answer(found, Predictor.load(folder)([tuple(PAIR.values())])[0])
+    status, found, _ = service.ask({**PAIR, "explain": True})
+    assert status == 422 and "cannot be explained" in found["error"]
+    question = ["--premise", PAIR["premise"], "--hypothesis", PAIR["hypothesis"], "--explain"]
+    assert main(["predict", str(folder), *question]) == 2
+    assert "cannot be explained" in capsys.readouterr().err
