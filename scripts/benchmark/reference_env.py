@@ -1,4 +1,9 @@
-"""The environment in which the benchmarks run what they compare with: torch and transformers, apart from MXNet."""
+"""The environment of what the benchmarks and some tests compare with: torch and transformers, apart from MXNet.
+
+    python scripts/benchmark/reference_env.py
+
+makes it, where it is not there.
+"""
 
 import os
 import subprocess
@@ -51,3 +56,10 @@ def run(*command):
         reason = reason.split(" (from versions")[0]  # pip lists them all
         raise PluginError(f"{' '.join(command[:5])} ... failed: {reason}")
     return done.stdout
+
+
+if __name__ == "__main__":
+    try:
+        reference_python(DEFAULT_FOLDER, sys.executable)
+    except PluginError as error:
+        sys.exit(f"reference_env.py: error: {error}")

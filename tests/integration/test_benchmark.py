@@ -92,7 +92,7 @@ def test_contenders_take_turns_on_the_same_pairs(compare, tmp_path):
 @pytest.mark.slow
 def test_hugging_face_reads_the_same_pairs_and_tokens(compare):
     if not (REFERENCE / "bin" / "python").exists():
-        pytest.skip(f"{REFERENCE} is missing: `make benchmark` makes it, with torch and transformers")
+        pytest.skip(f"{REFERENCE} is missing: `make reference` makes it, with torch and transformers")
     contenders = ["ours", "hugging-face", "hugging-face-bf16", "hugging-face-padded"]
     measured, page, _ = compare(contenders, "--reference-env", REFERENCE)
     check(measured, page, contenders)

@@ -42,7 +42,7 @@ VARIANTS = {
 
 def ask_transformers(folder, pairs):
     if not (REFERENCE / "bin" / "python").exists():
-        pytest.skip(f"{REFERENCE} is missing: `make benchmark` makes it, with torch and transformers")
+        pytest.skip(f"{REFERENCE} is missing: `make reference` makes it, with torch and transformers")
     done = subprocess.run(
         [REFERENCE / "bin" / "python", "-I", "-c", ASK, folder], input=json.dumps(pairs), capture_output=True, text=True
     )
