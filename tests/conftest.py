@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,9 @@ import pytest
 
 _HOME = tempfile.TemporaryDirectory(prefix="mxnet-home-")
 os.environ["MXNET_HOME"] = _HOME.name
+
+# In the background of a shell SIGINT is ignored, and so it would be by every process that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"

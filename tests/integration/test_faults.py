@@ -40,11 +40,6 @@ def start(*arguments, **settings):
     )
 
 
-def as_on_a_terminal():
-    """For ``preexec_fn``: SIGINT is what it is on a terminal, whoever runs the tests."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 def finish(process):
     output, errors = process.communicate(timeout=300)
     assert "Traceback" not in errors
@@ -101,7 +96,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(argumen
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_a_checkpoint_and_its_status(arguments, expected, tmp_path, number):
     folder = tmp_path / "out"
-    process = start(*arguments, "--output-dir", folder, preexec_fn=as_on_a_terminal)
+    process = start(*arguments, "--output-dir", folder)
     wait_for_update(folder, 30, process)
     process.send_signal(number)
     _, errors = finish(process)
@@ -122,7 +117,7 @@ def test_a_signal_leaves_a_checkpoint_and_its_status(arguments, expected, tmp_pa
 def test_ranks_stop_together_and_go_on_together(arguments, tmp_path, backend, number):
     folders = tmp_path / "whole", tmp_path / "stopped"
     for folder in folders:
-        process = start(*arguments, "--output-dir", folder, "--np", 2, "--comm", backend, preexec_fn=as_on_a_terminal)
+        process = start(*arguments, "--output-dir", folder, "--np", 2, "--comm", backend)
         if folder == folders[1]:
             wait_for_update(folder, 30, process)
             process.send_signal(number)
