@@ -22,10 +22,8 @@ def replacing(path):
         The temporary file, in the same folder.
     """
     path = Path(path)
-    try:
+    with _naming(path):
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except ValueError:  # a NUL, or half a character
-        raise OSError(errno.EINVAL, "there can be no file of that name", str(path)) from None
     os.close(descriptor)
     try:
         yield Path(temporary)
@@ -62,16 +60,20 @@ def new_folder(path, mark, overwrite=False):
     UsageError
         If something else is at `path`, or such a folder without `overwrite`.
     """
-    path = Path(os.path.realpath(path))
-    if os.path.lexists(path) and not path.is_dir():
+    with _naming(path):
+        path = Path(os.path.realpath(path))
+        is_there = os.path.exists(path)
+    if is_there and not path.is_dir():
         raise UsageError(f"{path} is there already, and no folder")
-    if path.is_dir() and any(path.iterdir()):
+    if is_there and any(path.iterdir()):
         if not (path / mark).is_file():
             raise UsageError(f"{path} holds other files, and no {mark}: give another folder")
         if not overwrite:
             raise UsageError(f"{path} is there already: give another folder, or --overwrite")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as workspace:
+    with _naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.")
+    with temporary as workspace:
         folder = Path(workspace, "new")
         folder.mkdir()
         yield folder
@@ -81,6 +83,15 @@ def new_folder(path, mark, overwrite=False):
         if path.is_dir():
             path.rename(Path(workspace, "old"))
         folder.rename(path)
+
+
+@contextlib.contextmanager
+def _naming(path):
+    """An OSError where the operating system cannot be asked: there is a NUL, or half a character, in the name."""
+    try:
+        yield
+    except ValueError:
+        raise OSError(errno.EINVAL, "there can be no file of that name", str(path)) from None
 
 
 def _umask():
