@@ -9,6 +9,7 @@ import sentencepiece
 
 from ..errors import CheckpointError
 from ..files import is_utf8
+from .charsmap import require_sound_charsmaps
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
 _SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -167,12 +168,14 @@ def read_sentencepieces(path):
     if not is_utf8(path):
         raise CheckpointError(f"{path}: SentencePiece opens only files whose names are UTF-8")
     try:
+        content = Path(path).read_bytes()
+        require_sound_charsmaps(content)
         model = sentencepiece.SentencePieceProcessor()
-        model.LoadFromSerializedProto(Path(path).read_bytes())
+        model.LoadFromSerializedProto(content)
         pieces = [model.IdToPiece(i) for i in range(model.GetPieceSize())]
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror}") from None
-    except (RuntimeError, ValueError):  # ValueError: pieces that are no UTF-8
+    except (RuntimeError, ValueError):  # ValueError: pieces that are no UTF-8, too
         raise CheckpointError(f"{path} is no SentencePiece model") from None
     missing = [token for token in ("[CLS]", "[SEP]", "[MASK]") if token not in pieces]
     if missing or (model.pad_id() < 0 and "[PAD]" not in pieces):
