@@ -41,7 +41,8 @@ def bind(host, port):
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError):
         raise UsageError(f"--host {host}: there is no such address") from None
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    # Its protocol said: asyncio switches off the delays of Nagle's algorithm for a socket that it knows to be TCP.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     with _closing_where_taken(bound, host, port):
         bound.bind(address)
