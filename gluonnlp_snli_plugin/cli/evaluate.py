@@ -57,20 +57,21 @@ def add_device_arguments(parser, batch_size=64):
     parser.add_argument("--devices", metavar="D,E", help="devices to use, for example cpu:0,cpu:1")
 
 
+def load_predictor(model, options):
+    """The predictor of a model with the options of :func:`add_model_arguments` and :func:`add_device_arguments`."""
+    return Predictor.load(
+        model,
+        parse_devices(options.gpus, options.devices).contexts,
+        options.batch_size,
+        options.dataset_name,
+        options.backbone,
+        options.dtype,
+        not options.no_native,
+    )
+
+
 def run(options):
-    devices = parse_devices(options.gpus, options.devices)
-    predictors = [
-        Predictor.load(
-            model,
-            devices.contexts,
-            options.batch_size,
-            options.dataset_name,
-            options.backbone,
-            options.dtype,
-            not options.no_native,
-        )
-        for model in options.model
-    ]
+    predictors = [load_predictor(model, options) for model in options.model]
     answers = ask(predictors, options.file, options.on_bad_row)
     print(json.dumps(_figures(options.model, answers)) if options.json else _table(options.model, answers))
     if options.predictions:

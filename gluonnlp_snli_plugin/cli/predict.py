@@ -13,11 +13,9 @@ import sys
 
 from ..data.snli import PairReader
 from ..deploy import highlight
-from ..deploy.predictor import Predictor
 from ..errors import DataError, UsageError
 from ..files import json_text
-from ..train.comm import parse_devices
-from .evaluate import add_device_arguments, add_model_arguments
+from .evaluate import add_device_arguments, add_model_arguments, load_predictor
 from .prompt import typed_pairs
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
@@ -42,7 +40,6 @@ def run(options):
         is_single == (options.file is not None) or (options.premise is None) != (options.hypothesis is None)
     ):
         raise UsageError("give --premise and --hypothesis, or --file F (- for standard input)")
-    devices = parse_devices(options.gpus, options.devices)
     if is_single:
         for option in ("premise", "hypothesis"):
             text = getattr(options, option)
@@ -50,15 +47,7 @@ def run(options):
                 raise UsageError(f"--{option} is empty")
             if any("\ud800" <= c <= "\udfff" for c in text):  # as Python reads bytes of an argument that are none
                 raise UsageError(f"--{option} is no UTF-8: {text[:60]}")
-    predictor = Predictor.load(
-        options.model,
-        devices.contexts,
-        options.batch_size,
-        options.dataset_name,
-        options.backbone,
-        options.dtype,
-        not options.no_native,
-    )
+    predictor = load_predictor(options.model, options)
     with highlight.page(options.explain_html) if options.explain_html else contextlib.nullcontext() as add_to_page:
         answers = _Answers(predictor, options, is_prompt, add_to_page)
         if is_single:

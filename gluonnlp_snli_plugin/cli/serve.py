@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-from ..deploy.predictor import Predictor
 from ..errors import UsageError
-from ..train.comm import parse_devices
-from .evaluate import add_device_arguments, add_model_arguments
+from .evaluate import add_device_arguments, add_model_arguments, load_predictor
 
 _BATCH_SIZE = 16  # of pairs of like length, out of the 64 that are computed in one go
 _LIMITS = {
@@ -46,23 +44,11 @@ def run(options):
     from ..serve.batching import Batcher
     from ..serve.question import Limits
 
-    devices = parse_devices(options.gpus, options.devices)
     limits = Limits(**{field: getattr(options, f"max_{name}") for name, (field, *_) in _LIMITS.items()})
     bound = server.bind(options.host, options.port)  # before a model is read in vain
 
-    def load():
-        return Predictor.load(
-            options.model,
-            devices.contexts,
-            options.batch_size,
-            options.dataset_name,
-            options.backbone,
-            options.dtype,
-            not options.no_native,
-        )
-
     with bound:
-        batcher = Batcher(load, limits.waiting)
+        batcher = Batcher(lambda: load_predictor(options.model, options), limits.waiting)
         settings = batcher.predictor.settings
         facts = {
             "model": Path(options.model).resolve().name,

@@ -118,7 +118,7 @@ def save_model(model, folder, arrays=None):
             shutil.copyfile(model.spiece, temporary)
         else:
             temporary.write_text(model.vocab.to_json(), encoding="utf-8")
-    write_settings(folder, model.settings, {"weights": weights, "vocab": vocab})
+    write_settings(folder, model.settings, {"weights": (weights, fingerprint), "vocab": (vocab, digest(vocab))})
     for old in folder.glob("weights-*.params"):
         if old != weights:
             old.unlink()
@@ -131,13 +131,13 @@ def write_settings(folder, settings, files):
     ----------
     folder : Path
     settings : ModelSettings
-    files : dict of str to Path
-        Files in it by use: 'weights' and 'vocab', and of an 8-bit model 'graph'.
+    files : dict of str to (Path, str)
+        Files in it and their sha256, by use: 'weights' and 'vocab', and of an 8-bit model 'graph'.
     """
     content = {
         "format": _FORMAT_OF_8_BITS if "graph" in files else _FORMAT,
         "settings": dataclasses.asdict(settings),
-        "files": {use: {"name": path.name, "sha256": digest(path)} for use, path in files.items()},
+        "files": {use: {"name": path.name, "sha256": sha256} for use, (path, sha256) in files.items()},
     }
     write_json(folder / _SETTINGS, content)
 

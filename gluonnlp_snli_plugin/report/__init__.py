@@ -37,5 +37,5 @@ def try_report(folder):
     """As :func:`write_report` of one run, but what goes wrong is only a line of log: there are results to keep."""
     try:
         write_report(folder)
-    except PluginError as error:
+    except (PluginError, ImportError) as error:  # ImportError: matplotlib cannot be used
         _log.warning("no report: %s", error)

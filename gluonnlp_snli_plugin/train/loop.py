@@ -66,8 +66,9 @@ def finetune(comm=None, resume=None, resume_anyway=False, **options):
     """
     begin = time.perf_counter()
     config, record = recorded_run(resume, **options) if resume else (configure(**options), None)
-    if resume and finished(resume):
-        return finished(resume)
+    summary = finished(resume) if resume else None
+    if summary:
+        return summary
     devices = parse_devices(config.gpus, config.devices).of_rank(*place_on_machine() if comm else (0, 1))
     is_float16 = config.dtype == "float16"
     if is_float16:

@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import json
 import sys
-import tempfile
 from pathlib import Path
 
 import machine
@@ -20,7 +19,7 @@ import reference_env
 import workspace
 from entries import chosen, python_of
 from race import Contender, environment
-from report import spread, table, write_section
+from report import measure_into_page, require_at_least, spread, table, write_section
 
 from gluonnlp_snli_plugin import PluginError, threads
 
@@ -38,21 +37,12 @@ def main():
     parser.add_argument("--output", default="docs/performance.md", metavar="F", help="page to write to (%(default)s)")
     parser.add_argument("--json", metavar="F", help="keep every single run there")
     options = parser.parse_args()
-    if options.epochs < 1:
-        parser.error(f"--epochs is {options.epochs}; it must be at least 1")
+    require_at_least(parser, options, 1, "epochs")
     try:
         options.seeds = [int(seed) for seed in options.seeds.split(",")]
     except ValueError:
         parser.error(f"--seeds {options.seeds} is no list of numbers")
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            print(measure(folder, options))
-    except (PluginError, OSError) as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return measure_into_page(parser, options.output, "accuracy", lambda folder: measure(folder, options))
 
 
 def measure(folder, options):

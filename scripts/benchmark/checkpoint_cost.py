@@ -11,17 +11,15 @@ import json
 import statistics
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import machine
 import workspace
-from report import spread, table, write_section
+from report import measure_into_page, require_at_least, spread, table
 
 from gluonnlp_snli_plugin import PluginError
 
 _PROGRAM = [sys.executable, "-m", "gluonnlp_snli_plugin", "finetune"]
-_TIME_IS_UP = 75
 
 
 def main():
@@ -32,17 +30,9 @@ def main():
     parser.add_argument("--windows", type=int, default=6, help="how many, half of them with a checkpoint (%(default)s)")
     parser.add_argument("--output", default="docs/reliability.md", metavar="F", help="page to write to (%(default)s)")
     options = parser.parse_args()
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            text = measure(Path(folder), options)
-        print(text)
-        write_section(options.output, "checkpoint cost", text)
-    except (PluginError, OSError) as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    require_at_least(parser, options, 1, "window")
+    require_at_least(parser, options, 2, "windows")
+    return measure_into_page(parser, options.output, "checkpoint cost", lambda folder: measure(folder, options))
 
 
 def measure(folder, options):
@@ -60,13 +50,15 @@ def measure(folder, options):
         "output_dir": folder / "out",
     }
     arguments = [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    metrics = []
+    metrics, line = [], "no message"
     with subprocess.Popen([*_PROGRAM, *arguments], stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:
             print(line, end="", file=sys.stderr)
             metrics = _windows(folder / "out")
             if len(metrics) > options.windows:
                 process.kill()
+    if len(metrics) <= options.windows:
+        raise PluginError(f"finetune ended early: {line.strip()}")
     # The first window has the costs of starting; a checkpoint at the end of one is written in the next.
     seconds = [options.batch_size * options.window / line["pairs_per_second"] for line in metrics[1:]]
     size = sum(path.stat().st_size for path in max((folder / "out" / "checkpoints").glob("[0-9]*[0-9]")).iterdir())

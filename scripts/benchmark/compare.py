@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import json
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any, Dict
 
@@ -20,7 +19,7 @@ import reference_env
 import workspace
 from entries import chosen, python_of
 from race import Contender, environment, race
-from report import write_section
+from report import measure_into_page, require_at_least
 from results import Limit, figures, results_table
 
 from gluonnlp_snli_plugin import PluginError, threads
@@ -37,24 +36,17 @@ def main():
     parser.add_argument("--output", default="docs/performance.md", metavar="F", help="page to write to (%(default)s)")
     parser.add_argument("--json", metavar="F", help="write every single measurement there")
     options = parser.parse_args()
-    for option in ("rounds", "steps", "warmup"):
-        if getattr(options, option) < 1:
-            parser.error(f"--{option} is {getattr(options, option)}; it must be at least 1")
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            benchmark = Benchmark(folder, options)
-            benchmark.run()
-            text = benchmark.page()
-            print(text)
-            write_section(options.output, "benchmark", text)
-            if options.json:
-                Path(options.json).write_text(json.dumps(benchmark.measurements, indent=1) + "\n", encoding="utf-8")
-    except (PluginError, OSError) as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    require_at_least(parser, options, 1, "rounds", "steps", "warmup")
+    return measure_into_page(parser, options.output, "benchmark", lambda folder: measure(folder, options))
+
+
+def measure(folder, options):
+    """The results for people, Markdown; all measurements go to a file where one is named."""
+    benchmark = Benchmark(folder, options)
+    benchmark.run()
+    if options.json:
+        Path(options.json).write_text(json.dumps(benchmark.measurements, indent=1) + "\n", encoding="utf-8")
+    return benchmark.page()
 
 
 class Benchmark:

@@ -14,7 +14,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from pathlib import Path
 
@@ -22,7 +21,7 @@ import machine
 import workspace
 from corpus import SNLI_PAIRS, make_corpus
 from race import environment
-from report import table, write_section
+from report import measure_into_page, require_at_least, table
 
 from gluonnlp_snli_plugin import PluginError
 
@@ -40,17 +39,9 @@ def main():
     parser.add_argument("--small", default="bert_2_128_2", help="what answers the pipe, random weights (%(default)s)")
     parser.add_argument("--output", default="docs/reliability.md", metavar="F", help="page to write to (%(default)s)")
     options = parser.parse_args()
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            text = Endurance(Path(folder), options).page()
-        print(text)
-        write_section(options.output, "endurance", text)
-    except (PluginError, OSError) as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    require_at_least(parser, options, 1, "corpus_pairs", "corpus_steps")
+    require_at_least(parser, options, 4, "steps", "lines")  # memory is read four times
+    return measure_into_page(parser, options.output, "endurance", lambda folder: Endurance(folder, options).page())
 
 
 class Endurance:

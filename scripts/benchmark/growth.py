@@ -11,7 +11,6 @@ import contextlib
 import itertools
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import List
@@ -21,9 +20,8 @@ import workspace
 from corpus import make_corpus
 from entries import REFERENCE, entries
 from race import Contender, environment
-from report import table, write_section
+from report import measure_into_page, require_at_least, table
 
-from gluonnlp_snli_plugin import PluginError
 from gluonnlp_snli_plugin.data.snli import SNLI
 
 PAIRS = (1000, 10000, 100000, 550000)
@@ -41,24 +39,18 @@ def main():
     parser.add_argument("--ranks", action="store_true", help="measure two ranks against one, too (scaling.py)")
     parser.add_argument("--output", default="docs/performance.md", metavar="F", help="page to write to (%(default)s)")
     options = parser.parse_args()
-    if options.steps < 1:
-        parser.error(f"--steps is {options.steps}; it must be at least 1")
+    require_at_least(parser, options, 1, "steps")
     for name in ("pair_counts", "lengths", "batch_sizes"):
         try:
             setattr(options, name, [int(number) for number in getattr(options, name).split(",") if number])
         except ValueError:
             parser.error(f"--{name.replace('_', '-')} {getattr(options, name)} is no list of numbers")
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            text = "\n\n".join([f"{machine.description()}.", *Growth(folder, options).tables()])
-        print(text)
-        write_section(options.output, "growth", text)
-    except (PluginError, OSError) as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return measure_into_page(
+        parser,
+        options.output,
+        "growth",
+        lambda folder: "\n\n".join([f"{machine.description()}.", *Growth(folder, options).tables()]),
+    )
 
 
 class Growth:

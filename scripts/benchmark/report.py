@@ -2,6 +2,8 @@
 
 import re
 import statistics
+import sys
+import tempfile
 from pathlib import Path
 
 from gluonnlp_snli_plugin import PluginError
@@ -19,6 +21,43 @@ def spread(values, digits=2):
         return "-"
     middle, low, high = (f"{value:.{digits}f}" for value in (statistics.median(values), min(values), max(values)))
     return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def require_at_least(parser, options, least=1, *names):
+    """Complain, as the parser does, about the first of these options that is too small."""
+    for name in names:
+        if getattr(options, name) < least:
+            parser.error(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be at least {least}")
+
+
+def measure_into_page(parser, page, name, measure):
+    """Measure in an empty folder, print what comes of it, and put it into a section of a page.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        Of the program.
+    page, name : str
+        As in :func:`write_section`.
+    measure : callable
+        Takes the folder, a Path; gives the text, Markdown.
+
+    Returns
+    -------
+    int
+        The program's exit status.
+    """
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            text = measure(Path(folder))
+        print(text)
+        write_section(page, name, text)
+    except (PluginError, OSError) as error:
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
 
 
 def write_section(path, name, text):

@@ -5,7 +5,6 @@ import hashlib
 import html.parser
 import json
 import re
-import time
 
 import pytest
 
@@ -116,11 +115,9 @@ def test_one_pair_is_enough(make_run):
     assert "Answers" in write_report(make_run(num_pairs=1)).read_text(encoding="utf-8")
 
 
-def test_many_pairs_make_a_small_page_in_seconds(make_run):
+def test_many_pairs_make_a_small_page(make_run):
     folder = make_run(num_pairs=10_000, sets=["dev", "test", *(f"set{i}" for i in range(10))])
-    begin = time.process_time()
-    page = write_report(folder)
-    assert time.process_time() - begin < 20 and page.stat().st_size < 1 << 20  # for 12 sets
+    assert write_report(folder).stat().st_size < 1 << 20  # for 12 sets
 
 
 def test_runs_are_compared(make_run, tmp_path):

@@ -17,6 +17,7 @@ from mxnet.contrib.quantization import quantize_net_v2
 
 from ...data.batches import pad
 from ...errors import CheckpointError, UsageError
+from ...files import digest
 from ...model.folder import load_model, write_settings
 from . import symbol
 from .job import logits_of, net_function
@@ -52,7 +53,7 @@ def write(job, folder):
     quantized.export(str(folder / "model"))
     vocab = folder / ("spiece.model" if job.model.spiece else "vocab.txt")
     files = {"graph": folder / symbol.GRAPH, "weights": folder / symbol.PARAMETERS, "vocab": vocab}
-    write_settings(folder, job.model.settings, files)
+    write_settings(folder, job.model.settings, {use: (path, digest(path)) for use, path in files.items()})
 
 
 def check(job, folder):
