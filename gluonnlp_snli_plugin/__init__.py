@@ -39,7 +39,7 @@ from .deploy.predictor import Predictor  # noqa: E402
 from .errors import PluginError  # noqa: E402
 from .model.importing import import_bert  # noqa: E402
 from .report import write_report  # noqa: E402
-from .train.loop import finetune  # noqa: E402
+from .train.finetuning import finetune  # noqa: E402
 
 __all__ = [
     "PairEncoder",

@@ -94,6 +94,10 @@ class LengthBucketBatches:
     def __iter__(self):
         return self.epoch(0)
 
+    def num_batches(self, epoch):
+        """How many batches an epoch has: here each as many as any other."""
+        return len(self)
+
     def epoch(self, epoch, start=0):
         """The batches of an epoch, from batch number `start` on.
 

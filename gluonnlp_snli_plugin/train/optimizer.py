@@ -53,7 +53,7 @@ class Optimizer:
     Parameters
     ----------
     net : HybridBlock
-    config : FinetuneConfig
+    config : RunConfig
     num_updates : int
     ranks : Ranks, default ALONE
         Whose gradients are averaged.

@@ -16,90 +16,95 @@ _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
 class Meter:
-    """Adds up loss and accuracy on the devices, so that training waits for them only when somebody reads.
+    """Adds up figures on the devices, so that training waits for them only when somebody reads.
 
     Parameters
     ----------
     ranks : Ranks
         Whose figures are added up; they all read at the same time.
+    means : dict of str to str
+        The figures, each with the name of what its sum is divided by: ``{'loss': 'pairs'}`` is a mean over pairs.
+    rate : str
+        What speed is counted in.
     """
 
-    def __init__(self, ranks):
+    def __init__(self, ranks, means, rate):
         self._ranks = ranks
+        self._means = means
+        self._rate = rate
+        self._names = list(dict.fromkeys([*means, *means.values(), rate]))
         self._seconds = 0.0
-        self._num_pairs = 0
+        self._num_read = 0
         self.restart()
 
     def restart(self):
         """Forget what has not been read, and start the clock."""
         self._waiting: List[Tuple] = []
-        self._loss, self._hits, self._window_pairs = 0.0, 0, 0
+        self._sums = np.zeros(len(self._names))
         self._begin = time.perf_counter()
 
-    def add(self, update, loss, logits, label, index):
+    def add(self, update, index, **sums):
         """Count one batch on one device.
 
         Parameters
         ----------
         update : int
             Which one it is part of, from 1.
-        loss : NDArray of float32, shape (1,)
-            Sum over the pairs.
-        logits : NDArray, shape (n, num_classes)
-        label : NDArray of int32, shape (n,)
         index : ndarray of int64
             Which pairs these are among.
+        **sums
+            A number, or an NDArray of shape (1,), for each figure and for what it is divided by.
         """
-        with mx.autograd.pause():
-            hits = (logits.argmax(axis=1).astype("int32") == label).sum()
-        self._waiting.append((update, loss.detach(), hits, len(label), index))
+        values = [sums[name] for name in self._names]
+        values = [value.detach() if isinstance(value, mx.nd.NDArray) else value for value in values]
+        self._waiting.append((update, index, values))
 
     def read(self):
-        """Figures since the last reading: a dict of loss (mean over pairs), accuracy and pairs_per_second.
+        """Figures since the last reading: a dict of the means, and of the speed, ``pairs_per_second``.
 
         Raises
         ------
         PluginError
             If a loss is not a number; names the update and the pairs.
         """
-        loss, hits, num_pairs = self._by_rank().sum(axis=0).tolist()
+        sums = dict(zip(self._names, self._by_rank().sum(axis=0).tolist()))
         seconds = time.perf_counter() - self._begin
         self._seconds += seconds
-        self._num_pairs += num_pairs
+        self._num_read += sums[self._rate]
         self.restart()
-        return {"loss": loss / num_pairs, "accuracy": hits / num_pairs, "pairs_per_second": num_pairs / seconds}
+        means = {name: sums[name] / sums[count] if sums[count] else 0.0 for name, count in self._means.items()}
+        return {**means, f"{self._rate}_per_second": sums[self._rate] / seconds}
 
     def state(self):
         """What :meth:`go_on_from` needs, in a form that JSON can hold."""
         seconds = time.perf_counter() - self._begin
-        return {"by_rank": self._by_rank().tolist(), "seconds": seconds, "read": [self._seconds, self._num_pairs]}
+        return {"by_rank": self._by_rank().tolist(), "seconds": seconds, "read": [self._seconds, self._num_read]}
 
     def go_on_from(self, state):
         """Count on from a state, the same on all ranks."""
-        loss, hits, pairs = state["by_rank"][self._ranks.rank]
-        self._loss, self._hits, self._window_pairs = loss, int(hits), int(pairs)
-        self._seconds, self._num_pairs = state["read"]
+        self._sums = np.array(state["by_rank"][self._ranks.rank])
+        self._seconds, self._num_read = state["read"]
         self._begin = time.perf_counter() - state["seconds"]
 
     def _by_rank(self):
-        """Loss, hits and pairs since the last reading, a row for each rank."""
-        for update, loss, hits, pairs, index in self._waiting:
-            value = float(loss.asscalar())
-            if not math.isfinite(value):
-                raise PluginError(
-                    f"the loss of update {update} is {value}: try a lower --lr or a longer warm-up (--warmup-ratio); "
-                    f"its pairs are number {', '.join(map(str, np.sort(index) + 1))} of the training pairs"
-                )
-            self._loss += value
-            self._hits += int(hits.asscalar())
-            self._window_pairs += pairs
+        """Sums since the last reading, a row for each rank."""
+        for update, index, values in self._waiting:
+            numbers = [value.asscalar() if isinstance(value, mx.nd.NDArray) else value for value in values]
+            for number in numbers:
+                if not math.isfinite(number):
+                    raise PluginError(
+                        f"the loss of update {update} is {number}: try a lower --lr or a longer warm-up "
+                        "(--warmup-ratio); "
+                        f"its pairs are number {', '.join(map(str, np.sort(index) + 1))} of the training pairs"
+                    )
+            self._sums += numbers
         self._waiting.clear()
-        return self._ranks.gather(np.array([self._loss, self._hits, self._window_pairs]))
+        return self._ranks.gather(self._sums)
 
     @property
-    def pairs_per_second(self):
-        """Of all readings."""
-        return self._num_pairs / self._seconds if self._seconds else 0.0
+    def speed(self):
+        """Of all readings, each second."""
+        return self._num_read / self._seconds if self._seconds else 0.0
 
 
 class Progress:
@@ -107,14 +112,17 @@ class Progress:
 
     Parameters
     ----------
-    num_updates : int
-        Updates of the whole run.
     is_shown : bool, default True
         Whether to show anything; only the first of several ranks does.
+
+    Attributes
+    ----------
+    num_updates : int
+        Updates of the whole run, to be set before it begins.
     """
 
-    def __init__(self, num_updates, is_shown=True):
-        self._num_updates = num_updates
+    def __init__(self, is_shown=True):
+        self.num_updates = 0
         self._is_shown = is_shown
         self._done = self._first = 0
         self._begin = time.perf_counter()
@@ -122,7 +130,7 @@ class Progress:
 
     def __enter__(self):
         if self._is_shown and sys.stderr.isatty():
-            self._bar = tqdm(total=self._num_updates, unit="update", dynamic_ncols=True)
+            self._bar = tqdm(total=self.num_updates, unit="update", dynamic_ncols=True)
         return self
 
     def __exit__(self, *_):
@@ -141,18 +149,18 @@ class Progress:
         if self._bar:
             self._bar.update()
 
-    def show(self, epoch, loss, accuracy, lr, pairs_per_second):
-        """Show the figures of the last updates."""
-        figures = f"loss {loss:.4f}, accuracy {accuracy:.4f}, lr {lr:.2e}, {pairs_per_second:.0f} pairs/s"
+    def show(self, epoch, figures, lr):
+        """Show the figures of the last updates, a dict."""
+        text = ", ".join([*(_text(*figure) for figure in figures.items()), f"lr {lr:.2e}"])
         if self._bar:
-            self._bar.set_postfix_str(f"epoch {epoch}, {figures}")
+            self._bar.set_postfix_str(f"epoch {epoch}, {text}")
             return
         if not self._is_shown:
             return
         seconds = (time.perf_counter() - self._begin) / (self._done - self._first)
-        left = seconds * (self._num_updates - self._done)
-        update = f"update {self._done}/{self._num_updates}"
-        _log.info("epoch %d, %s: %s, %s left", epoch, update, figures, tqdm.format_interval(left))
+        left = seconds * (self.num_updates - self._done)
+        update = f"update {self._done}/{self.num_updates}"
+        _log.info("epoch %d, %s: %s, %s left", epoch, update, text, tqdm.format_interval(left))
 
     def say(self, text):
         """One line that stays."""
@@ -160,3 +168,9 @@ class Progress:
             self._bar.write(text, file=sys.stderr)
         elif self._is_shown:
             _log.info("%s", text)
+
+
+def _text(name, value):
+    """``loss 1.0986``; ``52 pairs/s`` for a figure called ``pairs_per_second``."""
+    unit, rate, _ = name.partition("_per_second")
+    return f"{value:.0f} {unit}/s" if rate else f"{name.replace('_', ' ')} {value:.4f}"

@@ -5,27 +5,28 @@ import json
 from pathlib import Path
 
 from ..errors import PluginError, UsageError
-from .config import FinetuneConfig
 
 # What may be different from now on: none of it has any effect on the result.
 CHANGEABLE = ("checkpoint_steps", "keep", "max_seconds")
 
-_PATHS = ("train_file", "dev_file", "test_file", "snli_root", "vocab")  # of a run's settings, from where it began
 _PACKAGES = ("gluonnlp_snli_plugin", "mxnet", "gluonnlp", "numpy")
 
 
-def recorded_run(folder, **changes):
+def recorded_run(kind, folder, **changes):
     """The run whose output is in a folder.
 
     Parameters
     ----------
+    kind : type
+        Of its settings, a subclass of RunConfig.
     folder : str
     **changes
         Settings to have from now on, of ``CHANGEABLE``.
 
     Returns
     -------
-    config : FinetuneConfig
+    config : RunConfig
+        Of that kind.
     record : dict
         What ``config.json`` holds.
 
@@ -41,12 +42,13 @@ def recorded_run(folder, **changes):
             raise UsageError(f"--resume goes on with the settings in {path}: no {option} with it")
     try:
         record = json.loads(path.read_bytes())
+        if record.get("kind", "finetune") != kind.COMMAND:
+            raise UsageError(f"it is a run of {str(record['kind'])[:20]!r}, not of {kind.COMMAND!r}")
         settings = dict(record["settings"])
-        _check_types(settings, record)
-        for name in _PATHS:
-            if settings[name]:
-                settings[name] = str(Path(record["working_folder"], settings[name]))
-        config = FinetuneConfig(**{**settings, "output_dir": str(folder)})
+        _check_types(kind, settings, record)
+        for name in kind.PATHS:
+            settings[name] = _located(settings[name], record["working_folder"])
+        config = kind(**{**settings, "output_dir": str(folder)})
     except FileNotFoundError:
         raise UsageError(f"{folder} holds no run to resume: there is no config.json") from None
     except OSError as error:
@@ -58,11 +60,22 @@ def recorded_run(folder, **changes):
     return dataclasses.replace(config, **changes), record
 
 
-def _check_types(settings, record):
+def _located(value, folder):
+    """A path, or several, of a run that began in `folder`."""
+    if isinstance(value, list):
+        return tuple(_located(path, folder) for path in value)
+    return str(Path(folder, value)) if value else value
+
+
+def _check_types(kind, settings, record):
     """Raise a TypeError where something is of another type than a run records."""
-    for field in dataclasses.fields(FinetuneConfig):
+    for field in dataclasses.fields(kind):
         value = settings.get(field.name, field.default)
         kinds = (str, type(None)) if field.default is None else (type(field.default),)
+        if kinds == (tuple,):  # of texts, which is a list in JSON
+            if not isinstance(value, (list, tuple)) or set(map(type, value)) - {str}:
+                raise TypeError
+            continue
         if type(value) not in (kinds + (int,) if kinds == (float,) else kinds):
             raise TypeError
     # What is compared with how things are now, by require_same.

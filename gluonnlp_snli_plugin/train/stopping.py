@@ -25,12 +25,14 @@ class Stopping:
         Of the run, 0 for no limit.
     begin : float
         When it began, by ``time.perf_counter()``.
+    command : str
+        The subcommand that runs it.
     folder : str
         Of its output.
     """
 
-    def __init__(self, max_seconds, begin, folder):
-        self._how_to_go_on = f"go on with: gluonnlp-snli finetune --resume {folder}"
+    def __init__(self, max_seconds, begin, command, folder):
+        self._how_to_go_on = f"go on with: gluonnlp-snli {command} --resume {folder}"
         self._deadline = begin + max_seconds if max_seconds else None
         self._signal = 0
         self._longest_update = 0.0

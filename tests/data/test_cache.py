@@ -20,8 +20,8 @@ from gluonnlp_snli_plugin.data.snli import LABELS
 from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
 from gluonnlp_snli_plugin.data.vocabulary import wordpiece_vocab
 from gluonnlp_snli_plugin.errors import DataError
-from gluonnlp_snli_plugin.train.config import FinetuneConfig
 from gluonnlp_snli_plugin.train.corpus import load_corpus
+from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{c}" for c in LETTERS), "the", "dog", "."]

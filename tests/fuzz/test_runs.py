@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gluonnlp_snli_plugin.errors import UsageError
 from gluonnlp_snli_plugin.files import write_json
-from gluonnlp_snli_plugin.train.config import FinetuneConfig, configure
+from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
 from gluonnlp_snli_plugin.train.output import OutputFolder, versions
 from gluonnlp_snli_plugin.train.resume import finished, recorded_run, require_same
 
@@ -20,7 +20,9 @@ MORE = [1, 2, 0.5, "cpu:0", "mlp", "pooled", "bert_2_16_2", "adam", "equal", "tr
 @pytest.fixture
 def record(tmp_path):
     """What a run records of itself."""
-    config = configure(output_dir=str(tmp_path), train_file="a.jsonl", dev_file="b.jsonl", dataset_name="tiny_uncased")
+    config = FinetuneConfig.of(
+        output_dir=str(tmp_path), train_file="a.jsonl", dev_file="b.jsonl", dataset_name="tiny_uncased"
+    )
     data = {"source": "a.jsonl", "sha256": "00", "pairs": 3, "rows_without_gold_label": 0}
     return {
         "settings": dataclasses.asdict(config),
@@ -48,7 +50,7 @@ def test_a_run_goes_on_with_its_settings_or_not_at_all(data, damage, lawful, tmp
             json.dumps(record).replace(json.dumps(record[part]), content.decode("latin-1")).encode("latin-1", "ignore")
         )
     path.write_bytes(content)
-    found = lawful(lambda: recorded_run(str(tmp_path), keep=5), path)
+    found = lawful(lambda: recorded_run(FinetuneConfig, str(tmp_path), keep=5), path)
     if found is None:
         return
     config, now = found
@@ -85,9 +87,9 @@ def test_a_folder_that_is_no_runs_is_never_written_to(data, damage, lawful, tmp_
 def test_names_that_can_be_none_are_refused(damage, lawful, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in [*damage.nasty.values(), "a" * 5000]:
-        assert lawful(lambda: recorded_run(name), None) is None  # noqa: B023
+        assert lawful(lambda: recorded_run(FinetuneConfig, name), None) is None  # noqa: B023
         assert finished(name) is None
-        config = lawful(lambda: configure(output_dir=name, train_file=name, dev_file=name), None)  # noqa: B023
+        config = lawful(lambda: FinetuneConfig.of(output_dir=name, train_file=name, dev_file=name), None)  # noqa: B023
         assert config is None or config.train_file == name
         if config is not None:
             lawful(lambda: OutputFolder(name, overwrite=False), None)  # noqa: B023
@@ -111,6 +113,6 @@ def test_settings_are_taken_or_refused(data, damage, lawful):
         numbers = st.one_of(st.integers(), st.sampled_from([0, 1, 1 << 31, 1 << 63, 10**4000]))
         floats = st.one_of(st.floats(), st.sampled_from([0.0, 0.5, 1.0]))
         options[name] = data.draw({bool: st.booleans(), int: numbers, float: floats}.get(kind, damage.text()))
-    config = lawful(lambda: configure(**{"output_dir": "out", **options}), None)
+    config = lawful(lambda: FinetuneConfig.of(**{"output_dir": "out", **options}), None)
     if config is not None:
         assert {name: getattr(config, name) for name in options} == options

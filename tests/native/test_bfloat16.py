@@ -8,8 +8,8 @@ from gluonnlp_snli_plugin.errors import UsageError
 from gluonnlp_snli_plugin.model.net import SNLIBertClassifier
 from gluonnlp_snli_plugin.native import accelerate, has_bfloat16, restore
 from gluonnlp_snli_plugin.train.comm import Devices
-from gluonnlp_snli_plugin.train.config import configure
-from gluonnlp_snli_plugin.train.loop import finetune
+from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
+from gluonnlp_snli_plugin.train.finetuning import finetune
 
 needs_bfloat16 = pytest.mark.skipif(not has_bfloat16(), reason="this processor has no bfloat16")
 
@@ -74,9 +74,9 @@ def test_a_run_in_bfloat16_learns_as_well(tiny_name, pairs_file, tmp_path):
 
 def test_what_cannot_be_is_refused_in_one_line(monkeypatch, tmp_path):
     with pytest.raises(UsageError, match="--dtype bfloat16 needs the C\\+\\+ operators"):
-        configure(output_dir="out", dtype="bfloat16", no_native=True)
+        FinetuneConfig.of(output_dir="out", dtype="bfloat16", no_native=True)
     with pytest.raises(UsageError, match="--lazy-embeddings needs the C\\+\\+ operators"):
-        configure(output_dir="out", lazy_embeddings=True, no_native=True)
+        FinetuneConfig.of(output_dir="out", lazy_embeddings=True, no_native=True)
     with pytest.raises(UsageError, match="--dtype bfloat16 is for CPU"), monkeypatch.context() as patch:
         patch.setattr("gluonnlp_snli_plugin.train.loop.parse_devices", lambda *_: Devices([mx.gpu(0)]))
         finetune(output_dir=str(tmp_path / "out"), sample=True, dtype="bfloat16", devices="gpu:0")

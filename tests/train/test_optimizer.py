@@ -5,7 +5,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluonnlp_snli_plugin.train.config import configure
+from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
 from gluonnlp_snli_plugin.train.optimizer import Optimizer, learning_rate
 
 
@@ -47,7 +47,7 @@ INPUT = np.random.default_rng(0).normal(0, 5, (6, 3)).astype(np.float32)
 
 
 def test_five_updates_are_those_of_the_scripts_own_calls():
-    config = configure(output_dir="out", lr=0.01)
+    config = FinetuneConfig.of(output_dir="out", lr=0.01)
     ours, theirs = _net(), _net()
     optimizer = Optimizer(ours, config, 5)
     trainer = mx.gluon.Trainer(
@@ -79,8 +79,8 @@ def test_five_updates_are_those_of_the_scripts_own_calls():
 def test_accumulated_parts_make_the_update_of_the_whole(optimizer, clip):
     settings = {"output_dir": "out", "lr": 0.01, "optimizer": optimizer, "clip": clip, "warmup_ratio": 0.0}
     whole, parts = _net(), _net()
-    one = Optimizer(whole, configure(**settings), 3)
-    many = Optimizer(parts, configure(accumulate=3, **settings), 3)
+    one = Optimizer(whole, FinetuneConfig.of(**settings), 3)
+    many = Optimizer(parts, FinetuneConfig.of(accumulate=3, **settings), 3)
     for _ in range(3):
         with mx.autograd.record():
             one.backward([(whole(mx.nd.array(INPUT)) ** 2).sum() / 6])
@@ -98,7 +98,7 @@ def test_two_devices_make_the_update_of_one():
     one, two = _net(), _net(contexts)
     for a, b in zip(one.collect_params().values(), two.collect_params().values()):
         b.set_data(a.data())
-    config = configure(output_dir="out", lr=0.01, warmup_ratio=0.0)
+    config = FinetuneConfig.of(output_dir="out", lr=0.01, warmup_ratio=0.0)
     single, double = Optimizer(one, config, 4), Optimizer(two, config, 4)
     for _ in range(4):
         with mx.autograd.record():
@@ -114,6 +114,6 @@ def test_two_devices_make_the_update_of_one():
 
 def test_weight_decay_spares_layer_norm_and_bias():
     net = _net()
-    Optimizer(net, configure(output_dir="out"), 1)
+    Optimizer(net, FinetuneConfig.of(output_dir="out"), 1)
     decayed = {name.split("_")[-1] for name, p in net.collect_params().items() if p.wd_mult != 0}
     assert decayed == {"weight"}

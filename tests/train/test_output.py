@@ -5,14 +5,14 @@ import json
 import pytest
 
 from gluonnlp_snli_plugin.errors import PluginError, UsageError
-from gluonnlp_snli_plugin.train.config import configure
+from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
 from gluonnlp_snli_plugin.train.output import OutputFolder, versions
 
 
 def _leave_a_run(path):
     with OutputFolder(path, overwrite=False) as output:
         output.write_metrics("train", 1, 1, loss=1.0)
-        output.write_config(configure(output_dir=str(path)), versions=versions())
+        output.write_config(FinetuneConfig.of(output_dir=str(path)), versions=versions())
 
 
 def test_metrics_are_one_object_a_line(tmp_path):

@@ -4,12 +4,12 @@ import mxnet as mx
 import pytest
 
 from gluonnlp_snli_plugin.errors import UsageError
-from gluonnlp_snli_plugin.train.config import configure
+from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
 from gluonnlp_snli_plugin.train.start import starting_model
 
 
 def _start(**options):
-    return starting_model(configure(output_dir="out", **options), [mx.cpu()])
+    return starting_model(FinetuneConfig.of(output_dir="out", **options), [mx.cpu()])
 
 
 def test_the_only_backbone_of_a_name_need_not_be_named(tiny_name):

@@ -9,8 +9,8 @@ from gluonnlp_snli_plugin import Predictor, evaluate, finetune
 from gluonnlp_snli_plugin.data.encoding import EncodedPairs
 from gluonnlp_snli_plugin.model.folder import load_model, save_model
 from gluonnlp_snli_plugin.model.inference import logits
-from gluonnlp_snli_plugin.train import loop
-from gluonnlp_snli_plugin.train.config import configure
+from gluonnlp_snli_plugin.train import finetuning
+from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
 from gluonnlp_snli_plugin.train.start import starting_model
 from gluonnlp_snli_plugin.train.used_rows import TABLE, UsedRows
 
@@ -73,7 +73,7 @@ def _weights(folder):
 )
 def test_ten_updates_give_the_weights_of_training_the_whole_table(run, monkeypatch, options):
     ours = _weights(run("cut", **options))
-    monkeypatch.setattr(loop, "UsedRows", _AllRows)
+    monkeypatch.setattr(finetuning, "UsedRows", _AllRows)
     theirs = _weights(run("whole", **options))
     assert ours.keys() == theirs.keys()
     for name, weight in theirs.items():
@@ -115,7 +115,7 @@ def test_adams_weight_decay_needs_the_whole_table(run, monkeypatch, options, is_
             super().__init__(*args)
             cut.append(self)
 
-    monkeypatch.setattr(loop, "UsedRows", Spy)
+    monkeypatch.setattr(finetuning, "UsedRows", Spy)
     run("out", **options)
     assert bool(cut) == is_cut
 
@@ -225,7 +225,7 @@ def test_every_device_has_the_cut_table(tiny_name):
 
 
 def test_a_saved_model_has_the_whole_table_and_scores_as_the_one_in_memory(tiny_name, tmp_path):
-    config = configure(dataset_name=tiny_name, max_len=32, output_dir="out")
+    config = FinetuneConfig.of(dataset_name=tiny_name, max_len=32, output_dir="out")
     model = starting_model(config, [mx.cpu()])
     net, vocab = model.net, model.vocab
     rows = UsedRows(net, {"train": TRAIN, "dev": DEV})

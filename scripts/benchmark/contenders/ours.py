@@ -8,7 +8,7 @@ import collections  # noqa: I001
 import tempfile
 
 from gluonnlp_snli_plugin.deploy.int8 import quantize
-from gluonnlp_snli_plugin.train import loop
+from gluonnlp_snli_plugin.train import finetuning, loop
 
 import mxnet as mx
 from worker import Worker
@@ -19,7 +19,7 @@ def main():
     job = worker.job
     models: list = []
     batches: collections.deque = collections.deque()
-    starting_model = loop.starting_model
+    starting_model = finetuning.starting_model
 
     def remembered_model(*arguments):
         models.append(starting_model(*arguments))
@@ -28,7 +28,7 @@ def main():
     def encode(*columns):
         return len(models[0].encoder().encode(*columns).input_ids)
 
-    class CountedBatches(loop.LengthBucketBatches):
+    class CountedBatches(finetuning.LengthBucketBatches):
         """Notes how large the batches are; they may be made ahead of their step, but in its order."""
 
         def epoch(self, *arguments):
@@ -36,12 +36,12 @@ def main():
                 batches.append((len(batch.label), batch.valid_length.sum(), batch.input_ids.size))
                 yield batch
 
-    class HeldBest(loop._Best):
+    class HeldBest(finetuning.Best):
         """Scores the dev pairs for the benchmark, with the net and the encoded pairs that are being trained with."""
 
-        def __init__(self, net, encoded, devices, *arguments, **settings):
-            super().__init__(net, encoded, devices, *arguments, **settings)
-
+        def __init__(self, run, net, encoded, save):
+            super().__init__(run, net, encoded, save)
+            contexts = run.devices.contexts
             scored = [net]
 
             def prepare():
@@ -50,11 +50,11 @@ def main():
                     scored[0].hybridize(static_alloc=True)
 
             def evaluate():
-                scores = loop.logits(scored[0], encoded, devices.contexts, batch_size=job.eval_batch_size)
+                scores = finetuning.logits(scored[0], encoded, contexts, batch_size=job.eval_batch_size)
                 return len(encoded), (scores.argmax(axis=1) == encoded.labels).mean()
 
             packages = ("mxnet", "gluonnlp", "numpy")
-            worker.begin(evaluate, encode, mx.nd.waitall, packages, str(devices.contexts[0]), prepare)
+            worker.begin(evaluate, encode, mx.nd.waitall, packages, str(contexts[0]), prepare)
 
     class HeldProgress(loop.Progress):
         """Waits for the benchmark after each update."""
@@ -63,11 +63,12 @@ def main():
             super().advance()
             worker.step(*batches.popleft())
 
-    held = {"LengthBucketBatches": CountedBatches, "_Best": HeldBest, "Progress": HeldProgress}
-    for name, replacement in {"starting_model": remembered_model, **held}.items():
-        setattr(loop, name, replacement)
+    loop.Progress = HeldProgress  # type: ignore[misc]
+    held = {"LengthBucketBatches": CountedBatches, "Best": HeldBest, "starting_model": remembered_model}
+    for name, replacement in held.items():
+        setattr(finetuning, name, replacement)
     with tempfile.TemporaryDirectory() as folder:
-        loop.finetune(
+        finetuning.finetune(
             output_dir=folder,
             dataset_name=job.dataset_name,
             train_file=job.train_file,

@@ -5,19 +5,19 @@ import dataclasses
 import pytest
 
 from gluonnlp_snli_plugin.errors import UsageError
-from gluonnlp_snli_plugin.train.config import FinetuneConfig, command_line, configure
+from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
 
 
 def test_defaults_are_those_of_gluonnlps_script():
-    config = configure(output_dir="out")
+    config = FinetuneConfig.of(output_dir="out")
     assert (config.optimizer, config.warmup_ratio, config.weight_decay, config.clip) == ("bertadam", 0.1, 0.01, 1.0)
     assert (config.epochs, config.batch_size, config.max_len, config.dropout) == (3, 32, 128, 0.1)
 
 
 def test_the_sample_brings_defaults_that_any_option_overrides():
-    config = configure(sample=True, output_dir="out", epochs=1)
+    config = FinetuneConfig.of(sample=True, output_dir="out", epochs=1)
     assert (config.backbone, config.epochs) == ("bert_2_256_4", 1)
-    assert config.lr != configure(output_dir="out").lr
+    assert config.lr != FinetuneConfig.of(output_dir="out").lr
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_the_sample_brings_defaults_that_any_option_overrides():
 )
 def test_each_mistake_is_named(options, complaint):
     with pytest.raises(UsageError, match=complaint) as refused:
-        configure(**{"output_dir": "out", **options})
+        FinetuneConfig.of(**{"output_dir": "out", **options})
     assert "\n" not in str(refused.value)
 
 
@@ -79,15 +79,20 @@ def test_the_command_line_of_settings_makes_the_same_settings(options):
 
     from gluonnlp_snli_plugin.cli import finetune
 
-    config = configure(output_dir="out", **options)
-    program, command, *words = command_line(config)
+    config = FinetuneConfig.of(output_dir="out", **options)
+    program, command, *words = config.command_line()
     parser = argparse.ArgumentParser()
     finetune.add_arguments(parser)
     found = vars(parser.parse_args(words))
     names = {field.name for field in dataclasses.fields(FinetuneConfig)}
     assert (program, command) == ("gluonnlp-snli", "finetune")
-    assert configure(**{name: value for name, value in found.items() if name in names}) == config
+    assert FinetuneConfig.of(**{name: value for name, value in found.items() if name in names}) == config
 
 
 def test_the_command_line_of_a_run_on_ranks_names_them():
-    assert command_line(configure(output_dir="out"), 2, "dist_sync")[-4:] == ["--np", "2", "--comm", "dist_sync"]
+    assert FinetuneConfig.of(output_dir="out").command_line(2, "dist_sync")[-4:] == [
+        "--np",
+        "2",
+        "--comm",
+        "dist_sync",
+    ]

@@ -1,0 +1,75 @@
+"""What the commands that train have in common: an option for each setting, resuming, ranks."""
+
+import argparse
+import dataclasses
+
+from ..errors import UsageError
+from ..train.comm import known_rank, parse_devices
+from ..train.config import option_name
+from ..train.resume import recorded_run
+from .ranks import add_rank_arguments, run_on_ranks
+
+
+def add_training_arguments(parser, kind):
+    """Add an option for each setting of a run.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+    kind : type
+        Of the settings, a subclass of RunConfig.
+    """
+    for field in dataclasses.fields(kind):
+        settings = dict(field.metadata)
+        if field.default is False:
+            parser.add_argument(option_name(field.name), action="store_true", default=argparse.SUPPRESS, **settings)
+            continue
+        value_type = str if field.default in (None, ()) else type(field.default)
+        if field.default not in (None, "", ()):
+            settings["help"] += f" (default: {field.default})"
+        settings.setdefault("metavar", None if "choices" in settings else {int: "N", float: "X"}.get(value_type, "F"))
+        # An option that is not given stays out, so that other settings can bring defaults of their own.
+        parser.add_argument(option_name(field.name), type=value_type, default=argparse.SUPPRESS, **settings)
+    parser.add_argument("--resume", metavar="OUT", help="go on with the run in OUT from its newest checkpoint")
+    parser.add_argument("--resume-anyway", action="store_true", help="even if data, packages or devices have changed")
+    add_rank_arguments(parser)
+
+
+def run_training(options, kind, train, show):
+    """Train on this rank; or start the ranks, if that is what the options ask for.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+    kind : type
+        Of the settings, a subclass of RunConfig.
+    train : callable
+        Takes the settings, as :func:`~gluonnlp_snli_plugin.finetune` does; gives the summary.
+    show : callable
+        Gets the summary and the folder of the output; called once.
+
+    Returns
+    -------
+    int or None
+        Exit status.
+    """
+    given = {field.name for field in dataclasses.fields(kind)} & set(vars(options))
+    settings = {name: getattr(options, name) for name in given}
+    if options.resume_anyway and not options.resume:
+        raise UsageError("--resume-anyway goes with --resume OUT")
+    if options.resume:
+        config, record = recorded_run(kind, options.resume, **settings)
+        if options.np is None and record.get("ranks", 1) > 1:  # as it was started
+            options.np, options.comm = record["ranks"], options.comm or record.get("comm")
+        settings.update(resume=options.resume, resume_anyway=options.resume_anyway)
+    else:
+        config = kind.of(**settings)  # complains before any rank is started
+    if options.np:
+        parse_devices(config.gpus, config.devices).of_rank(0, options.np)
+
+    def run(comm):
+        summary = train(comm, **settings)
+        if not comm or known_rank() == 0:
+            show(summary, config.output_dir)
+
+    return run_on_ranks(options, run)

@@ -1,0 +1,78 @@
+"""The settings of fine-tuning."""
+
+import dataclasses
+from typing import ClassVar, Optional, Tuple
+
+from ..data import truncation as truncations
+from ..model.net import HEADS
+from .config import RunConfig, option, option_name
+
+# What suits the embedded sample: a small BERT that starts from random weights.
+_SAMPLE_SETTINGS = {
+    "backbone": "bert_2_256_4",
+    "max_len": 64,
+    "dropout": 0.0,
+    "epochs": 6,
+    "lr": 3e-4,
+    "optimizer": "adam",
+    "weight_decay": 0.0,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneConfig(RunConfig):
+    """Settings of one fine-tuning run."""
+
+    COMMAND: ClassVar[str] = "finetune"
+    PATHS: ClassVar[Tuple[str, ...]] = ("train_file", "dev_file", "test_file", "snli_root", "vocab")
+
+    sample: bool = option(False, "train on the embedded synthetic sample, a small BERT from scratch")
+    train_file: Optional[str] = option(None, "pairs to train on: SNLI's .jsonl or .txt (default: SNLI's)", metavar="F")
+    dev_file: Optional[str] = option(None, "pairs to choose the best model by", metavar="F")
+    test_file: Optional[str] = option(None, "pairs to score once at the end", metavar="F")
+    snli_root: Optional[str] = option(
+        None, "folder of the SNLI corpus (default: $MXNET_HOME/datasets/snli)", metavar="D"
+    )
+    on_bad_row: str = option("error", "what to do with a row that cannot be used", choices=("error", "skip"))
+
+    dataset_name: Optional[str] = option(None, "which weights and vocabulary of the model store", metavar="NAME")
+    vocab: Optional[str] = option(None, "train from scratch with this vocabulary: vocab.txt or a SentencePiece .model")
+    cased: bool = option(False, "the vocabulary given with --vocab is a cased one")
+    head: str = option(
+        "mlp", "mlp: two layers on the encoding of [CLS]; pooled: one on the pooled output", choices=HEADS
+    )
+    hidden_units: int = option(256, "units of the mlp head's first layer")
+    truncation: str = option("longest_first", "what gives way in a longer pair; see list truncations", metavar="NAME")
+
+    epochs: int = option(3, "passes over the training pairs")
+    early_stop: int = option(0, "stop after this many evaluations without a better score; 0 for never")
+    lazy_embeddings: bool = option(
+        False, "leave the embeddings of words that a batch does not use alone (faster with many words, not quite AdamW)"
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        truncations.create(self.truncation)
+
+    @classmethod
+    def usual(cls, options):
+        return _SAMPLE_SETTINGS if options.get("sample") else {}
+
+    def _complaints(self):
+        yield from super()._complaints()
+        yield from self._below(1, "hidden_units", "epochs")
+        yield from self._below(0, "early_stop")
+        if self.sample:
+            for name in ("train_file", "dev_file", "test_file", "snli_root", "dataset_name", "vocab"):
+                if getattr(self, name):
+                    yield f"--sample brings its own pairs and vocabulary: no {option_name(name)} with it"
+        if bool(self.train_file) != bool(self.dev_file):
+            yield "--train-file and --dev-file go together"
+        if self.test_file and not self.train_file:
+            yield "--test-file goes with --train-file and --dev-file"
+        if self.snli_root and self.train_file:
+            yield "--snli-root names all files of SNLI: no --train-file, --dev-file, --test-file with it"
+        if self.dataset_name and self.vocab:
+            yield "--dataset-name brings its own vocabulary: no --vocab with it"
+        if self.cased and not self.vocab:
+            yield "--cased is about the vocabulary given with --vocab"

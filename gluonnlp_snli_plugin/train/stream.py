@@ -1,0 +1,46 @@
+"""The batches of a run, epoch after epoch, in groups of which each makes one update."""
+
+import itertools
+from typing import Any, List, NamedTuple
+
+
+class Group(NamedTuple):
+    """What one update is made of."""
+
+    batches: List[Any]
+    epoch: int  #: from 1
+    ends_epoch: bool
+
+
+class Stream:
+    """Iterates over the groups of a run without an end, from where it stands.
+
+    Parameters
+    ----------
+    batches : LengthBucketBatches or PretrainingBatches
+        ``epoch(epoch, start)`` gives the batches of an epoch, ``num_batches(epoch)`` says how many there are.
+    accumulate : int
+        Batches a group; the last one of an epoch may have fewer.
+    """
+
+    def __init__(self, batches, accumulate):
+        self._batches, self._accumulate = batches, accumulate
+        self._epoch = self._done = 0  # epochs done, batches done of the one after
+
+    def __iter__(self):
+        while True:
+            batches = self._batches.epoch(self._epoch, self._done)
+            size = self._batches.num_batches(self._epoch)
+            while self._done < size:
+                group = list(itertools.islice(batches, self._accumulate))
+                self._done += len(group)
+                yield Group(group, self._epoch + 1, self._done == size)
+            self._epoch, self._done = self._epoch + 1, 0
+
+    def state(self):
+        """What :meth:`go_on_from` needs: the place behind the last group given."""
+        return {"epoch": self._epoch, "done": self._done}
+
+    def go_on_from(self, state):
+        """Go on from a place; before iteration begins."""
+        self._epoch, self._done = state["epoch"], state["done"]
