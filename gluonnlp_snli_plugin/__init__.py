@@ -38,8 +38,10 @@ from .deploy.evaluation import evaluate  # noqa: E402
 from .deploy.predictor import Predictor  # noqa: E402
 from .errors import PluginError  # noqa: E402
 from .model.importing import import_bert  # noqa: E402
+from .model.train_vocab import train_vocabulary  # noqa: E402
 from .report import write_report  # noqa: E402
 from .train.finetuning import finetune  # noqa: E402
+from .train.pretraining import pretrain  # noqa: E402
 
 __all__ = [
     "PairEncoder",
@@ -50,5 +52,7 @@ __all__ = [
     "evaluate",
     "finetune",
     "import_bert",
+    "pretrain",
+    "train_vocabulary",
     "write_report",
 ]

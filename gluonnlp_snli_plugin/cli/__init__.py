@@ -13,7 +13,7 @@ import mxnet as mx
 from .. import __version__
 from ..errors import PluginError, Stopped, UsageError
 from ..train.comm import HAS_SAID_WHY, LAUNCHER, launched_backend, leave_ranks
-from . import evaluate, export, finetune, import_bert, list, predict, report, run, serve
+from . import evaluate, export, finetune, import_bert, list, predict, pretrain, report, run, serve, train_vocab
 
 PROGRAM = "gluonnlp-snli"
 _COMMANDS = {
@@ -24,6 +24,8 @@ _COMMANDS = {
     "export": export,
     "serve": serve,
     "import-bert": import_bert,
+    "train-vocab": train_vocab,
+    "pretrain": pretrain,
     "run": run,
     "list": list,
 }

@@ -4,7 +4,7 @@ from .. import registry
 from ..data.truncation import list_truncations
 from ..model import store
 
-_KINDS = ("datasets", "tasks", "models", "weights", "truncations")
+_KINDS = ("datasets", "tasks", "models", "weights", "vocabularies", "truncations")
 
 
 def add_arguments(parser):
@@ -22,4 +22,6 @@ def run(options):
 def _names(kind):
     if kind == "weights":
         return [f"{entry.backbone} {entry.dataset_name}" for entry in store.checkpoints().values()]
+    if kind == "vocabularies":
+        return list(store.vocabularies())
     return list_truncations() if kind == "truncations" else registry.names()[kind]

@@ -2,12 +2,15 @@
 
 import argparse
 import dataclasses
+import os
 
 from ..errors import UsageError
 from ..train.comm import known_rank, parse_devices
 from ..train.config import option_name
-from ..train.resume import recorded_run
+from ..train.resume import CHANGEABLE, recorded_run
 from .ranks import add_rank_arguments, run_on_ranks
+
+_HERE = ""  # of --resume: the folder that the other options name
 
 
 def add_training_arguments(parser, kind):
@@ -30,7 +33,14 @@ def add_training_arguments(parser, kind):
         settings.setdefault("metavar", None if "choices" in settings else {int: "N", float: "X"}.get(value_type, "F"))
         # An option that is not given stays out, so that other settings can bring defaults of their own.
         parser.add_argument(option_name(field.name), type=value_type, default=argparse.SUPPRESS, **settings)
-    parser.add_argument("--resume", metavar="OUT", help="go on with the run in OUT from its newest checkpoint")
+    parser.add_argument(
+        "--resume",
+        metavar="OUT",
+        nargs="?",
+        const=_HERE,
+        help="go on with the run in OUT from its newest checkpoint; without OUT, with the one that the same command "
+        "has begun, if it has",
+    )
     parser.add_argument("--resume-anyway", action="store_true", help="even if data, packages or devices have changed")
     add_rank_arguments(parser)
 
@@ -57,6 +67,9 @@ def run_training(options, kind, train, show):
     settings = {name: getattr(options, name) for name in given}
     if options.resume_anyway and not options.resume:
         raise UsageError("--resume-anyway goes with --resume OUT")
+    if options.resume == _HERE:
+        options.resume = _run_begun(kind.of(**settings))
+        settings = {name: settings[name] for name in CHANGEABLE if name in settings} if options.resume else settings
     if options.resume:
         config, record = recorded_run(kind, options.resume, **settings)
         if options.np is None and record.get("ranks", 1) > 1:  # as it was started
@@ -73,3 +86,24 @@ def run_training(options, kind, train, show):
             show(summary, config.output_dir)
 
     return run_on_ranks(options, run)
+
+
+def _run_begun(config):
+    """The output folder of a run if one with these settings is in it; None if there is no run."""
+    folder = config.output_dir
+    if not os.path.exists(os.path.join(folder, "config.json")):
+        return None
+    begun, _ = recorded_run(type(config), folder)
+    for field in dataclasses.fields(config):
+        then, now = getattr(begun, field.name), getattr(config, field.name)
+        if field.name in config.PATHS:
+            then, now = _absolute(then), _absolute(now)
+        if field.name not in (*CHANGEABLE, "overwrite") and then != now:
+            raise UsageError(f"{folder} holds a run with {option_name(field.name)} {then}, not {now}")
+    return folder
+
+
+def _absolute(value):
+    if isinstance(value, tuple):
+        return tuple(map(_absolute, value))
+    return os.path.abspath(value) if value else value

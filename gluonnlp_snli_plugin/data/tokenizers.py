@@ -23,13 +23,16 @@ class CachedTokenizer:
     ----------
     tokenizer : gluonnlp.data.BERTTokenizer or gluonnlp.data.BERTSPTokenizer
         The host's tokenizer; its ``vocab`` gives the ids. One that samples (``num_best``) is asked each time anew.
+    fixed : dict of str to list of int, or None
+        Ids of words between spaces that the host's tokenizer is not asked about, as WikiText's ``<unk>``; one that
+        samples is.
     """
 
-    def __init__(self, tokenizer):
+    def __init__(self, tokenizer, fixed=None):
         self._tokenizer = tokenizer
         self.vocab = tokenizer.vocab
         self._is_sampling = getattr(tokenizer, "_num_best", 0) not in (0, 1)
-        self._ids_of_word = _IdsOfWord(tokenizer)
+        self._ids_of_word = _IdsOfWord(tokenizer, fixed or {})
 
     @property
     def host(self):
@@ -79,9 +82,10 @@ def flat_ids(lists):
 class _IdsOfWord(dict):
     """The memory: the ids of a word as bytes, of which a long text's can be put together without a Python loop."""
 
-    def __init__(self, tokenizer):
-        super().__init__()
+    def __init__(self, tokenizer, fixed):
+        super().__init__((word, np.array(ids, _ID).tobytes()) for word, ids in fixed.items())
         self._tokenizer = tokenizer
+        self._fixed = fixed
 
     def __missing__(self, word):
         try:
@@ -94,7 +98,7 @@ class _IdsOfWord(dict):
         return ids
 
     def __reduce__(self):  # a copy in another process starts afresh: its words are quickly found again
-        return _IdsOfWord, (self._tokenizer,)
+        return _IdsOfWord, (self._tokenizer, self._fixed)
 
 
 def bert_tokenizer(vocab, lower, sentencepiece=None):

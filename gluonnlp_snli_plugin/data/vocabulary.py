@@ -96,6 +96,11 @@ def _are_texts(tokens):
     return True
 
 
+def is_sentencepiece(path):
+    """Whether a file, by its name, is a SentencePiece model."""
+    return Path(path).suffix in (".model", ".spiece")
+
+
 def read_vocabulary(path):
     """A ``BERTVocab`` from any file that holds one, told by its name and, for ``.json``, by its content.
 
@@ -116,9 +121,9 @@ def read_vocabulary(path):
     CheckpointError
         If the file cannot be read or holds no vocabulary of a BERT.
     """
-    suffix = Path(path).suffix
-    if suffix in (".model", ".spiece"):
+    if is_sentencepiece(path):
         return read_sentencepieces(path)
+    suffix = Path(path).suffix
     if suffix not in (".vocab", ".json"):
         return read_wordpieces(path), {}
     try:

@@ -53,7 +53,7 @@ def extended(choices):
         more = sorted(bert.bert_hparams)
         more = [name for name in more if name.startswith("bert_")]
     elif "book_corpus_wiki_en_uncased" in given:
-        more = sorted({checkpoint.dataset_name for checkpoint in store.checkpoints().values()})
+        more = sorted(store.vocabularies())
     else:
         return choices
     return Choices([*choices, *(name for name in more if name not in given)], "bert_12_768_12" in given)

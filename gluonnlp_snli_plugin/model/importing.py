@@ -52,10 +52,7 @@ def import_bert(source, name, root=None, overwrite=False, vocab=None, backbone=N
     CheckpointError
         If the checkpoint is no BERT, is incomplete or contradicts itself; names the file.
     """
-    if not store.NAME.fullmatch(name):
-        raise UsageError(f"--name {name!r} must end in _cased or _uncased and hold only letters, digits, '.', '_', '-'")
-    if registry.is_host_vocabulary(name):
-        raise UsageError(f"{name} is a name of GluonNLP's own: give another --name")
+    require_name(name)
     if Path(source).suffix == ".params" and not os.path.isdir(source):
         bert = read_bert(source, name, vocab, backbone, root)
     else:
@@ -63,8 +60,60 @@ def import_bert(source, name, root=None, overwrite=False, vocab=None, backbone=N
             if value is not None:
                 raise UsageError(f"--{option} goes with a .params file; a folder in Hugging Face's layout has its own")
         bert = read_huggingface(source, name)
+    return keep(bert, name, str(source), root, overwrite)
+
+
+def require_name(name):
+    """Complain about a name that weights or a vocabulary cannot have.
+
+    Raises
+    ------
+    UsageError
+    """
+    if not store.NAME.fullmatch(name):
+        raise UsageError(f"--name {name!r} must end in _cased or _uncased and hold only letters, digits, '.', '_', '-'")
+    if registry.is_host_vocabulary(name):
+        raise UsageError(f"{name} is a name of GluonNLP's own: give another --name")
+
+
+def require_free(backbone, name, overwrite=False):
+    """Complain now about what :func:`keep` would complain about after days of training: a name that is taken.
+
+    Raises
+    ------
+    UsageError
+    """
+    require_name(name)
+    if f"{backbone}_{name}" in store.checkpoints() and not overwrite:
+        raise UsageError(f"{backbone}_{name} is already in {store.store_root()}: give another --name, or --overwrite")
+
+
+def keep(bert, name, source, root=None, overwrite=False):
+    """Put a BERT into the local model store.
+
+    Parameters
+    ----------
+    bert : ImportedBert
+    name : str
+        A sound one.
+    source : str
+        Where it came from, to be told where its files get lost.
+    root, overwrite
+        As :func:`import_bert` takes them.
+
+    Returns
+    -------
+    Checkpoint
+
+    Raises
+    ------
+    UsageError
+        If the name is taken.
+    CheckpointError
+        If the store cannot be written.
+    """
     root = store.store_root(root)
-    with _writing(root), tempfile.TemporaryDirectory(dir=root, prefix=".import-") as workspace:
+    with writing(root), tempfile.TemporaryDirectory(dir=root, prefix=".import-") as workspace:
         vocab_file, weights_file = Path(workspace, "vocab"), Path(workspace, "weights")
         vocab_file.write_bytes(bert.vocab_content)
         mx.nd.save(str(weights_file), bert.parameters)
@@ -78,7 +127,7 @@ def import_bert(source, name, root=None, overwrite=False, vocab=None, backbone=N
             special_tokens=bert.special_tokens,
             hparams={key: value for key, value in bert.hparams.items() if named.get(key) != value},
             parts=bert.parts,
-            source=str(source),
+            source=source,
         )
         store.add(checkpoint, weights_file, vocab_file, root, overwrite)
     return checkpoint
@@ -110,7 +159,7 @@ def import_classifier(source, output_dir, labels=None, overwrite=False):
     CheckpointError
         If it is no such classifier, is incomplete or contradicts itself, or the folder cannot be written.
     """
-    with _writing(Path(output_dir).parent), new_folder(output_dir, IMPORT_MARK, overwrite) as folder:
+    with writing(Path(output_dir).parent), new_folder(output_dir, IMPORT_MARK, overwrite) as folder:
         model = read_classifier(source, labels)
         save_model(model, folder / "model")
         write_json(folder / IMPORT_MARK, {"imported_from": str(source)})
@@ -118,7 +167,7 @@ def import_classifier(source, output_dir, labels=None, overwrite=False):
 
 
 @contextlib.contextmanager
-def _writing(root):
+def writing(root):
     """Make a folder, and turn what goes wrong in writing there into one line."""
     try:
         root.mkdir(parents=True, exist_ok=True)

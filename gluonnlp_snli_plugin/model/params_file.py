@@ -6,12 +6,11 @@ the vocabulary must be given.
 
 import os
 import re
-from pathlib import Path
 
 import mxnet as mx
 import numpy as np
 
-from ..data.vocabulary import read_vocabulary
+from ..data.vocabulary import is_sentencepiece, read_vocabulary
 from ..errors import CheckpointError, UsageError
 from . import store
 from .backbones import bert_hparams
@@ -57,16 +56,17 @@ def read_bert(path, name, vocab, backbone, root=None):
             f"--vocab is missing: {path} does not say which {vocab_size} tokens it is for; give a file, or a name in "
             f"the store ({store.inventory(root)})"
         )
-    file = Path(vocab)
-    if not os.path.isfile(file):
-        file = _of_the_store(str(vocab), name, root)
+    file = store.find_vocabulary(vocab, root)
+    if not os.path.isfile(vocab):  # then it is a name
+        if str(vocab).endswith("_uncased") != name.endswith("_uncased"):
+            raise UsageError(f"--vocab {vocab} and --name {name} disagree about the case")
         hparams = with_settings(hparams, backbone, str(vocab), root)
     tokens, special_tokens = read_vocabulary(file)
     if len(tokens) != vocab_size:
         raise CheckpointError(f"{file} has {len(tokens)} tokens, {path} is for {vocab_size}")
     parts = check_bert(path, parameters, hparams, vocab_size)
     add_missing_pooler(parameters, parts, hparams["units"], path)
-    is_spiece = file.suffix in (".model", ".spiece")
+    is_spiece = is_sentencepiece(file)
     return ImportedBert(
         backbone=backbone,
         hparams={**bert_hparams(backbone), **hparams},
@@ -76,17 +76,6 @@ def read_bert(path, name, vocab, backbone, root=None):
         vocab_extension=".spiece" if is_spiece else ".vocab",
         special_tokens=special_tokens,
     )
-
-
-def _of_the_store(vocab, name, root):
-    """File of the vocabulary of that name."""
-    try:
-        file = store.vocabulary(vocab, root)
-    except UsageError as error:
-        raise UsageError(f"--vocab {vocab} is no file, and there is {error}") from None
-    if vocab.endswith("_uncased") != name.endswith("_uncased"):
-        raise UsageError(f"--vocab {vocab} and --name {name} disagree about the case")
-    return file
 
 
 def read_parameters(path):

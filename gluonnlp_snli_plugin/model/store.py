@@ -1,86 +1,29 @@
 """The local model store: BERT weights and vocabularies under GluonNLP's own file names, in ``$MXNET_HOME/models``.
 
-GluonNLP's download host no longer answers (dmlc/gluon-cv #1778), so weights are imported (``import-bert``) instead. An
-index file beside them holds what GluonNLP's tables must know; every process that imports the plugin enters it there.
+GluonNLP's download host no longer answers (dmlc/gluon-cv #1778), so weights are imported (``import-bert``) and
+vocabularies trained (``train-vocab``) instead. An index file beside them holds what GluonNLP's tables must know; every
+process that imports the plugin enters it there.
 """
 
 import contextlib
 import dataclasses
 import functools
-import json
 import logging
 import os
-import re
 from pathlib import Path
-from typing import Any, Dict, List, Set
-
-from gluonnlp.base import get_home_dir
+from typing import Set
 
 from .. import registry
 from ..errors import CheckpointError, UsageError
-from ..files import digest, is_utf8, locked, write_json
-from .backbones import are_hparams, bert_hparams
+from ..files import digest, locked
+from .backbones import bert_hparams
 from .conversion import bert_mapping
 from .params_layout import read_layout
+from .store_index import INDEX, NAME, Checkpoint, Vocabulary, read_index, store_root
 
-INDEX = "gluonnlp_snli_plugin.json"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*_(un)?cased")  # of weights and vocabulary
+__all__ = ["INDEX", "NAME", "Checkpoint", "Vocabulary", "store_root"]
+
 _OPEN_TO_CALLERS = {"use_residual", "dropout", "word_embed"}  # hyper-parameters get_bert_model lets every caller set
-
-
-@dataclasses.dataclass(frozen=True)
-class Checkpoint:
-    """One imported BERT: what its files are called and how to build it.
-
-    Attributes
-    ----------
-    backbone : str
-        Architecture, ``bert_L_H_A``.
-    dataset_name : str
-        Name of weights and vocabulary; ends in ``_cased`` or ``_uncased``.
-    weights_sha1, vocab_sha1 : str
-    vocab_extension : str
-        '.vocab' (GluonNLP's JSON) or '.spiece' (a SentencePiece model).
-    special_tokens : dict
-        What ``BERTVocab.from_sentencepiece`` must be told.
-    hparams : dict
-        Where the architecture differs from what its name says.
-    parts : list of str
-        Which of 'pooler', 'decoder' and 'classifier' the weights have besides the encoder.
-    source : str
-        What it was imported from.
-    """
-
-    backbone: str
-    dataset_name: str
-    weights_sha1: str
-    vocab_sha1: str
-    vocab_extension: str = ".vocab"
-    special_tokens: Dict[str, str] = dataclasses.field(default_factory=dict)
-    hparams: Dict[str, Any] = dataclasses.field(default_factory=dict)
-    parts: List[str] = dataclasses.field(default_factory=list)
-    source: str = ""
-
-    @property
-    def key(self):
-        return f"{self.backbone}_{self.dataset_name}"
-
-    @property
-    def weights_file(self):
-        return f"{self.key}-{self.weights_sha1[:8]}.params"
-
-    @property
-    def vocab_file(self):
-        return f"{self.dataset_name}-{self.vocab_sha1[:8]}{self.vocab_extension}"
-
-
-def store_root(root=None):
-    """The folder of the store, a Path: `root`, or ``$MXNET_HOME/models``."""
-    # Not Path.expanduser, which raises for the home of nobody.
-    path = Path(get_home_dir(), "models") if root is None else Path(os.path.expanduser(root))
-    if not is_utf8(path):
-        raise CheckpointError(f"{path}: MXNet opens only files whose names are UTF-8")
-    return path
 
 
 def checkpoints(root=None):
@@ -91,34 +34,18 @@ def checkpoints(root=None):
     CheckpointError
         If the index file is damaged, or the folder's name is no UTF-8.
     """
-    path = store_root(root) / INDEX
-    try:
-        entries = [_checkpoint(entry) for entry in json.loads(path.read_bytes())["checkpoints"]]
-        return {entry.key: entry for entry in entries}
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError, RecursionError):
-        raise CheckpointError(f"{path} is damaged: remove it and import the weights again") from None
+    return read_index(root).checkpoints
 
 
-def _checkpoint(entry):
-    """A Checkpoint from the index; TypeError or ValueError if it is none."""
-    checkpoint, sample = Checkpoint(**entry), Checkpoint("", "", "", "")
-    if any(not isinstance(value, type(getattr(sample, name))) for name, value in vars(checkpoint).items()):
-        raise TypeError
-    is_sound = (
-        are_hparams(checkpoint.backbone, {**bert_hparams(checkpoint.backbone), **checkpoint.hparams})
-        and NAME.fullmatch(checkpoint.dataset_name)  # part of the names of files
-        and all(re.fullmatch("[0-9a-f]{40}", sha1) for sha1 in (checkpoint.weights_sha1, checkpoint.vocab_sha1))
-        and checkpoint.vocab_extension in (".vocab", ".spiece")
-        and checkpoint.special_tokens in ({}, {"padding_token": "[PAD]"})
-        and all(part in ("pooler", "decoder", "classifier") for part in checkpoint.parts)
-    )
-    if not is_sound:
-        raise ValueError
-    return checkpoint
+def vocabularies(root=None):
+    """The vocabularies in a store, those of checkpoints and those without weights, a dict by name.
+
+    Raises
+    ------
+    CheckpointError
+        If the index file is damaged, or the folder's name is no UTF-8.
+    """
+    return read_index(root).vocabularies()
 
 
 def add(checkpoint, weights, vocab, root=None, overwrite=False):
@@ -136,27 +63,78 @@ def add(checkpoint, weights, vocab, root=None, overwrite=False):
     Raises
     ------
     UsageError
+        If the name is taken, or there is another vocabulary under it.
+    """
+    root = store_root(root)
+    with locked(root / f".{INDEX}.lock"):
+        index = read_index(root)
+        old = index.checkpoints.pop(checkpoint.key, None)
+        if old and dataclasses.replace(old, source=checkpoint.source) != checkpoint and not overwrite:
+            raise UsageError(f"{checkpoint.key} is already in {root}: give another --name, or --overwrite")
+        index.require_same(checkpoint.vocabulary, root)
+        os.replace(weights, root / checkpoint.weights_file)
+        os.replace(vocab, root / checkpoint.vocab_file)
+        index.checkpoints[checkpoint.key] = checkpoint
+        index.write(root)
+        if old:
+            _remove({old.weights_file, old.vocab_file} - {checkpoint.weights_file, checkpoint.vocab_file}, root)
+    register(checkpoint)
+
+
+def add_vocabulary(vocabulary, file, root=None, overwrite=False):
+    """Move a vocabulary's file into the store and enter it into the index; processes may do so at the same time.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+    file : Path
+        Somewhere on the file system of the store.
+    root : str or None
+    overwrite : bool, default False
+        Whether another vocabulary of that name may be replaced, if no weights go with it.
+
+    Raises
+    ------
+    UsageError
         If the name is taken.
     """
     root = store_root(root)
     with locked(root / f".{INDEX}.lock"):
-        known = checkpoints(root)
-        old = known.get(checkpoint.key)
-        if old and dataclasses.replace(old, source=checkpoint.source) != checkpoint and not overwrite:
-            raise UsageError(f"{checkpoint.key} is already in {root}: give another --name, or --overwrite")
-        for other in known.values():
-            shares_name = other.dataset_name == checkpoint.dataset_name and other.key != checkpoint.key
-            if shares_name and other.vocab_sha1 != checkpoint.vocab_sha1:
-                raise UsageError(f"{other.key} in {root} has another vocabulary under that name: give another --name")
-        os.replace(weights, root / checkpoint.weights_file)
-        os.replace(vocab, root / checkpoint.vocab_file)
-        known[checkpoint.key] = checkpoint
-        write_json(root / INDEX, {"checkpoints": [dataclasses.asdict(entry) for entry in known.values()]})
+        index = read_index(root)
+        old = index.alone.get(vocabulary.name)
+        if overwrite:
+            index.alone.pop(vocabulary.name, None)
+        index.require_same(vocabulary, root)
+        os.replace(file, root / vocabulary.file)
+        index.alone[vocabulary.name] = vocabulary
+        index.write(root)
         if old:
-            for name in {old.weights_file, old.vocab_file} - {checkpoint.weights_file, checkpoint.vocab_file}:
-                with contextlib.suppress(FileNotFoundError):
-                    (root / name).unlink()
-    register(checkpoint)
+            _remove({old.file} - {vocabulary.file}, root)
+    _register_vocabulary(vocabulary)
+
+
+def require_free(name, root=None, overwrite=False):
+    """Make sure that a vocabulary can be put into the store under a name, before it is made.
+
+    Raises
+    ------
+    UsageError
+        If there is one, unless it is one without weights and may be replaced.
+    """
+    index = read_index(root)
+    for checkpoint in index.checkpoints.values():
+        if checkpoint.dataset_name == name:
+            raise UsageError(
+                f"{checkpoint.key} in {store_root(root)} has a vocabulary of that name: give another --name"
+            )
+    if name in index.alone and not overwrite:
+        raise UsageError(f"{name} is already in {store_root(root)}: give another --name, or --overwrite")
+
+
+def _remove(files, root):
+    for name in files:
+        with contextlib.suppress(FileNotFoundError):
+            (root / name).unlink()
 
 
 _registered: Set[str] = set()  # keys of all checkpoints that GluonNLP's tables have from here
@@ -167,17 +145,22 @@ def register(checkpoint):
     _registered.add(checkpoint.key)
     registry.add_backbone(checkpoint.backbone, bert_hparams(checkpoint.backbone))
     registry.add_weights(checkpoint.key, checkpoint.weights_sha1)
-    registry.add_vocabulary(
-        checkpoint.dataset_name, checkpoint.vocab_sha1, checkpoint.vocab_extension, checkpoint.special_tokens
-    )
+    _register_vocabulary(checkpoint.vocabulary)
+
+
+def _register_vocabulary(vocabulary):
+    registry.add_vocabulary(vocabulary.name, vocabulary.sha1, vocabulary.extension, vocabulary.special_tokens)
 
 
 @registry.at_activation
 def _register_all():
     """A damaged index must not keep anybody from importing the plugin; what needs the index says so later."""
     try:
-        for checkpoint in checkpoints().values():
+        index = read_index()
+        for checkpoint in index.checkpoints.values():
             register(checkpoint)
+        for vocabulary in index.alone.values():
+            _register_vocabulary(vocabulary)
     except CheckpointError as error:
         logging.getLogger("gluonnlp_snli_plugin").warning("%s", error)
 
@@ -189,11 +172,16 @@ def _get_bert_model(original):
     @functools.wraps(original)
     def get_bert_model(model_name=None, dataset_name=None, **kwargs):
         root, pretrained = kwargs.get("root"), kwargs.get("pretrained", True)
-        key = f"{model_name}_{dataset_name}"
-        checkpoint = checkpoints(root).get(key)
+        key, index = f"{model_name}_{dataset_name}", read_index(root)
+        checkpoint, vocabulary = index.checkpoints.get(key), index.vocabularies().get(dataset_name)
         if checkpoint is None:
             if pretrained and key in _registered:  # from another store, or the index has changed since
                 raise CheckpointError(f"{store_root(root) / INDEX} has no {key}: import it again, or give its root")
+            if vocabulary and pretrained:
+                require(model_name, dataset_name, root)
+            if vocabulary:
+                _check_file(vocabulary.file, vocabulary.sha1, vocabulary.source, root)
+                _register_vocabulary(vocabulary)
             return original(model_name, dataset_name, **kwargs)
         check_files(checkpoint, root, with_weights=pretrained)
         if pretrained:
@@ -236,17 +224,17 @@ def check_files(checkpoint, root=None, with_weights=True):
     CheckpointError
         If a file is missing or damaged.
     """
-    files = {checkpoint.vocab_file: checkpoint.vocab_sha1}
+    _check_file(checkpoint.vocab_file, checkpoint.vocab_sha1, checkpoint.source, root)
     if with_weights:
-        files[checkpoint.weights_file] = checkpoint.weights_sha1
-    for name, sha1 in files.items():
-        path = store_root(root) / name
-        problem = None if os.path.isfile(path) else "missing"
-        problem = problem or (None if digest(path, "sha1") == sha1 else "damaged")
-        if problem:
-            raise CheckpointError(
-                f"{path} is {problem}: import it again from {checkpoint.source or 'where it came from'}"
-            )
+        _check_file(checkpoint.weights_file, checkpoint.weights_sha1, checkpoint.source, root)
+
+
+def _check_file(name, sha1, source, root):
+    path = store_root(root) / name
+    problem = None if os.path.isfile(path) else "missing"
+    problem = problem or (None if digest(path, "sha1") == sha1 else "damaged")
+    if problem:
+        raise CheckpointError(f"{path} is {problem}: bring it in again from {source or 'where it came from'}")
 
 
 def spiece(dataset_name, root=None):
@@ -261,7 +249,8 @@ def spiece(dataset_name, root=None):
     -------
     Path or None
     """
-    name, extension = registry.vocabulary_file(dataset_name)
+    known = vocabularies(root).get(dataset_name)
+    name, extension = (known.file, known.extension) if known else registry.vocabulary_file(dataset_name)
     return store_root(root) / name if extension == ".spiece" else None
 
 
@@ -284,10 +273,10 @@ def vocabulary(dataset_name, root=None):
     CheckpointError
         If the file is missing or damaged.
     """
-    for checkpoint in checkpoints(root).values():
-        if checkpoint.dataset_name == dataset_name:
-            check_files(checkpoint, root, with_weights=False)
-            return store_root(root) / checkpoint.vocab_file
+    known = vocabularies(root).get(dataset_name)
+    if known:
+        _check_file(known.file, known.sha1, known.source, root)
+        return store_root(root) / known.file
     if registry.is_host_vocabulary(dataset_name):  # of GluonNLP's own, from the days when its host answered
         path = store_root(root) / registry.vocabulary_file(dataset_name)[0]
         if os.path.isfile(path):
@@ -295,10 +284,42 @@ def vocabulary(dataset_name, root=None):
     raise UsageError(f"no vocabulary under the name {dataset_name!r} in {store_root(root)} ({inventory(root)})")
 
 
+def find_vocabulary(source, root=None):
+    """The file of a vocabulary that is given by its path, or by its name in the store.
+
+    Parameters
+    ----------
+    source : str or Path
+        The name counts where there is no such file.
+    root : str or None
+
+    Returns
+    -------
+    Path
+        As :func:`~gluonnlp_snli_plugin.data.vocabulary.read_vocabulary` takes it.
+
+    Raises
+    ------
+    UsageError
+        If it is neither; the message lists the names there are.
+    CheckpointError
+        If the store's file is missing or damaged.
+    """
+    if os.path.isfile(source):
+        return Path(source)
+    try:
+        return vocabulary(str(source), root)
+    except UsageError as error:
+        raise UsageError(f"--vocab {source} is no file, and there is {error}") from None
+
+
 def inventory(root=None):
     """One line that says what is in the store."""
-    there = ", ".join(f"{entry.backbone} {entry.dataset_name}" for entry in checkpoints(root).values())
-    return f"there: {there or 'none'}"
+    index = read_index(root)
+    there = ", ".join(f"{entry.backbone} {entry.dataset_name}" for entry in index.checkpoints.values())
+    named = {entry.dataset_name for entry in index.checkpoints.values()}
+    alone = ", ".join(name for name in index.alone if name not in named)
+    return f"there: {there or 'none'}" + (f"; vocabularies without weights: {alone}" if alone else "")
 
 
 def only_backbone(dataset_name, root=None):

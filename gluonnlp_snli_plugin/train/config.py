@@ -93,7 +93,8 @@ class RunConfig:
         unknown = set(options) - {field.name for field in dataclasses.fields(cls)}
         if unknown:
             raise UsageError(f"no setting {', '.join(sorted(unknown))}")
-        return cls(**{**cls.usual(options), **options})
+        given = {name: tuple(map(str, value)) if isinstance(value, list) else value for name, value in options.items()}
+        return cls(**{**cls.usual(given), **given})
 
     @classmethod
     def usual(cls, options):

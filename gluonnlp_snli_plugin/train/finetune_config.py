@@ -36,8 +36,10 @@ class FinetuneConfig(RunConfig):
     on_bad_row: str = option("error", "what to do with a row that cannot be used", choices=("error", "skip"))
 
     dataset_name: Optional[str] = option(None, "which weights and vocabulary of the model store", metavar="NAME")
-    vocab: Optional[str] = option(None, "train from scratch with this vocabulary: vocab.txt or a SentencePiece .model")
-    cased: bool = option(False, "the vocabulary given with --vocab is a cased one")
+    vocab: Optional[str] = option(
+        None, "train from scratch with this vocabulary: a file, or a name in the store", metavar="V"
+    )
+    cased: bool = option(False, "the vocabulary in the file given with --vocab is a cased one")
     head: str = option(
         "mlp", "mlp: two layers on the encoding of [CLS]; pooled: one on the pooled output", choices=HEADS
     )

@@ -153,6 +153,10 @@ class FineTuning:
             self._run.progress.say(f"test accuracy {summary['test_accuracy']:.4f}")
         return summary
 
+    def report(self):
+        """Write the page for people."""
+        self._run.output.write_report()
+
     def _save(self, scores):
         output = self._run.output
         output.save(self._model, {TABLE: self._rows.table(self.optimizer.decay)} if self._rows else {})

@@ -141,7 +141,7 @@ class Run:
             summary["seconds"] = round(time.perf_counter() - self._begin, 2)
             summary["peak_rss_mb"] = peak_rss_mb()
             self.output.write_summary(summary)
-            self.output.write_report()
+            job.report()
         self.ranks.close()
         return summary
 

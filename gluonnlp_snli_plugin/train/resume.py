@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 from ..errors import PluginError, UsageError
+from ..model.store import NAME
 
 # What may be different from now on: none of it has any effect on the result.
 CHANGEABLE = ("checkpoint_steps", "keep", "max_seconds")
@@ -61,10 +63,12 @@ def recorded_run(kind, folder, **changes):
 
 
 def _located(value, folder):
-    """A path, or several, of a run that began in `folder`."""
+    """A path, or several, of a run that began in `folder`; the name of a vocabulary of the store stays what it is."""
     if isinstance(value, list):
         return tuple(_located(path, folder) for path in value)
-    return str(Path(folder, value)) if value else value
+    if not value or (NAME.fullmatch(value) and not os.path.isfile(Path(folder, value))):
+        return value
+    return str(Path(folder, value))
 
 
 def _check_types(kind, settings, record):

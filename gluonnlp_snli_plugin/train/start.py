@@ -1,7 +1,9 @@
 """The model a run starts from: pretrained weights of the model store, or a BERT with random weights."""
 
+import os
+
 from ..data.sample import sample_vocabulary
-from ..data.vocabulary import read_sentencepieces, read_wordpieces, wordpiece_vocab
+from ..data.vocabulary import is_sentencepiece, read_vocabulary, wordpiece_vocab
 from ..errors import UsageError
 from ..model import store
 from ..model.backbones import bert_hparams
@@ -42,7 +44,7 @@ def starting_model(config, contexts):
         dropout=config.dropout,
         ctx=contexts,
     )
-    lower = "uncased" in config.dataset_name if config.dataset_name else not config.cased
+    lower = "uncased" in config.dataset_name if config.dataset_name else _is_uncased(config)
     settings = ModelSettings(
         backbone=backbone,
         hparams=hparams,
@@ -73,6 +75,15 @@ def _backbone(config):
             f"which BERT? --dataset-name NAME for pretrained weights ({store.inventory()}), "
             "or --vocab FILE to start from random ones"
         )
-    if config.vocab.endswith((".model", ".spiece")):
-        return backbone, read_sentencepieces(config.vocab)[0], config.vocab, bert_hparams(backbone)
-    return backbone, read_wordpieces(config.vocab), None, bert_hparams(backbone)
+    file = store.find_vocabulary(config.vocab)
+    vocab, _ = read_vocabulary(file)
+    return backbone, vocab, file if is_sentencepiece(file) else None, bert_hparams(backbone)
+
+
+def _is_uncased(config):
+    """Whether the vocabulary given with ``--vocab``, or that of the sample, is one of lower-case text."""
+    if not config.vocab or os.path.isfile(config.vocab):
+        return not config.cased
+    if config.cased and config.vocab.endswith("_uncased"):
+        raise UsageError(f"--vocab {config.vocab} is no cased vocabulary: no --cased with it")
+    return config.vocab.endswith("_uncased")

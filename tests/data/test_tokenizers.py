@@ -201,6 +201,24 @@ def test_a_tokenizer_travels_to_another_process(host_and_cached):
     assert copy.ids("The man is playing outside.") == host_ids(host, "The man is playing outside.")
 
 
+# Words with fixed ids -----------------------------------------------------------------------------------------------
+
+
+def test_a_word_with_fixed_ids_has_them_between_spaces_and_is_text_elsewhere():
+    plain = CachedTokenizer(nlp.data.BERTTokenizer(VOCAB))
+    fixed = CachedTokenizer(plain.host, {"<unk>": [1], "woman": [7, 8]})
+    assert fixed.ids("a <unk> man woman") == [*plain.ids("a"), 1, *plain.ids("man"), 7, 8]
+    for text in ("<unk>. a<unk>", "<UNK> Woman", "womans", ""):
+        assert fixed.ids(text) == plain.ids(text)
+    ids, lengths = fixed.ids_of_all(["<unk>", "man", "<unk> <unk>"])
+    assert ids.tolist() == [1, *plain.ids("man"), 1, 1] and lengths.tolist() == [1, 1, 2]
+
+
+def test_fixed_ids_travel_to_another_process():
+    tokenizer = pickle.loads(pickle.dumps(CachedTokenizer(nlp.data.BERTTokenizer(VOCAB), {"<unk>": [1]})))
+    assert tokenizer.ids("<unk>") == [1]
+
+
 # The tokenizer of a vocabulary --------------------------------------------------------------------------------------
 
 

@@ -48,6 +48,14 @@ def test_a_folder_without_anything_is_named(tmp_path):
             read_run(folder)
 
 
+def test_a_run_of_pretraining_is_told_apart(make_run):
+    folder = make_run()
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "kind": "pretrain"}))
+    with pytest.raises(UsageError, match="holds a run of another command"):
+        read_run(folder)
+
+
 @pytest.mark.parametrize("name", ["config.json", "summary.json", "metrics.jsonl"])
 @pytest.mark.parametrize(
     "text", ["[]\n", "{\n", "\0\n", '{"settings": [], "kind": "train"}\n', "[" * 100_000 + "\n", "\xff\n"]

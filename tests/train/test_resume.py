@@ -219,6 +219,14 @@ def test_a_run_can_be_resumed_from_another_folder(settings, tmp_path, monkeypatc
     assert_same(tmp_path / "out", whole())
 
 
+def test_a_vocabulary_given_by_name_is_found_again(settings, tiny_name, tmp_path, monkeypatch):
+    settings.update(dataset_name=None, vocab=tiny_name, backbone="bert_1_8_2")
+    with pytest.raises(Stopped):
+        finetune(**settings, output_dir=str(tmp_path / "out"), max_seconds=AT_ONCE)
+    monkeypatch.chdir("/")
+    assert finetune(resume=str(tmp_path / "out"), max_seconds=0)["updates"] == 12
+
+
 def test_a_run_that_has_come_to_its_end_stays_as_it_is(whole):
     folder = whole()
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}

@@ -1,8 +1,12 @@
 """The model a run starts from."""
 
+import json
+
 import mxnet as mx
 import pytest
 
+from gluonnlp_snli_plugin import train_vocabulary
+from gluonnlp_snli_plugin.data.vocabulary import wordpiece_vocab
 from gluonnlp_snli_plugin.errors import UsageError
 from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
 from gluonnlp_snli_plugin.train.start import starting_model
@@ -29,6 +33,23 @@ def test_a_vocabulary_file_starts_from_random_weights(tiny_bert):
     assert not model.settings.lower and model.vocab["[CLS]"] == 2
 
 
+def test_any_vocabulary_file_will_do(tiny_bert, train_sentencepiece, tmp_path):
+    wordpieces = (tiny_bert / "vocab.txt").read_text().split()
+    (tmp_path / "vocab.json").write_text(wordpiece_vocab(wordpieces).to_json())
+    assert _start(vocab=str(tmp_path / "vocab.json"), backbone="bert_1_8_2").vocab.idx_to_token == wordpieces
+    pieces = train_sentencepiece(tmp_path / "spiece.model", ["a man", "a dog is not a man"] * 20)
+    assert _start(vocab=str(pieces), backbone="bert_1_8_2").spiece == pieces
+
+
+def test_a_vocabulary_of_the_store_says_its_case(tiny_name, pairs_file, tmp_path):
+    assert _start(vocab=tiny_name, backbone="bert_1_8_2").settings.lower
+    texts = [json.loads(line)["sentence1"] for line in pairs_file.read_text().splitlines()]
+    (tmp_path / "text.txt").write_text("\n".join(texts))
+    train_vocabulary(tmp_path / "text.txt", "start_cased", size=40, model_type="bpe")
+    model = _start(vocab="start_cased", backbone="bert_1_8_2")
+    assert not model.settings.lower and model.spiece.suffix == ".spiece" and len(model.vocab) == 40
+
+
 @pytest.mark.parametrize(
     "options, complaint",
     [
@@ -39,6 +60,8 @@ def test_a_vocabulary_file_starts_from_random_weights(tiny_bert):
         ),
         ({"dataset_name": "tiny_uncased", "backbone": "bert_3_16_2"}, "no weights of bert_3_16_2"),
         ({"dataset_name": "tiny_uncased", "backbone": "roberta_12_768_12"}, "no BERT architecture 'roberta_12_768_12'"),
+        ({"vocab": "nobody_cased"}, "--vocab nobody_cased is no file, and there is no vocabulary under the name"),
+        ({"vocab": "tiny_uncased", "cased": True}, "--vocab tiny_uncased is no cased vocabulary: no --cased with it"),
         ({"dataset_name": "tiny_uncased"}, "--max-len is 128; bert_2_16_2 takes inputs of up to 64"),
     ],
 )

@@ -1,0 +1,22 @@
+"""Pretrain a BERT on text: masked words and next sentences."""
+
+from ..model.store import store_root
+from ..train.pretrain_config import PretrainConfig
+from ..train.pretraining import pretrain
+from .training import add_training_arguments, run_training
+
+
+def add_arguments(parser):
+    add_training_arguments(parser, PretrainConfig)
+
+
+def run(options):
+    return run_training(options, PretrainConfig, pretrain, _show)
+
+
+def _show(summary, folder):
+    print(f"masked words   loss {summary['mlm_loss']:.4f}, accuracy {summary['mlm_accuracy']:.4f} (held-out documents)")
+    print(f"next sentence  loss {summary['nsp_loss']:.4f}, accuracy {summary['nsp_accuracy']:.4f}")
+    print(f"training       {summary['train_tokens_per_second']:.0f} tokens/s, {summary['seconds']:.0f} s in all")
+    print(f"BERT           {summary['backbone']} as {summary['dataset_name']} in {store_root()}")
+    print(f"fine-tune it:  gluonnlp-snli finetune --dataset-name {summary['dataset_name']} --output-dir OUT ...")

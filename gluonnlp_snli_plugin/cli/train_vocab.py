@@ -1,0 +1,30 @@
+"""Train a vocabulary on text, for a BERT that starts from random weights, and keep it in the local model store."""
+
+from ..data.pretraining.corpus import CORPUS_FORMATS
+from ..data.subwords import MODEL_TYPES
+from ..model.store import store_root
+from ..model.train_vocab import train_vocabulary
+
+
+def add_arguments(parser):
+    parser.add_argument("--corpus", nargs="+", required=True, metavar="F", help="text files")
+    parser.add_argument("--name", required=True, help="name to give it in the store, ending in _cased or _uncased")
+    parser.add_argument("--size", type=int, default=8000, metavar="N", help="pieces (default: %(default)s)")
+    parser.add_argument("--model-type", choices=MODEL_TYPES, default="unigram", help="default: %(default)s")
+    parser.add_argument("--corpus-format", choices=CORPUS_FORMATS, default="auto", help="default: %(default)s")
+    parser.add_argument("--root", metavar="D", help="folder of the store (default: $MXNET_HOME/models)")
+    parser.add_argument("--overwrite", action="store_true", help="replace another vocabulary of the same name")
+
+
+def run(options):
+    vocabulary = train_vocabulary(
+        options.corpus,
+        options.name,
+        options.size,
+        options.model_type,
+        options.corpus_format,
+        options.root,
+        options.overwrite,
+    )
+    print(f"{options.size} pieces ({options.model_type}) as {vocabulary.name} in {store_root(options.root)}")
+    print(f"pretrain a BERT with it: gluonnlp-snli pretrain --vocab {vocabulary.name} --corpus F --name NAME ...")

@@ -1,0 +1,1 @@
+"""Text to batches for BERT pretraining: masked language model and next sentence prediction."""

@@ -1,0 +1,114 @@
+"""The network that is pretrained: BERT, the words behind its masks, and whether the parts of a pair belong together."""
+
+import gluonnlp as nlp
+import mxnet as mx
+
+from ..errors import UsageError
+from . import store
+
+
+class PretrainingNet(mx.gluon.HybridBlock):
+    """A BERT with the two tasks it is pretrained on.
+
+    Parameters
+    ----------
+    bert : gluonnlp.model.BERTModel
+        With pooler, decoder (tied to the word embedding) and next-sentence classifier.
+    """
+
+    def __init__(self, bert, prefix=None, params=None):
+        super().__init__(prefix=prefix, params=params)
+        self.bert = bert
+
+    def hybrid_forward(self, F, input_ids, segment_ids, valid_length, masked_position):
+        """Scores for the words behind the masks of a batch, and for the order of its pairs.
+
+        Unlike ``BERTModel`` it takes the positions of all pairs in one row, so that none is computed in vain.
+
+        Parameters
+        ----------
+        input_ids, segment_ids : NDArray or Symbol of int32, shape (batch, length)
+        valid_length : NDArray or Symbol of float32, shape (batch,)
+        masked_position : NDArray or Symbol of int32, shape (masks,)
+            Among the ``batch * length`` tokens.
+
+        Returns
+        -------
+        decoded : NDArray or Symbol of float32, shape (masks, tokens of the vocabulary)
+        classified : NDArray or Symbol of float32, shape (batch, 2)
+        """
+        bert = self.bert
+        sequence, _ = bert._encode_sequence(input_ids, segment_ids, valid_length)
+        masked = F.take(F.reshape(sequence, shape=(-3, 0)), masked_position)
+        return bert.decoder(masked), bert.classifier(bert._apply_pooling(sequence))
+
+
+def new_bert(backbone, vocab, contexts, **hparams):
+    """A BERT with random weights, as the BERT paper draws them.
+
+    Parameters
+    ----------
+    backbone : str
+        ``bert_L_H_A``.
+    vocab : gluonnlp.vocab.BERTVocab
+    contexts : list of Context
+    **hparams
+        Hyper-parameters of its own, such as ``dropout``.
+
+    Returns
+    -------
+    gluonnlp.model.BERTModel
+        With pooler, decoder and classifier.
+    """
+    bert, _ = nlp.model.get_model(backbone, dataset_name=None, vocab=vocab, pretrained=False, ctx=contexts, **hparams)
+    _initialize_rest(bert, contexts)
+    return bert
+
+
+def stored_bert(backbone, dataset_name, contexts, **hparams):
+    """A BERT with the weights that the model store has under a name; what they lack is new.
+
+    Returns
+    -------
+    bert : gluonnlp.model.BERTModel
+        With pooler, decoder and classifier.
+    hparams : dict
+        Where its architecture differs from what the name says.
+
+    Raises
+    ------
+    UsageError
+        If there are none of that name.
+    """
+    checkpoint = store.checkpoints().get(f"{backbone}_{dataset_name}")
+    if checkpoint is None:
+        raise UsageError(f"{dataset_name} is not one of the store's own: bring it in with import-bert")
+    bert, _ = nlp.model.get_model(
+        backbone, dataset_name=dataset_name, ctx=contexts, pretrained_allow_missing=True, **hparams
+    )
+    _initialize_rest(bert, contexts)
+    return bert, checkpoint.hparams
+
+
+def _initialize_rest(bert, contexts):
+    """Random weights for the parameters that have none yet."""
+    for parameter in bert.collect_params().values():
+        if parameter._data is None and not parameter._deferred_init:
+            parameter.initialize(mx.init.Normal(0.02), ctx=contexts)
+    # GluonNLP's feed-forward layers learn their input size, and draw their weights, from the first input.
+    ids = mx.nd.zeros((1, 2), contexts[0], dtype="int32")
+    bert(ids, ids, mx.nd.full(1, 2, contexts[0]), ids[:, :1])
+
+
+def parameters_of(bert):
+    """The parameters of a BERT as the model store keeps them.
+
+    Returns
+    -------
+    dict of str to NDArray
+        float32, on CPU, by the names of ``Block.save_parameters``; the decoder's output layer, which is the word
+        embedding itself, is left out.
+    """
+    named = bert._collect_params_with_prefix()
+    named.pop("decoder.3.weight")
+    return {name: parameter.data(parameter.list_ctx()[0]).as_in_context(mx.cpu()) for name, parameter in named.items()}

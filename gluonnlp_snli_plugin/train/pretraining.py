@@ -1,0 +1,277 @@
+"""Pretraining, from text to a BERT in the model store."""
+
+import time
+
+import mxnet as mx
+import numpy as np
+
+from ..data.pretraining.batches import PretrainingBatches
+from ..data.pretraining.documents import encode_documents
+from ..data.tokenizers import bert_tokenizer
+from ..data.vocabulary import is_sentencepiece, read_vocabulary
+from ..errors import UsageError
+from ..files import digest
+from ..model import store
+from ..model.backbones import bert_hparams
+from ..model.conversion import ImportedBert
+from ..model.importing import keep, require_free
+from ..model.pretraining import PretrainingNet, new_bert, parameters_of, stored_bert
+from .loop import Run
+from .optimizer import Optimizer
+from .pretrain_config import PretrainConfig
+from .progress import Meter
+from .resume import finished, recorded_run
+from .stream import Stream
+
+_MEANS = {"mlm_loss": "masks", "mlm_accuracy": "masks", "nsp_loss": "pairs", "nsp_accuracy": "pairs"}
+
+
+def pretrain(comm=None, resume=None, resume_anyway=False, **options):
+    """Pretrain a BERT on text: masked words and next sentences.
+
+    Parameters
+    ----------
+    comm, resume, resume_anyway
+        As :func:`~gluonnlp_snli_plugin.finetune` takes them.
+    **options
+        The fields of :class:`~gluonnlp_snli_plugin.train.pretrain_config.PretrainConfig`, by name; ``name``,
+        ``corpus``, ``steps`` and ``vocab`` or ``init_from`` are required.
+
+    Returns
+    -------
+    dict
+        What ``summary.json`` holds: mlm_loss, mlm_accuracy, nsp_loss and nsp_accuracy on held-out documents,
+        train_tokens_per_second, backbone, dataset_name, ...
+
+    Raises
+    ------
+    UsageError
+        If the options make no sense.
+    PluginError
+        If a file cannot be used, or training fails.
+    Stopped
+        If a signal or the time has stopped it; there is a checkpoint then.
+
+    Examples
+    --------
+    >>> pretrain(name='my_bert_uncased', vocab='my_vocab_uncased', corpus=['text.txt'], steps=10000)
+    >>> finetune(dataset_name='my_bert_uncased', output_dir='out')
+    """
+    config, record = recorded_run(PretrainConfig, resume, **options) if resume else (PretrainConfig.of(**options), None)
+    summary = finished(resume) if resume else None
+    if summary:
+        return summary
+    run = Run(config, comm, record, resume_anyway)
+    return run.train(Pretraining(run))
+
+
+class Pretraining:
+    """What pretraining brings to the training loop; see :class:`~.finetuning.FineTuning`.
+
+    Parameters
+    ----------
+    run : Run
+    """
+
+    has_epochs = False
+
+    def __init__(self, run):
+        config, ranks = run.config, run.ranks
+        self._run = run
+        backbone = config.backbone or (store.only_backbone(config.init_from) if config.init_from else "bert_2_256_4")
+        require_free(backbone, config.name, config.overwrite)
+        if config.init_from:
+            store.require(backbone, config.init_from)
+        self._vocab_file = _vocabulary_file(config)
+        self._vocab, self._special_tokens = read_vocabulary(self._vocab_file)
+        self._train, held_out = _documents(config, self._vocab, self._vocab_file)
+        contexts = run.devices.contexts
+        self._hparams = {**bert_hparams(backbone), "dropout": config.dropout}
+        if config.max_len > self._hparams["max_length"]:
+            longest = self._hparams["max_length"]
+            raise UsageError(f"--max-len is {config.max_len}; {backbone} takes inputs of up to {longest} tokens")
+        if config.init_from:
+            bert, different = stored_bert(backbone, config.init_from, contexts, dropout=config.dropout)
+            self._hparams.update(different)
+        else:
+            bert = new_bert(backbone, self._vocab, contexts, dropout=config.dropout)
+        self._backbone = backbone
+        self.net = PretrainingNet(bert)
+        ranks.share(self.net.collect_params().values())
+        batches = self._batches(self._train, seed=config.seed, min_size=len(run.devices))
+        run.require_pairs_for_all(batches.num_pairs(0))
+        self._is_native = run.accelerate(self.net)
+        self._of_words = mx.gluon.loss.SoftmaxCrossEntropyLoss()
+        self._of_order = mx.gluon.loss.SoftmaxCrossEntropyLoss()
+        for cross_entropy in (self._of_words, self._of_order):
+            cross_entropy.hybridize(static_alloc=True)
+        self.num_updates = config.steps
+        self.optimizer = Optimizer(self.net, config, self.num_updates, ranks)
+        self.stream = Stream(batches, config.accumulate)
+        self.meter = Meter(ranks, _MEANS, rate="tokens")
+        self.judge = _HeldOut(self, run, self._batches(held_out, fixed=True))
+        self._held_out = held_out
+
+    def _batches(self, documents, **settings):
+        config, ranks = self._run.config, self._run.ranks
+        return PretrainingBatches(
+            documents,
+            self._vocab,
+            config.batch_size,
+            config.max_len,
+            short_seq_prob=config.short_seq_prob,
+            mask_ratio=config.mask_ratio,
+            whole_word_mask=config.whole_word_mask,
+            rank=ranks.rank,
+            num_ranks=ranks.num_ranks,
+            **settings,
+        )
+
+    def circumstances(self):
+        """What the result depends on besides the settings, for ``config.json``."""
+        data = {
+            name: {"sha256": documents.fingerprint, "documents": len(documents), "tokens": documents.num_tokens}
+            for name, documents in (("train", self._train), ("held_out", self._held_out))
+        }
+        data["vocabulary"] = {"sha256": digest(self._vocab_file), "tokens": len(self._vocab)}
+        return {"operators": "C++" if self._is_native else "MXNet", "backbone": self._backbone, "data": data}
+
+    def losses(self, update, batch, group):
+        """The losses of a batch, one on each device; their sums over a group and the ranks are means."""
+        num_ranks = self._run.ranks.num_ranks
+        num_masks = sum(one.num_masks for one in group.batches) / num_ranks
+        num_pairs = sum(one.num_pairs for one in group.batches) / num_ranks
+        losses = []
+        for part, ctx in self._parts(batch):
+            mlm_loss, nsp_loss, figures = self.compute(part, ctx)
+            losses.append(mlm_loss / num_masks + nsp_loss / num_pairs)
+            self.meter.add(update, part.index, **figures)
+        return losses
+
+    def _parts(self, batch):
+        """The share of each device, and the device."""
+        contexts = self._run.devices.contexts
+        if len(contexts) == 1:
+            return [(batch, contexts[0])]
+        rows = np.array_split(np.arange(len(batch.index)), len(contexts))
+        return [(batch.part(mine), ctx) for mine, ctx in zip(rows, contexts)]
+
+    def compute(self, batch, ctx):
+        """Both losses of a batch on a device, summed over masks and pairs, and what a meter counts of it."""
+
+        def load(array):
+            return mx.nd.array(array, ctx, array.dtype)
+
+        masked_id, weight, label = map(load, (batch.masked_id, batch.masked_weight, batch.next_sentence_label))
+        decoded, classified = self.net(
+            load(batch.input_ids), load(batch.segment_ids), load(batch.valid_length), load(batch.masked_position)
+        )
+        mlm_loss = self._of_words(decoded, masked_id, weight.expand_dims(1)).sum()
+        nsp_loss = self._of_order(classified, label).sum()
+        with mx.autograd.pause():
+            found = decoded.argmax(axis=1).astype("int32") == masked_id
+            figures = {
+                "mlm_loss": mlm_loss,
+                "mlm_accuracy": (found.astype("float32") * weight).sum(),
+                "nsp_loss": nsp_loss,
+                "nsp_accuracy": (classified.argmax(axis=1).astype("int32") == label).sum(),
+                "masks": float(batch.masked_weight.sum()),
+                "pairs": len(batch.index),
+                "tokens": float(batch.valid_length.sum()),
+            }
+        return mlm_loss, nsp_loss, figures
+
+    def finish(self):
+        """Put the BERT into the model store; gives figures for ``summary.json``."""
+        config = self._run.config
+        summary = {
+            **self.judge.figures,
+            "train_tokens_per_second": round(self.meter.speed, 1),
+            "backbone": self._backbone,
+            "dataset_name": config.name,
+        }
+        if self._run.ranks.rank == 0:
+            is_spiece = is_sentencepiece(self._vocab_file)
+            bert = ImportedBert(
+                backbone=self._backbone,
+                hparams={**self._hparams, "dropout": bert_hparams(self._backbone)["dropout"]},
+                parameters=parameters_of(self.net.bert),
+                parts=["pooler", "decoder", "classifier"],
+                vocab_content=self._vocab_file.read_bytes() if is_spiece else self._vocab.to_json().encode(),
+                vocab_extension=".spiece" if is_spiece else ".vocab",
+                special_tokens=self._special_tokens,
+            )
+            keep(bert, config.name, source=str(config.output_dir), overwrite=config.overwrite)
+        return summary
+
+    def report(self):
+        """There is no page about pretraining."""
+
+
+class _HeldOut:
+    """Measures both losses on the held-out documents, always with the same masks.
+
+    Attributes
+    ----------
+    figures : dict
+        The last ones.
+    is_final : bool
+        Always False: pretraining has its number of steps.
+    """
+
+    is_final = False
+
+    def __init__(self, job, run, batches):
+        self._job, self._run, self._batches = job, run, batches
+        self.figures = {}
+
+    def evaluate(self, epoch, update):
+        begin = time.perf_counter()
+        sums = dict.fromkeys([*_MEANS, "masks", "pairs", "tokens"], 0.0)
+        contexts = self._run.devices.contexts
+        for i, batch in enumerate(self._batches.epoch(0)):
+            _, _, figures = self._job.compute(batch, contexts[i % len(contexts)])
+            for name, value in figures.items():
+                sums[name] += float(value.asscalar()) if isinstance(value, mx.nd.NDArray) else value
+        totals = dict(zip(sums, self._run.ranks.gather(np.array(list(sums.values()))).sum(axis=0).tolist()))
+        self.figures = {name: totals[name] / totals[count] for name, count in _MEANS.items()}
+        speed = {"tokens_per_second": totals["tokens"] / (time.perf_counter() - begin)}
+        self._run.output.write_metrics(kind="dev", epoch=epoch, update=update, **self.figures, **speed)
+        text = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in self.figures.items())
+        self._run.progress.say(f"update {update}, held-out documents: {text}")
+
+    def state(self):
+        """What :meth:`go_on_from` needs, in a form that JSON can hold."""
+        return {"figures": self.figures}
+
+    def go_on_from(self, state):
+        self.figures = state["figures"]
+
+
+def _vocabulary_file(config):
+    """The file of the vocabulary that a run is about."""
+    if not config.init_from:
+        return store.find_vocabulary(config.vocab)
+    file = store.vocabulary(config.init_from)
+    if config.vocab:
+        given = store.find_vocabulary(config.vocab)
+        if read_vocabulary(given)[0].token_to_idx != read_vocabulary(file)[0].token_to_idx:
+            raise UsageError(f"{given} is not the vocabulary of {config.init_from}, which brings its own: no --vocab")
+    return file
+
+
+def _documents(config, vocab, vocab_file):
+    """Documents to train on, and to evaluate on."""
+    spiece = vocab_file if is_sentencepiece(vocab_file) else None
+    tokenizer = bert_tokenizer(vocab, config.name.endswith("_uncased"), spiece)
+
+    def encode(paths):
+        return encode_documents(paths, tokenizer, vocab, config.max_len, config.corpus_format)
+
+    train = encode(config.corpus)
+    if not config.dev_corpus:
+        return train.split(config.held_out_ratio, config.seed)
+    held_out = encode(config.dev_corpus)
+    for documents in (train, held_out):
+        documents.require_two()
+    return train, held_out
