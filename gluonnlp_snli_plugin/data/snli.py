@@ -12,7 +12,7 @@ from gluonnlp.base import get_home_dir
 
 from .. import registry
 from ..errors import UsageError
-from .download import download_snli
+from .download import SNLI_ARCHIVE
 from .reader import LABELS, PairReader
 
 SEGMENTS = ("train", "dev", "test")
@@ -108,5 +108,5 @@ def _official_file(segment, root, url):
         folder / f"snli_1.0_{segment}.{kind}" for kind in ("jsonl", "txt") for folder in (root, root / "snli_1.0")
     ]
     if not any(map(os.path.isfile, candidates)):
-        download_snli(root, url)
+        SNLI_ARCHIVE.fetch(root, url)
     return next(filter(os.path.isfile, candidates), candidates[0])

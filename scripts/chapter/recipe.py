@@ -12,20 +12,19 @@ What it runs are commands of ``gluonnlp-snli``, which it shows.
 
 import argparse
 import copy
+import os
 import shlex
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import mxnet as mx
+from gluonnlp.base import get_home_dir
 
-from gluonnlp_snli_plugin import PluginError  # before mxnet, which otherwise takes half the cores
+from gluonnlp_snli_plugin import PluginError
+from gluonnlp_snli_plugin.data.download import WIKITEXT2_ARCHIVE
 from gluonnlp_snli_plugin.data.sample import sample_pairs
 from gluonnlp_snli_plugin.data.snli import SNLI
-
-WIKITEXT = "https://s3.amazonaws.com/research.metamind.io/wikitext/wikitext-2-v1.zip"
-WIKITEXT_SHA1 = "3c914d17d80b1459be871a5039ac23e752a53cbe"
 
 FULL = {
     "vocab": {"size": 20000},
@@ -64,7 +63,7 @@ def main():
     folder = Path(options.output_dir)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        text = [text_of_pairs(options.train_file, folder)] if options.small else wikitext(folder)
+        text = [text_of_pairs(options.train_file, folder)] if options.small else wikitext()
     except (PluginError, OSError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 1
@@ -107,14 +106,11 @@ def _words(settings):
     return [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", str(value))]
 
 
-def wikitext(folder):
-    """WikiText-2, downloaded unless it is there: files to train on and to evaluate on, list of str."""
-    files = [folder / "wikitext-2" / f"wiki.{segment}.tokens" for segment in ("train", "valid")]
-    if not all(file.exists() for file in files):
-        archive = mx.gluon.utils.download(WIKITEXT, str(folder / "wikitext-2-v1.zip"), sha1_hash=WIKITEXT_SHA1)
-        with zipfile.ZipFile(archive) as opened:
-            opened.extractall(folder, [f"wikitext-2/{file.name}" for file in files])
-    return [str(file) for file in files]
+def wikitext():
+    """WikiText-2 where GluonNLP keeps it, downloaded unless it is there: text to train and to evaluate on, str."""
+    root = os.path.join(get_home_dir(), "datasets", "wikitext-2")
+    WIKITEXT2_ARCHIVE.fetch(root)
+    return [os.path.join(root, name) for name in WIKITEXT2_ARCHIVE.files[:2]]
 
 
 def _pairs(train_file):

@@ -1,4 +1,4 @@
-"""The download of SNLI, against local servers that misbehave and archives that mean harm."""
+"""The download of SNLI and WikiText-2, against local servers that misbehave and archives that mean harm."""
 
 import hashlib
 import io
@@ -20,9 +20,10 @@ from pathlib import Path
 import pytest
 
 from gluonnlp_snli_plugin.data import download
-from gluonnlp_snli_plugin.data.download import FILES, download_snli
+from gluonnlp_snli_plugin.data.download import SNLI_ARCHIVE, WIKITEXT2_ARCHIVE
 from gluonnlp_snli_plugin.errors import DownloadError
 
+FILES = SNLI_ARCHIVE.files
 # Noise, so that packing does not make it small: the client needs several reads for it.
 CONTENT = {name: bytes(random.Random(name).choices(range(256), k=150_000)) for name in FILES}
 
@@ -135,6 +136,10 @@ def root(tmp_path):
     return tmp_path / "datasets" / "snli"
 
 
+def download_snli(root, url=None, sha1=SNLI_ARCHIVE.sha1, progress=None):
+    SNLI_ARCHIVE._replace(sha1=sha1).fetch(root, url, progress)
+
+
 def fetch(root, mirror, **options):
     options.setdefault("sha1", sha1(mirror.archive))
     download_snli(root, url=mirror.url, **options)
@@ -180,12 +185,6 @@ def test_files_have_the_permissions_of_any_new_file(root):
     assert {stat.S_IMODE((root / name).stat().st_mode) for name in FILES} == {stat.S_IMODE(other.stat().st_mode)}
 
 
-def test_sha1_may_be_written_in_capitals(root):
-    with Mirror() as mirror:
-        fetch(root, mirror, sha1=sha1(ARCHIVE).upper())
-    assert_complete(root)
-
-
 def test_url_argument_goes_before_the_environment_variable(root, monkeypatch):
     with Mirror() as named, Mirror() as from_environment:
         monkeypatch.setenv("SNLI_URL", from_environment.url)
@@ -198,6 +197,31 @@ def test_environment_variable_goes_before_the_official_address(root, monkeypatch
         monkeypatch.setenv("SNLI_URL", mirror.url)
         download_snli(root, sha1=sha1(ARCHIVE))
         assert_complete(root)
+
+
+def test_wikitext_arrives_and_a_server_is_told_who_asks(root, monkeypatch, caplog):
+    files = {name: f" = {name} = \n".encode() for name in WIKITEXT2_ARCHIVE.files}
+    archive = zipped([(f"wikitext-2/{name}", content) for name, content in files.items()])
+    asked = []
+
+    def refuse_python(handler):
+        asked.append(handler.headers["User-Agent"])
+        handler.answer(403) if "python" in asked[-1].lower() else obey_range(handler)
+
+    with Mirror(archive, script=[refuse_python]) as mirror:
+        monkeypatch.setenv("WIKITEXT2_URL", mirror.url)
+        WIKITEXT2_ARCHIVE._replace(sha1=sha1(archive)).fetch(root)
+    assert asked == ["gluonnlp-snli-plugin"]
+    assert {name: (root / name).read_bytes() for name in files} == files
+    assert sorted(os.listdir(root)) == sorted([".lock", *files])
+    assert "downloading WikiText-2 (about 4 MB) from" in caplog.text
+
+
+def test_each_archive_says_how_to_have_it_by_hand(root):
+    with Mirror() as mirror, pytest.raises(DownloadError) as caught:
+        WIKITEXT2_ARCHIVE.fetch(root, mirror.url)
+    message = str(caught.value)
+    assert "set WIKITEXT2_URL to a mirror of it; put wikitext-2-v1.zip (or" in message and "\n" not in message
 
 
 def test_files_that_are_there_are_left_as_they_are(root):
@@ -317,8 +341,12 @@ def test_nobody_listens(root):
 
 def test_server_that_falls_silent(root, monkeypatch):
     monkeypatch.setattr(download, "TIMEOUT", (1, 0.1))
-    with Mirror(script=[lambda handler: time.sleep(0.3)] * 3) as mirror:
-        assert "timed out" in failure(root, mirror.url).lower()
+    has_failed = threading.Event()
+    with Mirror(script=[lambda handler: has_failed.wait(600)] * 3) as mirror:
+        try:
+            assert "timed out" in failure(root, mirror.url).lower()
+        finally:
+            has_failed.set()
 
 
 def test_endless_answer_is_cut_off(root, monkeypatch):
@@ -501,12 +529,12 @@ def test_two_processes_at_once_download_once(root, tmp_path):
     release = threading.Event()
 
     def when_released(handler):
-        assert release.wait(60)
+        assert release.wait(600)
         obey_range(handler)
 
     code = (
-        "import sys; from gluonnlp_snli_plugin.data.download import download_snli; "
-        "download_snli(sys.argv[1], url=sys.argv[2], sha1=sys.argv[3])"
+        "import sys; from gluonnlp_snli_plugin.data.download import SNLI_ARCHIVE; "
+        "SNLI_ARCHIVE._replace(sha1=sys.argv[3]).fetch(sys.argv[1], url=sys.argv[2])"
     )
     environment = dict(os.environ, PYTHONPATH=str(Path(download.__file__).parents[2]))
     logs = [tmp_path / "first.log", tmp_path / "second.log"]
@@ -517,12 +545,12 @@ def test_two_processes_at_once_download_once(root, tmp_path):
                 command = [sys.executable, "-c", code, str(root), mirror.url, sha1(ARCHIVE)]
                 processes.append(subprocess.Popen(command, stderr=stderr, env=environment))
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 600
             while not any("waiting for another process" in log.read_text() for log in logs):
                 assert time.monotonic() < deadline and all(process.poll() is None for process in processes)
                 time.sleep(0.02)
             release.set()
-            assert [process.wait(60) for process in processes] == [0, 0]
+            assert [process.wait(600) for process in processes] == [0, 0]
         finally:
             release.set()
             for process in processes:
