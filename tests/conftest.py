@@ -14,6 +14,10 @@ import pytest
 _HOME = tempfile.TemporaryDirectory(prefix="mxnet-home-")
 os.environ["MXNET_HOME"] = _HOME.name
 
+# Threads of OpenMP that wait sleep, here and in all processes that tests start. By default they spin, to be quick with
+# the next piece of work, and nets of a few numbers have so little that spinning is most of what the cores would do.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 # In the background of a shell SIGINT is ignored, and so it would be by every process that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -21,6 +25,23 @@ REPOSITORY = Path(__file__).parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 
 WORDS = "a the man woman dog cat is are not sleeping awake running eating outside inside two three red blue".split()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_report_to_serializable():
+    """Reports of tests at once (pytest-xdist) are sent in UTF-8, and what hostile names leave in a log may be none."""
+    outcome = yield
+    outcome.force_result(_encodable(outcome.get_result()))
+
+
+def _encodable(value):
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_encodable, value))
+    return value
 
 
 @pytest.fixture(scope="session")
@@ -108,6 +129,18 @@ def pairs_file(tmp_path_factory):
         rows.append({"sentence1": premise, "sentence2": other.format(who, what), "gold_label": label})
     path.write_text("\n".join(map(json.dumps, rows)) + "\n")
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_name, pairs_file, tmp_path_factory):
+    """The output folder of a run of the tiny BERT, which has learnt its pairs; who changes something takes a copy."""
+    from gluonnlp_snli_plugin import finetune
+
+    folder = tmp_path_factory.mktemp("tiny-run") / "out"
+    files = {"train_file": str(pairs_file), "dev_file": str(pairs_file)}
+    settings = {"max_len": 32, "lr": 3e-3, "epochs": 12, "batch_size": 16, "seed": 1}
+    finetune(dataset_name=tiny_name, output_dir=str(folder), **settings, **files)
+    return folder
 
 
 @pytest.fixture(scope="session")

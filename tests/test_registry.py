@@ -108,6 +108,6 @@ nlp.data.list_datasets('SNLI'); nlp.data.get_task('SNLI'); nlp.data.classificati
 print(sorted(set(nlp.model.bert.bert_hparams) & {'bert_2_256_4', 'bert_6_384_12'}))
 """
     done = subprocess.run(
-        [sys.executable, "-W", "error::UserWarning", "-c", lines], stdout=subprocess.PIPE, timeout=120
+        [sys.executable, "-W", "error::UserWarning", "-c", lines], stdout=subprocess.PIPE, timeout=600
     )
     assert done.returncode == 0 and done.stdout.decode().strip() == "['bert_2_256_4', 'bert_6_384_12']"

@@ -35,20 +35,6 @@ class _Harm:
 
 
 @pytest.fixture
-def model_folder(tiny_name, pairs_file, tmp_path):
-    """The ``model/`` of a run."""
-    finetune(
-        dataset_name=tiny_name,
-        train_file=str(pairs_file),
-        dev_file=str(pairs_file),
-        output_dir=str(tmp_path / "run"),
-        max_len=32,
-        epochs=1,
-    )
-    return tmp_path / "run" / "model"
-
-
-@pytest.fixture
 def malicious(tiny_bert, tmp_path):
     """A checkpoint with files that do harm if anybody runs them, and the folder that is there then."""
     folder, mark = tmp_path / "checkpoint", tmp_path / "harm was done"
@@ -111,11 +97,11 @@ def test_what_lies_beside_a_checkpoint_is_left_alone(malicious, tmp_path):
     assert mark.exists()  # it would have
 
 
-def test_what_lies_beside_a_model_is_left_alone(model_folder, malicious, tmp_path):
+def test_what_lies_beside_a_model_is_left_alone(tiny_run, malicious, tmp_path):
     folder, mark = malicious
     model = tmp_path / "model"
     shutil.copytree(str(folder), str(model), ignore=shutil.ignore_patterns("config.json", "vocab.txt", "*.safetensors"))
-    for path in model_folder.iterdir():
+    for path in (tiny_run / "model").iterdir():
         shutil.copy(str(path), str(model))
     assert load_model(model).settings.labels
     assert not mark.exists()
@@ -123,9 +109,9 @@ def test_what_lies_beside_a_model_is_left_alone(model_folder, malicious, tmp_pat
 
 @pytest.mark.parametrize("use", ["weights", "vocab"])
 @pytest.mark.parametrize("absolute", [True, False])
-def test_a_model_names_files_of_its_own_folder_only(model_folder, tmp_path, use, absolute):
+def test_a_model_names_files_of_its_own_folder_only(tiny_run, tmp_path, use, absolute):
     folder, outside = tmp_path / "model", tmp_path / "outside"
-    shutil.copytree(str(model_folder), str(folder))
+    shutil.copytree(str(tiny_run / "model"), str(folder))
     config = json.loads((folder / "config.json").read_text())
     name = config["files"][use]["name"]
     outside.mkdir()

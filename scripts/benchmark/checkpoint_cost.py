@@ -44,6 +44,7 @@ def measure(folder, options):
         "train_file": job["train_file"],
         "dev_file": job["dev_file"],
         "batch_size": options.batch_size,
+        "max_len": options.max_len,
         "epochs": 10**4,
         "log_steps": options.window,
         "checkpoint_steps": 2 * options.window,

@@ -128,7 +128,8 @@ class Endurance:
         """Fine-tune until so many updates are done; resident and peak memory in MiB at every so many of them."""
         job, seen = self._space.job(), {}
         settings = {"dataset_name": job["dataset_name"], "train_file": train_file, "dev_file": job["dev_file"]}
-        settings.update(epochs=epochs, batch_size=job["batch_size"], log_steps=every, output_dir=self._folder / name)
+        settings.update(epochs=epochs, batch_size=job["batch_size"], max_len=job["max_len"], log_steps=every)
+        settings["output_dir"] = self._folder / name
         arguments = [part for key, value in settings.items() for part in (f"--{key.replace('_', '-')}", str(value))]
         process = subprocess.Popen(
             [*_PROGRAM, "finetune", *arguments], stderr=subprocess.PIPE, text=True, env=self._environment

@@ -23,7 +23,7 @@ from gluonnlp_snli_plugin.errors import PluginError
 
 WORKER = Path(__file__).with_name("worker.py")
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
-PATIENCE = 60  # seconds that one case may take in the worker; the slowest takes one
+PATIENCE = 600  # seconds that one case may take in the worker; the slowest takes one
 
 # Files are written anew for each example, so fixtures of a test may be shared among its examples.
 _CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]

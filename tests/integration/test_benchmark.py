@@ -152,6 +152,44 @@ def test_growth_is_written_beside_the_comparison(benchmark, tmp_path):
     assert firsts == [["100", "1,000"], ["8", "32"], ["2", "16"]]
 
 
+def unheaded_rows_of(page):
+    """The rows of a table whose first column has no heading, as lists."""
+    lines = page.read_text().splitlines()
+    return [line.strip("| ").split(" | ") for line in lines if re.match(r"\| \w", line)]
+
+
+@pytest.mark.slow
+def test_memory_is_read_all_along_three_long_runs(benchmark, tmp_path):
+    page = tmp_path / "page.md"
+    short = ["--corpus-pairs", 100, "--corpus-steps", 4, "--steps", 8, "--lines", 40, "--small", "bert_1_16_2"]
+    done = benchmark("endurance.py", *short, "--output", page)
+    assert done.returncode == 0, done.stderr
+    assert "<!-- endurance: begin -->" in page.read_text() and "bert_2_16_2, batches of 8." in page.read_text()
+    corpus, steps, lines = unheaded_rows_of(page)
+    for (what, memory), name, times in (
+        (corpus, "100 pairs encoded, and 4 steps over them", ["at most"]),
+        (steps, "8 steps", ["after 2", "after 4", "after 6", "after 8"]),
+        (lines, "40 lines on standard input of `predict`, bert_1_16_2", [f"after {n}" for n in (10, 20, 30, 40)]),
+    ):
+        readings = re.findall(r"(\d+) (at most|after \d+)", memory)
+        assert what == name and [when for _, when in readings] == times
+        assert all(50 < int(mebibytes) < 5000 for mebibytes, _ in readings)
+    assert done.stdout.strip() in page.read_text()
+
+
+@pytest.mark.slow
+def test_what_a_checkpoint_costs_is_a_difference_of_windows(benchmark, tmp_path):
+    page = tmp_path / "page.md"
+    short = ["--backbone", "bert_2_16_2", "--window", 8, "--windows", 4, "--output", page]
+    done = benchmark("checkpoint_cost.py", *short)
+    assert done.returncode == 0, done.stderr
+    assert "<!-- checkpoint cost: begin -->" in page.read_text() and "bert_2_16_2, batches of 8." in page.read_text()
+    rows = dict(unheaded_rows_of(page))
+    assert float(rows["8 updates without, seconds"].split()[0]) >= 0
+    assert float(rows["8 updates while one is written, seconds"].split()[0]) >= 0
+    assert {"a checkpoint, MiB", "the difference, seconds", "of a minute"} < set(rows)
+
+
 @pytest.mark.parametrize(
     "program, arguments, reason",
     [
@@ -160,6 +198,8 @@ def test_growth_is_written_beside_the_comparison(benchmark, tmp_path):
         ("compare.py", ["--checkpoint", "nowhere"], "nowhere"),
         ("accuracy.py", ["--epochs", "0"], "--epochs is 0; it must be at least 1"),
         ("accuracy.py", ["--seeds", "x"], "--seeds x is no list of numbers"),
+        ("endurance.py", ["--steps", "3"], "--steps is 3; it must be at least 4"),
+        ("checkpoint_cost.py", ["--windows", "1"], "--windows is 1; it must be at least 2"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(benchmark, program, arguments, reason):

@@ -543,7 +543,7 @@ def test_processes_may_import_at_the_same_time(folder, tmp_path):
         for name in names
     ]
     for process in processes:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=600)
         assert process.returncode == 0, errors.decode()
     checkpoints = store.checkpoints(tmp_path / "models")
     assert sorted(checkpoint.dataset_name for checkpoint in checkpoints.values()) == ["one_uncased", "two_uncased"]
@@ -581,7 +581,7 @@ def test_a_damaged_index_does_not_stop_the_plugin(tmp_path, content):
         env={**os.environ, "MXNET_HOME": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0 and "segment" in done.stdout
     assert f"{path} is damaged: remove it and import the weights again" in done.stderr

@@ -51,14 +51,14 @@ def test_a_new_process_finds_them_by_name_and_notices_damage(tiny_bert, tmp_path
         "print(len(vocab), net.word_embed[0].weight.data().shape)\n"
     )
     environment = {**os.environ, "MXNET_HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, timeout=600)
     assert done.returncode == 0
     size, shape = done.stdout.decode().split(maxsplit=1)
     assert shape.strip() == f"({size}, 16)"
     with open(root / checkpoint.weights_file, "r+b") as file:
         file.seek(200)
         file.write(b"\xff\xff\xff")
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=600)
     complaint = done.stderr.decode().splitlines()[-1]
     assert done.returncode == 1 and f"{checkpoint.weights_file} is damaged: bring it in again" in complaint
 

@@ -44,7 +44,7 @@ def first_use(tmp_path_factory):
         pytest.skip("no C++ compiler")
     cache = tmp_path_factory.mktemp("cache")
     processes = [_start(_USE, XDG_CACHE_HOME=str(cache)) for _ in range(2)]
-    return cache, [process.communicate(timeout=300) for process in processes]
+    return cache, [process.communicate(timeout=600) for process in processes]
 
 
 @pytest.fixture
@@ -294,7 +294,7 @@ def test_without_a_cache_the_library_serves_this_process_alone(first_use, compil
         "XDG_CACHE_HOME": str(tmp_path / "file") if place == "below a file" else place,
         "TMPDIR": str(tmp_path / "tmp"),
     }
-    stdout, stderr = _start(_USE, **environment).communicate(timeout=120)
+    stdout, stderr = _start(_USE, **environment).communicate(timeout=600)
     assert stdout == _USED and not _log_lines(stderr), stderr
     assert not list((tmp_path / "tmp").iterdir()), "and nothing of it stays"
     assert not Path("relative").exists()
@@ -370,7 +370,7 @@ def test_without_a_compiler_finetune_and_predictor_work_with_mxnets_operators(ti
     process = _start(
         _FINETUNE, tiny_name, pairs_file, tmp_path / "out", PATH="", CXX="/nonexistent", XDG_CACHE_HOME=str(tmp_path)
     )
-    stdout, stderr = process.communicate(timeout=120)
+    stdout, stderr = process.communicate(timeout=600)
     assert process.returncode == 0, stderr
     assert stdout.split()[-1] in ("entailment", "contradiction", "neutral")
     (line,) = _log_lines(stderr)

@@ -131,7 +131,7 @@ class Browser:
 
     def __exit__(self, *_):
         self._ask("Browser.close")
-        self._process.wait(30)
+        self._process.wait(600)
         os.close(self._command)
         os.close(self._answer)
         shutil.rmtree(self._home.name, ignore_errors=True)

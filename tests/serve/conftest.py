@@ -1,4 +1,4 @@
-"""A small model, and the real service as a process."""
+"""The real service as a process."""
 
 import contextlib
 import http.client
@@ -11,17 +11,6 @@ import sys
 import threading
 
 import pytest
-
-from gluonnlp_snli_plugin import finetune
-
-
-@pytest.fixture(scope="session")
-def served(tiny_name, pairs_file, tmp_path_factory):
-    """The output folder of a run."""
-    folder = tmp_path_factory.mktemp("served") / "out"
-    files = {"train_file": str(pairs_file), "dev_file": str(pairs_file)}
-    finetune(dataset_name=tiny_name, output_dir=str(folder), max_len=32, lr=3e-3, epochs=6, batch_size=16, **files)
-    return folder
 
 
 class Service:
@@ -50,7 +39,7 @@ class Service:
         for line in self.process.stderr:
             self.said.append(line.decode())
 
-    def ask(self, content, path="/predict", method="POST", timeout=60, headers=()):
+    def ask(self, content, path="/predict", method="POST", timeout=600, headers=()):
         """Status, JSON and headers of an answer; `content` is sent as it is if it is bytes."""
         body = content if content is None or isinstance(content, bytes) else json.dumps(content).encode()
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
@@ -63,7 +52,7 @@ class Service:
         with open(f"/proc/{self.process.pid}/status") as status:
             return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
 
-    def stop(self, number=signal.SIGTERM, timeout=60):
+    def stop(self, number=signal.SIGTERM, timeout=600):
         """Exit status."""
         self.process.send_signal(number)
         return self.process.wait(timeout)
@@ -86,6 +75,6 @@ def start():
 
 
 @pytest.fixture(scope="module")
-def service(start, served):
+def service(start, tiny_run):
     """A service with settings as they come."""
-    return start(served)
+    return start(tiny_run)

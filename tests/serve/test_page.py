@@ -24,7 +24,7 @@ def browse(service, tmp_path):
     def run(path, *flags):
         url = f"http://127.0.0.1:{service.port}{path}"
         command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", *flags, "--dump-dom", url]
-        done = subprocess.run(command, capture_output=True, timeout=120)
+        done = subprocess.run(command, capture_output=True, timeout=600)
         return done.stdout.decode()
 
     return run

@@ -195,9 +195,9 @@ class _Thread(Ranks):
 
     def sum(self, name, array, priority=0):
         self._said[self.rank] = name, array.asnumpy()
-        self._barrier.wait(10)
+        self._barrier.wait(600)
         names, arrays = zip(*self._said)
-        self._barrier.wait(10)
+        self._barrier.wait(600)
         assert len(set(names)) == 1 and len({(part.shape, part.dtype) for part in arrays}) == 1
         array[:] = mx.nd.array(sum(arrays[1:], arrays[0]), dtype=array.dtype)
 

@@ -7,7 +7,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluonnlp_snli_plugin import Predictor, evaluate, finetune
+from gluonnlp_snli_plugin import Predictor, evaluate
 from gluonnlp_snli_plugin.cli import main
 from gluonnlp_snli_plugin.data.snli import SNLI
 from gluonnlp_snli_plugin.deploy.export import export, int8
@@ -16,16 +16,8 @@ from gluonnlp_snli_plugin.files import digest
 
 
 @pytest.fixture(scope="module")
-def run(tiny_name, pairs_file, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run") / "out"
-    files = {"train_file": str(pairs_file), "dev_file": str(pairs_file)}
-    finetune(dataset_name=tiny_name, output_dir=str(folder), max_len=32, lr=3e-3, epochs=12, batch_size=16, **files)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def exported(run, pairs_file, tmp_path_factory):
-    return export(run, "int8", tmp_path_factory.mktemp("export") / "to", pairs_file)
+def exported(tiny_run, pairs_file, tmp_path_factory):
+    return export(tiny_run, "int8", tmp_path_factory.mktemp("export") / "to", pairs_file)
 
 
 def test_it_says_what_it_costs_and_brings(exported):
@@ -34,8 +26,8 @@ def test_it_says_what_it_costs_and_brings(exported):
     assert sum(node["op"] == "_contrib_quantize_v2" for node in nodes) > 4
 
 
-def test_every_command_takes_it(capsys, exported, run, pairs_file):
-    before, after = evaluate(run, pairs_file).accuracy, evaluate(exported.folder, pairs_file).accuracy
+def test_every_command_takes_it(capsys, exported, tiny_run, pairs_file):
+    before, after = evaluate(tiny_run, pairs_file).accuracy, evaluate(exported.folder, pairs_file).accuracy
     assert after == pytest.approx(before, abs=0.1)
     assert main(["predict", str(exported.folder), "--premise", "The dog is running.", "--hypothesis", "a dog"]) == 0
     assert json.loads(capsys.readouterr().out)["label"] in ("entailment", "contradiction", "neutral")
@@ -68,15 +60,15 @@ def test_it_is_as_it_is(exported, tmp_path):
         Predictor.load(exported.folder, [mx.gpu(0)])
 
 
-def test_pairs_must_be_given(run, tmp_path):
+def test_pairs_must_be_given(tiny_run, tmp_path):
     with pytest.raises(UsageError, match="--format int8 needs --file F"):
-        export(run, "int8", tmp_path / "to")
+        export(tiny_run, "int8", tmp_path / "to")
 
 
-def test_too_many_other_labels_leave_nothing(run, pairs_file, tmp_path, monkeypatch):
+def test_too_many_other_labels_leave_nothing(tiny_run, pairs_file, tmp_path, monkeypatch):
     monkeypatch.setattr(int8, "_MOST_CHANGED", -1)
     with pytest.raises(CheckpointError, match="of the labels on .* are others than before"):
-        export(run, "int8", tmp_path / "to", pairs_file)
+        export(tiny_run, "int8", tmp_path / "to", pairs_file)
     assert not list(tmp_path.iterdir())
 
 

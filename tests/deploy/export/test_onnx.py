@@ -144,13 +144,14 @@ def test_minilm(minilm_name, shared_data, run_without, tmp_path):
     from gluonnlp_snli_plugin import finetune
 
     train, dev = (shared_data / "snli_mini" / f"snli_mini_{name}.jsonl" for name in ("train", "dev"))
-    few = tmp_path / "few.jsonl"
+    few, dev_pairs = tmp_path / "few.jsonl", tmp_path / "dev.jsonl"
     few.write_text("".join(train.read_text().splitlines(keepends=True)[:160]))
+    dev_pairs.write_text("".join(dev.read_text().splitlines(keepends=True)[:500]))
     finetune(
         dataset_name=minilm_name, train_file=str(few), dev_file=str(few), output_dir=str(tmp_path / "out"), epochs=1
     )
-    assert export(tmp_path / "out", "onnx", tmp_path / "to", dev).difference < 1e-4
-    dataset = SNLI(file=dev)
+    assert export(tmp_path / "out", "onnx", tmp_path / "to", dev_pairs).difference < 1e-4
+    dataset = SNLI(file=dev_pairs)
     pairs = list(zip(dataset.premises, dataset.hypotheses))
     answers = ask_example(run_without, tmp_path / "to", pairs)
     assert [label for label, _ in answers] == [answer.label for answer in Predictor.load(tmp_path / "out")(pairs)]
