@@ -6,6 +6,7 @@ from mxnet.gluon import nn
 from ..data.snli import LABELS
 from ..errors import UsageError
 from .first_token import encode_first_token_only
+from .initialization import initialize_bert
 
 HEADS = ("mlp", "pooled")
 
@@ -84,14 +85,9 @@ class SNLIBertClassifier(mx.gluon.HybridBlock):
 
 
 def initialize_from_scratch(net, ctx):
-    """Random weights for a BERT that is trained on labelled pairs alone.
-
-    BERT's own 0.02 is meant for pretraining: with it, a small BERT hardly begins to learn from a few thousand pairs.
-    Here weights keep the scale of what goes through them, and a token says what it is much louder than where it is.
-    """
-    net.initialize(mx.init.Normal(net.bert._units**-0.5), ctx=ctx)
-    net.bert.word_embed.initialize(mx.init.Normal(0.1), ctx=ctx, force_reinit=True)
-    net.bert.encoder.position_weight.initialize(mx.init.Normal(0.01), ctx=ctx, force_reinit=True)
+    """Random weights for a BERT that is trained on labelled pairs alone, and for its head."""
+    initialize_bert(net.bert, ctx)
+    net.classifier.initialize(mx.init.Normal(net.bert._units**-0.5), ctx=ctx)
     # GluonNLP's feed-forward layers learn their input size, and draw their weights, from the first input.
     input_ids = mx.nd.zeros((1, 2), ctx[0] if isinstance(ctx, (list, tuple)) else ctx, dtype="int32")
     net(input_ids, input_ids, mx.nd.full(1, 2, input_ids.context))

@@ -5,6 +5,7 @@ import mxnet as mx
 
 from ..errors import UsageError
 from . import store
+from .initialization import initialize_bert
 
 
 class PretrainingNet(mx.gluon.HybridBlock):
@@ -43,8 +44,8 @@ class PretrainingNet(mx.gluon.HybridBlock):
         return bert.decoder(masked), bert.classifier(bert._apply_pooling(sequence))
 
 
-def new_bert(backbone, vocab, contexts, **hparams):
-    """A BERT with random weights, as the BERT paper draws them.
+def new_bert(backbone, vocab, contexts, init="width", **hparams):
+    """A BERT with random weights.
 
     Parameters
     ----------
@@ -52,6 +53,8 @@ def new_bert(backbone, vocab, contexts, **hparams):
         ``bert_L_H_A``.
     vocab : gluonnlp.vocab.BERTVocab
     contexts : list of Context
+    init : {'width', 'bert'}
+        How they are drawn: :func:`.initialization.initialize_bert`.
     **hparams
         Hyper-parameters of its own, such as ``dropout``.
 
@@ -61,6 +64,7 @@ def new_bert(backbone, vocab, contexts, **hparams):
         With pooler, decoder and classifier.
     """
     bert, _ = nlp.model.get_model(backbone, dataset_name=None, vocab=vocab, pretrained=False, ctx=contexts, **hparams)
+    initialize_bert(bert, contexts, init)
     _initialize_rest(bert, contexts)
     return bert
 

@@ -5,6 +5,7 @@ from typing import ClassVar, Optional, Tuple
 
 from ..data.pretraining.corpus import CORPUS_FORMATS
 from ..model.importing import require_name
+from ..model.initialization import INITIALIZATIONS
 from .config import RunConfig, option
 
 
@@ -29,6 +30,7 @@ class PretrainConfig(RunConfig):
     vocab: Optional[str] = option(
         None, "vocabulary: a name in the store, vocab.txt, or a SentencePiece .model", metavar="V"
     )
+    init: str = option("width", "random weights: scaled by width, or BERT's 0.02", choices=INITIALIZATIONS)
     init_from: Optional[str] = option(
         None, "go on from these weights of the store, with their vocabulary", metavar="NAME"
     )

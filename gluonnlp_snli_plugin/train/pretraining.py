@@ -94,7 +94,7 @@ class Pretraining:
             bert, different = stored_bert(backbone, config.init_from, contexts, dropout=config.dropout)
             self._hparams.update(different)
         else:
-            bert = new_bert(backbone, self._vocab, contexts, dropout=config.dropout)
+            bert = new_bert(backbone, self._vocab, contexts, config.init, dropout=config.dropout)
         self._backbone = backbone
         self.net = PretrainingNet(bert)
         ranks.share(self.net.collect_params().values())

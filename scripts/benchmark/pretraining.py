@@ -3,7 +3,8 @@
     GLUONNLP_SCRIPTS=checkout python scripts/benchmark/pretraining.py --corpus text.txt
 
 The same text, vocabulary, architecture, steps, batch size and learning rates, one program after the other, several
-times. Both BERTs are then asked for the words behind the same masks of the same documents, which neither has seen.
+times; this project's also from random weights that are drawn as the script draws them. All BERTs are then asked for the
+words behind the same masks of the same documents, which none has seen.
 ``text.txt`` has a sentence a line and an empty line between documents.
 """
 
@@ -71,10 +72,10 @@ class Comparison:
         """The results for people, Markdown."""
         options = self._options
         self._run("train-vocab", "--name", _VOCABULARY, "--size", options.size, "--corpus", "train.txt")
-        runs = {"this project": [], "GluonNLP's script": []}
+        runs = {"this project": [], "this project, `--init bert`": [], "GluonNLP's script": []}
         for i in range(options.runs):
-            runs["this project"].append(self._ours(i))
-            runs["GluonNLP's script"].append(self._theirs(i))
+            for results, result in zip(runs.values(), (self._ours(i, "width"), self._ours(i, "bert"), self._theirs(i))):
+                results.append(result)
         rows = []
         for title, results in runs.items():
             faster = [ours["speed"] / other["speed"] for ours, other in zip(runs["this project"], results)]
@@ -105,10 +106,10 @@ class Comparison:
         self._run("pretrain", "--name", f"{name}_uncased", *places, *sizes, "--eval-steps", 0, *more)
         return json.loads((self._folder / name / "summary.json").read_bytes())
 
-    def _ours(self, seed):
-        name = f"ours-{seed}"
+    def _ours(self, seed, init):
+        name = f"ours-{init}-{seed}"
         schedule = ["--steps", self._options.steps, "--lr", self._options.lr, "--warmup-ratio", 0.1, "--log-steps", 20]
-        summary = self._pretrain(name, "--vocab", _VOCABULARY, *schedule, "--seed", seed)
+        summary = self._pretrain(name, "--vocab", _VOCABULARY, *schedule, "--seed", seed, "--init", init)
         lines = map(json.loads, (self._folder / name / "metrics.jsonl").read_text().splitlines())
         speeds = [line["tokens_per_second"] for line in lines if line["kind"] == "train"]
         return {**summary, "speed": statistics.median(speeds[1:])}

@@ -62,9 +62,22 @@ def test_the_decoder_is_tied_to_the_word_embedding(bert):
     assert "decoder.3.weight" not in parameters_of(bert) and "decoder.3.bias" in parameters_of(bert)
 
 
-def test_new_weights_are_small_and_random(bert):
-    weight = parameters_of(bert)["encoder.transformer_cells.0.ffn.ffn_1.weight"].asnumpy()
-    assert 0.015 < weight.std() < 0.025 and abs(weight.mean()) < 0.005
+@pytest.mark.parametrize("init, words, places, others", [("width", 0.1, 0.01, 0.25), ("bert", 0.02, 0.02, 0.02)])
+def test_new_weights_are_random_and_of_their_scale(init, words, places, others):
+    bert = new_bert("bert_2_16_2", VOCAB, [mx.cpu()], init)
+    found = parameters_of(bert)
+    for name, scale in (
+        ("word_embed.0.weight", words),
+        ("encoder.position_weight", places),
+        ("encoder.transformer_cells.0.ffn.ffn_1.weight", others),
+        ("encoder.transformer_cells.1.ffn.ffn_2.weight", others),
+        ("encoder.transformer_cells.1.attention_cell.proj_query.weight", others),
+        ("pooler.weight", others),
+        ("decoder.0.weight", others),
+    ):
+        weight = found[name].asnumpy()
+        assert 0.75 * scale < weight.std() < 1.25 * scale and abs(weight.mean()) < 0.25 * scale, name
+    assert (found["encoder.layer_norm.gamma"].asnumpy() == 1).all()
 
 
 def test_stored_weights_are_taken_and_what_they_lack_is_new(tiny_name):
