@@ -33,8 +33,16 @@ FULL = {
 }
 SMALL = {
     "vocab": {"size": 3000},
-    "pretrain": {"batch_size": 32, "max_len": 64, "steps": 3000, "lr": 5e-4, "warmup_ratio": 0.1, "dropout": 0.1},
-    "finetune": {"batch_size": 32, "max_len": 64, "epochs": 5, "lr": 1e-4},
+    "pretrain": {
+        "batch_size": 32,
+        "max_len": 64,
+        "steps": 6000,
+        "lr": 1e-3,
+        "optimizer": "adam",
+        "weight_decay": 0.0,
+        "warmup_ratio": 0.1,
+    },
+    "finetune": {"batch_size": 32, "max_len": 64, "epochs": 5, "lr": 3e-4},
 }
 # As the chapter optimizes, which knows no warm-up, weight decay or clipping.
 PLAIN_ADAM = {"optimizer": "adam", "schedule": "constant", "warmup_ratio": 0.0, "weight_decay": 0.0, "clip": 0.0}
@@ -50,7 +58,7 @@ def main():
     parser.add_argument("--name", default="chapter_uncased", help="of vocabulary and BERT (default: %(default)s)")
     parser.add_argument("--size", type=int, metavar="N", help="of the vocabulary (default: 20000, small: 3000)")
     parser.add_argument(
-        "--steps", type=int, metavar="N", help="of pretraining (default: the chapter's 50, small: 3000)"
+        "--steps", type=int, metavar="N", help="of pretraining (default: the chapter's 50, small: 6000)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--np", type=int, metavar="N", help="ranks that train together")
