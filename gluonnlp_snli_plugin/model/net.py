@@ -6,7 +6,7 @@ from mxnet.gluon import nn
 from ..data.snli import LABELS
 from ..errors import UsageError
 from .first_token import encode_first_token_only
-from .initialization import initialize_bert
+from .initialization import initialize
 
 HEADS = ("mlp", "pooled")
 
@@ -86,8 +86,7 @@ class SNLIBertClassifier(mx.gluon.HybridBlock):
 
 def initialize_from_scratch(net, ctx):
     """Random weights for a BERT that is trained on labelled pairs alone, and for its head."""
-    initialize_bert(net.bert, ctx)
-    net.classifier.initialize(mx.init.Normal(net.bert._units**-0.5), ctx=ctx)
+    initialize(net, net.bert, ctx)
     # GluonNLP's feed-forward layers learn their input size, and draw their weights, from the first input.
     input_ids = mx.nd.zeros((1, 2), ctx[0] if isinstance(ctx, (list, tuple)) else ctx, dtype="int32")
     net(input_ids, input_ids, mx.nd.full(1, 2, input_ids.context))

@@ -5,7 +5,7 @@ import mxnet as mx
 
 from ..errors import UsageError
 from . import store
-from .initialization import initialize_bert
+from .initialization import initialize
 
 
 class PretrainingNet(mx.gluon.HybridBlock):
@@ -54,7 +54,7 @@ def new_bert(backbone, vocab, contexts, init="width", **hparams):
     vocab : gluonnlp.vocab.BERTVocab
     contexts : list of Context
     init : {'width', 'bert'}
-        How they are drawn: :func:`.initialization.initialize_bert`.
+        How they are drawn: :func:`.initialization.initialize`.
     **hparams
         Hyper-parameters of its own, such as ``dropout``.
 
@@ -64,7 +64,7 @@ def new_bert(backbone, vocab, contexts, init="width", **hparams):
         With pooler, decoder and classifier.
     """
     bert, _ = nlp.model.get_model(backbone, dataset_name=None, vocab=vocab, pretrained=False, ctx=contexts, **hparams)
-    initialize_bert(bert, contexts, init)
+    initialize(bert, bert, contexts, init)
     _initialize_rest(bert, contexts)
     return bert
 
