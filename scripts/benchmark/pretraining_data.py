@@ -55,7 +55,7 @@ def measure(options):
     rows = [measure_batches(documents, vocab, whole_word, options) for whole_word in (False, True)]
     columns = ["masks of", "pairs of an epoch, seconds", "a batch, ms", "batches/s", "tokens/s"]
     description = (
-        f"{machine.description()}, one of which is used. {len(documents):,} documents, {documents.num_sentences:,} "
+        f"{machine.description()}; one core is used. {len(documents):,} documents, {documents.num_sentences:,} "
         f"sentences; batches of {options.batch_size} pairs of up to {options.max_len} tokens."
     )
     return "\n\n".join([description, of_text, table(columns, rows)])
