@@ -6,6 +6,9 @@ there is whole, unless the disk has lost something, which the hashes tell. Nothi
 """
 
 import contextlib
+import errno
+import fcntl
+import hashlib
 import json
 import logging
 import os
@@ -13,13 +16,14 @@ import re
 import shutil
 import threading
 from pathlib import Path
-from typing import Any, Dict, NamedTuple
+from typing import Any, Dict, NamedTuple, Optional
 
 import numpy as np
 import safetensors.numpy
 
 from ..errors import CheckpointError, PluginError
 from ..files import digest
+from .array_file import ArrayFile
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
@@ -27,6 +31,8 @@ _FORMAT = 1
 _ARRAYS, _STATE, _MANIFEST = "arrays.safetensors", "state.json", "manifest.json"
 _NAME = re.compile(r"[0-9]{9,}")
 _TEMPORARY = ".new"
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+_BLOCK = 1 << 23  # bytes written at once
 
 
 class Checkpoint(NamedTuple):
@@ -50,6 +56,7 @@ class Checkpoints:
     def __init__(self, folder, keep):
         self._folder = Path(folder)
         self._keep = keep
+        self._arrays: Optional[ArrayFile] = None
         self._writing = None
         self._error = None
 
@@ -59,8 +66,9 @@ class Checkpoints:
         Parameters
         ----------
         update : int
-        arrays : dict of str to ndarray
-            Not to be changed any more.
+        arrays : dict of str to NDArray
+            Those of all checkpoints have the same names and shapes. MXNet copies them before it does what it is asked
+            to do from here on.
         state : dict
 
         Raises
@@ -69,8 +77,10 @@ class Checkpoints:
             If the one before could not be written.
         """
         self.wait()
-        content = Checkpoint(update, arrays, state)
-        self._writing = threading.Thread(target=self._write, args=(content,), name="checkpoint")
+        if self._arrays is None:
+            self._arrays = ArrayFile(arrays)
+        self._arrays.fill(arrays)
+        self._writing = threading.Thread(target=self._write, args=(update, self._arrays, state), name="checkpoint")
         self._writing.start()
 
     def wait(self):
@@ -114,16 +124,23 @@ class Checkpoints:
             raise PluginError(f"{self._folder}: {error.strerror}") from None
         return [self._folder / name for name in sorted(filter(_NAME.fullmatch, names), key=int)]
 
-    def _write(self, content):
+    def _write(self, update, arrays, state):
         try:
-            _require_numbers(content)
+            arrays.wait()
+            name = arrays.not_finite()
+            if name:
+                raise PluginError(
+                    f"after update {update} {name} is not finite; the checkpoints before it stay: try a lower --lr or "
+                    "a longer warm-up (--warmup-ratio)"
+                )
             self._folder.mkdir(exist_ok=True)
             for leftover in self._folder.glob(f"*{_TEMPORARY}"):
                 shutil.rmtree(leftover)
-            path = self._folder / f"{content.update:09d}"
+            path = self._folder / f"{update:09d}"
             temporary = path.with_name(path.name + _TEMPORARY)
             temporary.mkdir()
-            _fill(temporary, content)
+            state = json.dumps({"update": update, **state}).encode()
+            _fill(temporary, {_ARRAYS: arrays.content, _STATE: state})
             if path.exists():  # one that is not sound: a run writes none twice
                 shutil.rmtree(path)
             temporary.rename(path)
@@ -136,30 +153,36 @@ class Checkpoints:
             self._error = error
 
 
-def _require_numbers(content):
-    for name, array in content.arrays.items():
-        if not np.isfinite(array).all():
-            raise PluginError(
-                f"after update {content.update} {name} is not finite; the checkpoints before it stay: try a lower --lr "
-                "or a longer warm-up (--warmup-ratio)"
-            )
-
-
-def _fill(folder, content):
-    safetensors.numpy.save_file(content.arrays, str(folder / _ARRAYS))
-    _write_text(folder / _STATE, json.dumps({"update": content.update, **content.state}))
-    shutil.copymode(folder / _STATE, folder / _ARRAYS)  # some versions of safetensors make files for the user alone
-    files = {name: digest(folder / name) for name in (_ARRAYS, _STATE)}
-    _sync(folder / _ARRAYS)
-    _write_text(folder / _MANIFEST, json.dumps({"format": _FORMAT, "files": files}))
+def _fill(folder, files):
+    for name, content in files.items():
+        _write_synced(folder / name, content)
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    _write_synced(folder / _MANIFEST, json.dumps({"format": _FORMAT, "files": hashes}).encode())
     _sync(folder)
 
 
-def _write_text(path, text):
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+def _write_synced(path, content):
+    """Write a file to the disk, past the kernel's cache if that can be: fresh pages of it can cost seconds."""
+    is_direct = True
+    try:
+        descriptor = os.open(path, _NEW_FILE | os.O_DIRECT, 0o666)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some file systems cannot
+            raise
+        is_direct, descriptor = False, os.open(path, _NEW_FILE, 0o666)
+    try:
+        rest = memoryview(content)
+        while rest:
+            try:
+                rest = rest[os.write(descriptor, rest[:_BLOCK]) :]
+            except OSError as error:
+                if error.errno != errno.EINVAL or not is_direct:
+                    raise
+                is_direct = False  # it takes whole blocks of memory that begins where a page does
+                fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) & ~os.O_DIRECT)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _sync(path):

@@ -46,9 +46,8 @@ class Snapshots:
                 (f"weight/{name}", parameter.list_data()[0])
                 for name, parameter in self._net._collect_params_with_prefix().items()
             )
-            copies = {name: array.asnumpy() for name, array in arrays.items()}
             state.update(optimizer=numbers, metrics_size=self._output.synced_size())
-            self._checkpoints.write(update, copies, state)
+            self._checkpoints.write(update, arrays, state)
             self._last = update
         if wait:
             self._checkpoints.wait()

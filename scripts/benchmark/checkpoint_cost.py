@@ -19,15 +19,15 @@ from report import measure_into_page, require_at_least, spread, table
 
 from gluonnlp_snli_plugin import PluginError
 
-_PROGRAM = [sys.executable, "-m", "gluonnlp_snli_plugin", "finetune"]
-
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     workspace.add_arguments(parser)
     parser.add_argument("--backbone", default="bert_12_768_12", help="(%(default)s)")
-    parser.add_argument("--window", type=int, default=32, help="updates (%(default)s)")
-    parser.add_argument("--windows", type=int, default=6, help="how many, half of them with a checkpoint (%(default)s)")
+    parser.add_argument("--window", type=int, default=4, help="updates (%(default)s)")
+    parser.add_argument(
+        "--windows", type=int, default=40, help="how many, half of them with a checkpoint (%(default)s)"
+    )
     parser.add_argument("--output", default="docs/reliability.md", metavar="F", help="page to write to (%(default)s)")
     options = parser.parse_args()
     require_at_least(parser, options, 1, "window")
@@ -38,21 +38,20 @@ def main():
 def measure(folder, options):
     """The results for people, Markdown."""
     job = workspace.Workspace(folder, options).job()
-    settings = {
-        "vocab": Path(job["checkpoint"], "vocab.txt"),
-        "backbone": options.backbone,
-        "train_file": job["train_file"],
-        "dev_file": job["dev_file"],
-        "batch_size": options.batch_size,
-        "max_len": options.max_len,
-        "epochs": 10**4,
-        "log_steps": options.window,
-        "checkpoint_steps": 2 * options.window,
-        "output_dir": folder / "out",
-    }
-    arguments = [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    command = workspace.finetune_command(
+        vocab=Path(job["checkpoint"], "vocab.txt"),
+        backbone=options.backbone,
+        train_file=job["train_file"],
+        dev_file=job["dev_file"],
+        batch_size=options.batch_size,
+        max_len=options.max_len,
+        epochs=10**4,
+        log_steps=options.window,
+        checkpoint_steps=2 * options.window,
+        output_dir=folder / "out",
+    )
     metrics, line = [], "no message"
-    with subprocess.Popen([*_PROGRAM, *arguments], stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:
             print(line, end="", file=sys.stderr)
             metrics = _windows(folder / "out")
@@ -68,8 +67,8 @@ def measure(folder, options):
     cost = statistics.median(costs)
     rows = [
         ["a checkpoint, MiB", f"{size / 2**20:.0f}"],
-        [f"{options.window} updates without, seconds", spread(without, 1)],
-        [f"{options.window} updates while one is written, seconds", spread(with_one, 1)],
+        [f"{options.window} updates without, seconds", spread(without)],
+        [f"{options.window} updates while one is written, seconds", spread(with_one)],
         ["the difference, seconds", spread(costs, 2)],
         ["of a minute", f"{100 * cost / 60:.1f} %"],
     ]

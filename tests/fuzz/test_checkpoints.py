@@ -5,6 +5,7 @@ import json
 import shutil
 import tracemalloc
 
+import mxnet as mx
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -23,7 +24,7 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole") / "checkpoints"
     checkpoints = Checkpoints(folder, keep=2)
     for update in (1, 2):
-        arrays = {"weight/a": np.full((2, 3), update, "float32"), "b": np.arange(update)}
+        arrays = {"weight/a": mx.nd.full((2, 3), update), "b": mx.nd.arange(update, update + 2, dtype="int64")}
         checkpoints.write(update, arrays, {**STATE, "number": update})
     checkpoints.wait()
     return folder
@@ -45,7 +46,7 @@ def folder(whole, tmp_path):
 def assert_is(found, update):
     assert found.update == update and found.state == {**STATE, "number": update}
     np.testing.assert_array_equal(found.arrays["weight/a"], np.full((2, 3), update))
-    np.testing.assert_array_equal(found.arrays["b"], np.arange(update))
+    np.testing.assert_array_equal(found.arrays["b"], np.arange(update, update + 2))
 
 
 @settings.get_profile("fuzz")
