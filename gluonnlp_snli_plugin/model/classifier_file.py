@@ -99,12 +99,12 @@ def set_parameters(net, parameters, ctx, path):
 
 def _head(path, head, units):
     """The dense layer of the head under the names it has in ours, checked."""
-    layers = {match.group(1) for match in map(_DENSE.fullmatch, head) if match}
-    if len(layers) != 1 or len(head) != 2:
+    layers = [match.group(1) for match in map(_DENSE.fullmatch, head) if match]
+    if not len(layers) == len(head) == 2 or len(set(layers)) != 1:
         raise CheckpointError(
             f"{path} is no BERTClassifier, whose head is one dense layer; of finetune, give the output folder"
         )
-    (layer,) = layers
+    layer = layers[0]
     found = {f"classifier.1.{kind}": head[f"classifier.{layer}.{kind}"] for kind in ("weight", "bias")}
     classes = len(found["classifier.1.bias"])
     if classes != len(LABELS):

@@ -27,7 +27,7 @@ PATIENCE = 600  # seconds that one case may take in the worker; the slowest take
 
 # Files are written anew for each example, so fixtures of a test may be shared among its examples.
 _CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
-_settings = {"deadline": None, "suppress_health_check": _CHECKS, "database": None, "derandomize": not EXAMPLES}
+_settings = {"suppress_health_check": _CHECKS, "database": None, "derandomize": not EXAMPLES}
 settings.register_profile("fuzz", max_examples=EXAMPLES or 25, **_settings)
 settings.register_profile("slow fuzz", max_examples=EXAMPLES // 4 or 8, **_settings)
 

@@ -113,6 +113,15 @@ def test_import_bert(data, damage, status_of, tiny_bert, model):
     assert status_of(["import-bert", *given, *drawn(data, damage, "import-bert", known)])[0] in (0, 1, 2)
 
 
+@settings.get_profile("slow fuzz")
+@given(data=st.data())
+def test_export(data, damage, status_of, model, pairs_file):
+    known = {"model": [str(model)], "file": [str(pairs_file), str(model)], "dataset_name": ["tiny_uncased"]}
+    known["to"] = ["here", str(model), "/proc/nowhere", "/dev/null", "/dev/null/x"]
+    given = [str(model), "--format=gluonnlp", "--to=out"][: data.draw(st.integers(0, 3))]
+    assert status_of(["export", *given, *drawn(data, damage, "export", known)])[0] in (0, 1, 2)
+
+
 @settings.get_profile("fuzz")
 @given(data=st.data())
 def test_run(data, damage, status_of):
@@ -135,8 +144,12 @@ def test_each_option_with_each_nasty_text(status_of, damage, command, tiny_name,
         "evaluate": [str(model), "--file=none.jsonl"],
         "predict": [str(model), "--premise=a", "--hypothesis=b"],
         "import-bert": ["nowhere", "--name=a_uncased"],
+        "export": [str(model), "--format=gluonnlp", "--to=out", "--overwrite"],
+        "pretrain": ["--name=a_uncased", "--vocab=none.txt", "--steps=1"],
+        "train-vocab": ["--name=a_uncased"],
     }.get(command, [])
-    end = {"finetune": ["--train-file=none.jsonl", "--dev-file=none.jsonl"], "run": ["none.py"]}.get(command, [])
+    ends = {"finetune": ["--train-file=none.jsonl", "--dev-file=none.jsonl"], "run": ["none.py"]}
+    end = {**ends, "pretrain": ["--corpus=none"], "train-vocab": ["--corpus=none"]}.get(command, [])
     for action in options_of(command):
         if action.nargs == 0 or not action.option_strings:
             continue

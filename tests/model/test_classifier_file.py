@@ -149,6 +149,7 @@ def test_another_shape_than_the_stores_is_named(file, tiny_name):
         ),
         ({"classifier.1.weight": mx.nd.ones((3, 16)) / 0}, "classifier.1.weight holds numbers that are not finite"),
         ({"classifier.1.bias": None}, "is no BERTClassifier"),
+        ({"classifier.1.bias": None, "classifier.1.other": mx.nd.ones(3)}, "is no BERTClassifier"),
         (
             {"classifier.1.bias": None, "classifier.1.weight": None},
             "has no classifier; a BERT alone is for import-bert",
