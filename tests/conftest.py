@@ -10,6 +10,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# No test has a time limit: machines are slow, and shared.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 _HOME = tempfile.TemporaryDirectory(prefix="mxnet-home-")
 os.environ["MXNET_HOME"] = _HOME.name

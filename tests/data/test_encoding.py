@@ -109,7 +109,7 @@ sentences = st.lists(st.sampled_from(["a", "dog", "Playing", ".", "xyz", "ñ", "
 @example([("", "")], 5, "ratio")
 @example([(NO_TOKENS, "a " * 40), ("a " * 40, NO_TOKENS)], 5, "ratio")
 @example([("dog " * 40, "a " * 40)], 5, "only_first")
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_a_pair_is_cls_premise_sep_hypothesis_sep_with_what_truncation_leaves(pairs, max_len, truncation):
     premises, hypotheses = [a for a, _ in pairs], [b for _, b in pairs]
     encoded = encoder(max_len, truncation).encode(premises, hypotheses)
@@ -158,7 +158,7 @@ def test_the_labels_are_indices_in_their_order_everywhere(encoded):
 
 
 @given(st.lists(st.tuples(sentences, sentences, st.sampled_from(LABELS)), max_size=9), st.integers(1, 10))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_corpus_may_come_whole_or_in_parts_and_is_encoded_in_parts_of_any_size(rows, size):
     one_by_one = [encoder(12)(*row) for row in rows]
     columns = list(zip(*rows)) or [(), (), ()]

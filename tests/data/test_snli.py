@@ -223,7 +223,7 @@ def rows_of(texts):
 
 
 @given(rows_of(sentences()), st.booleans())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_any_text_comes_back_from_json_lines(folder, rows, ensure_ascii):
     path = folder / "a.jsonl"
     path.write_bytes(as_json(rows, ensure_ascii=ensure_ascii).encode())
@@ -231,7 +231,7 @@ def test_any_text_comes_back_from_json_lines(folder, rows, ensure_ascii):
 
 
 @given(rows_of(sentences(blacklist_characters="\t\r\n")))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_any_text_comes_back_from_a_table(folder, rows):
     path = folder / "a.txt"
     path.write_bytes(as_table(rows).encode())
@@ -352,7 +352,7 @@ def test_there_are_two_ways_with_bad_rows():
     st.sampled_from(["a.jsonl", "a.txt"]),
     st.sampled_from(["error", "skip"]),
 )
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_any_bytes_are_rows_or_an_error_of_one_line(folder, parts, name, on_bad_row):
     path = folder / name
     path.write_bytes(b"\n".join(parts))
@@ -430,7 +430,7 @@ def from_columns(reader):
 
 
 @given(st.lists(LINES, max_size=12), st.sampled_from(["error", "skip"]), st.integers(1, 300), st.integers(1, 5))
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_many_rows_at_once_are_read_as_one_by_one(folder, lines, on_bad_row, size, pairs_at_once):
     path = folder / "b.jsonl"
     path.write_bytes(b"\n".join(lines))

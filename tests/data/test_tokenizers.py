@@ -33,7 +33,7 @@ TRICKY = [
 ]
 
 TEXTS = st.text(max_size=40) | st.lists(st.sampled_from([" ", *TRICKY]), max_size=15).map("".join)
-every_text = settings(deadline=None, max_examples=150)
+every_text = settings(max_examples=150)
 cased_and_uncased = pytest.mark.parametrize("lower", [True, False], ids=["uncased", "cased"])
 
 

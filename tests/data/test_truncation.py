@@ -16,7 +16,7 @@ NAMES = ["equal", "longest_first", "only_first", "only_second", "ratio"]
 lengths = st.integers(0, 60)
 budgets = st.integers(2, 90)
 every_strategy = pytest.mark.parametrize("name", NAMES)
-law = settings(deadline=None, max_examples=100)
+law = settings(max_examples=100)
 
 
 def keep(name, len_a, len_b, budget):

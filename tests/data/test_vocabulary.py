@@ -66,7 +66,7 @@ def test_what_is_not_in_the_vocabulary_is_unknown(write):
 
 
 @given(st.lists(st.text(max_size=5), unique=True), st.randoms())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_every_order_of_every_tokens_is_kept(tokens, random):
     tokens = list(dict.fromkeys([*SPECIAL, *tokens]))
     random.shuffle(tokens)

@@ -12,7 +12,7 @@ from gluonnlp_snli_plugin.data.pretraining.masking import Masking, special_token
 from gluonnlp_snli_plugin.data.pretraining.pairs import draw_pairs
 from gluonnlp_snli_plugin.errors import DataError, UsageError
 
-law = settings(deadline=None, max_examples=40)
+law = settings(max_examples=40)
 ARRAYS = PretrainingBatch._fields[:8]
 
 

@@ -79,7 +79,7 @@ LINES = st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_charac
 
 
 @given(lines=LINES, block=st.integers(1, 12))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_documents_are_those_of_a_plain_reader_wherever_a_block_ends(tmp_path_factory, lines, block):
     path = tmp_path_factory.mktemp("lines") / "corpus.txt"
     path.write_bytes("\n".join(lines).encode())
@@ -153,7 +153,7 @@ def test_sentences_end_where_a_reader_would_end_them(write, text, sentences):
 
 
 @given(text=st.text("aB .!?。」\n", max_size=60), longest=st.integers(1, 20))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_no_character_of_plain_text_is_lost(tmp_path_factory, text, longest):
     path = tmp_path_factory.mktemp("text") / "corpus.txt"
     path.write_text(text, encoding="utf-8")

@@ -114,7 +114,7 @@ def test_a_length_without_room_for_a_pair_is_an_error(vocab, corpus_file):
 
 
 @given(lengths=lengths, ratio=st.floats(0.01, 0.99), seed=st.integers(0, 2**40))
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_whole_documents_are_held_out_and_none_is_lost(documents_of, lengths, ratio, seed):
     documents = documents_of(*lengths)
     train, held_out = documents.split(ratio, seed)

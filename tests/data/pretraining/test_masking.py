@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gluonnlp_snli_plugin.data.pretraining.masking import Masking, is_first_subword, special_tokens
 from gluonnlp_snli_plugin.data.vocabulary import read_sentencepieces, wordpiece_vocab
 
-law = settings(deadline=None, max_examples=80)
+law = settings(max_examples=80)
 # Pairs as their two parts: the lengths of their words, in pieces.
 words = st.lists(st.integers(1, 6), min_size=1, max_size=12)
 pairs = st.lists(st.tuples(words, words), min_size=1, max_size=6)

@@ -13,7 +13,7 @@ from gluonnlp_snli_plugin.errors import DataError
 
 FIELDS = ("a_start", "len_a", "b_start", "len_b", "label")
 lengths = st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=12), min_size=2, max_size=12)
-law = settings(deadline=None, max_examples=60)
+law = settings(max_examples=60)
 
 
 @st.composite
