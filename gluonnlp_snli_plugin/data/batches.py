@@ -109,6 +109,18 @@ class LengthBucketBatches:
             mine = index[self.rank :: self.num_ranks]  # sorted by length: all ranks get pairs of like length
             yield pad(self.encoded, mine, self.round_to)._replace(num_pairs=len(index))
 
+    def longest(self):
+        """A batch of the longest pairs: none of any epoch takes more memory.
+
+        Returns
+        -------
+        Batch
+        """
+        size = max(np.diff([0, *self._cuts(), len(self.encoded)]))
+        mine = len(range(self.rank, size, self.num_ranks))
+        longest = np.argsort(self.encoded.valid_length, kind="stable")[-mine:]
+        return pad(self.encoded, longest, self.round_to)._replace(num_pairs=size)
+
     def order(self, epoch):
         """Which pairs are in which global batch: a list of int64 arrays."""
         lengths = self.encoded.valid_length

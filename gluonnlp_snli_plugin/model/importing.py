@@ -1,6 +1,7 @@
 """Brings in a pretrained BERT, in Hugging Face's layout or in GluonNLP's, or a classifier fine-tuned already."""
 
 import contextlib
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -16,6 +17,7 @@ from .folder import save_model
 from .huggingface import read_huggingface
 from .huggingface_classifier import read_classifier
 from .params_file import read_bert
+from .store_index import read_index
 
 IMPORT_MARK = "import.json"  # in the output folder of a classifier that was imported
 
@@ -76,16 +78,20 @@ def require_name(name):
         raise UsageError(f"{name} is a name of GluonNLP's own: give another --name")
 
 
-def require_free(backbone, name, overwrite=False):
-    """Complain now about what :func:`keep` would complain about after days of training: a name that is taken.
+def require_free(backbone, name, vocab_content, overwrite=False):
+    """Complain now about what :func:`keep` would complain about after days of training.
+
+    That is a name that weights of this architecture have, or under which there is another vocabulary.
 
     Raises
     ------
     UsageError
     """
     require_name(name)
-    if f"{backbone}_{name}" in store.checkpoints() and not overwrite:
+    index = read_index()
+    if index.checkpoints.pop(f"{backbone}_{name}", None) and not overwrite:
         raise UsageError(f"{backbone}_{name} is already in {store.store_root()}: give another --name, or --overwrite")
+    index.require_same(store.Vocabulary(name, hashlib.sha1(vocab_content).hexdigest()), store.store_root())
 
 
 def keep(bert, name, source, root=None, overwrite=False):

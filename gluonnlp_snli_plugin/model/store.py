@@ -113,7 +113,7 @@ def add_vocabulary(vocabulary, file, root=None, overwrite=False):
     _register_vocabulary(vocabulary)
 
 
-def require_free(name, root=None, overwrite=False):
+def require_free_vocabulary(name, root=None, overwrite=False):
     """Make sure that a vocabulary can be put into the store under a name, before it is made.
 
     Raises

@@ -57,7 +57,7 @@ def train_vocabulary(corpus, name, size=8000, model_type="unigram", corpus_forma
     """
     corpus = [corpus] if isinstance(corpus, (str, os.PathLike)) else list(corpus)
     require_name(name)
-    store.require_free(name, root, overwrite)
+    store.require_free_vocabulary(name, root, overwrite)
     root = store.store_root(root)
     with writing(root):
         tempfile.TemporaryFile(dir=root).close()  # better now than after training

@@ -155,7 +155,7 @@ class RunConfig:
             yield f"--max-len is {self.max_len}; a pair needs at least 5 tokens"
         for field in dataclasses.fields(self):
             choices = field.metadata.get("choices")
-            if choices and getattr(self, field.name) not in choices:
+            if choices and getattr(self, field.name) not in (*choices, field.default):
                 value = getattr(self, field.name)
                 yield f"{option_name(field.name)} is {value!r}; it can be {', '.join(choices)}"
         if self.gpus and self.devices:

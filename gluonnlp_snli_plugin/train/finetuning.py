@@ -10,10 +10,9 @@ from ..model.folder import load_model
 from ..model.inference import logits, mean_loss
 from .corpus import load_corpus
 from .finetune_config import FinetuneConfig
-from .loop import Run
+from .loop import train
 from .optimizer import Optimizer
 from .progress import Meter
-from .resume import finished, recorded_run
 from .start import starting_model
 from .stream import Stream
 from .used_rows import TABLE, UsedRows
@@ -53,12 +52,7 @@ def finetune(comm=None, resume=None, resume_anyway=False, **options):
     --------
     >>> finetune(dataset_name='minilm_uncased', train_file='train.jsonl', dev_file='dev.jsonl', output_dir='out')
     """
-    config, record = recorded_run(FinetuneConfig, resume, **options) if resume else (FinetuneConfig.of(**options), None)
-    summary = finished(resume) if resume else None
-    if summary:
-        return summary
-    run = Run(config, comm, record, resume_anyway)
-    return run.train(FineTuning(run))
+    return train(FinetuneConfig, FineTuning, options, comm, resume, resume_anyway)
 
 
 class FineTuning:
@@ -95,7 +89,7 @@ class FineTuning:
         if config.optimizer == "bertadam" or not config.weight_decay:  # Adam's decay moves unused rows in its own way
             self._rows = UsedRows(self.net, encoded)
             encoded = {name: self._rows.renumber(pairs) for name, pairs in encoded.items()}
-        batches = LengthBucketBatches(
+        self._batches = LengthBucketBatches(
             encoded["train"],
             config.batch_size,
             seed=config.seed,
@@ -108,9 +102,9 @@ class FineTuning:
         self._is_native = run.accelerate(self.net)
         self._cross_entropy = mx.gluon.loss.SoftmaxCrossEntropyLoss()
         self._cross_entropy.hybridize(static_alloc=True)
-        self.num_updates = math.ceil(len(batches) / config.accumulate) * config.epochs
+        self.num_updates = math.ceil(len(self._batches) / config.accumulate) * config.epochs
         self.optimizer = Optimizer(self.net, config, self.num_updates, ranks)
-        self.stream = Stream(batches, config.accumulate)
+        self.stream = Stream(self._batches, config.accumulate)
         self.meter = Meter(ranks, {"loss": "pairs", "accuracy": "pairs"}, rate="pairs")
         self.judge = Best(run, self.net, encoded["dev"], self._save)
 
@@ -121,6 +115,17 @@ class FineTuning:
             "weights": self._rows.fingerprint if self._rows else None,
             "data": {name: segment.provenance for name, segment in self._corpus.items()},
         }
+
+    def reserve(self):
+        """Let MXNet take the memory that training needs, by a batch of the longest pairs whose gradients are forgotten.
+
+        Otherwise each batch that is longer than all before it takes new memory and wastes a part of the old: it grows
+        for thousands of updates. What scoring the dev pairs needs makes MXNet give it back.
+        """
+        for input_ids, segment_ids, valid_length, label, _ in self._run.devices.split(self._batches.longest()):
+            with mx.autograd.record():
+                self._cross_entropy(self.net(input_ids, segment_ids, valid_length), label).backward()
+        self.optimizer.forget_gradients()
 
     def losses(self, update, batch, group):
         """The losses of a batch, one on each device; their sums over a group and the ranks are a mean over pairs."""

@@ -1,5 +1,7 @@
 """The training loop: what fine-tuning and pretraining have in common."""
 
+import contextlib
+import ctypes
 import os
 import sys
 import time
@@ -15,9 +17,36 @@ from ..native import accelerate, has_bfloat16
 from .comm import join_ranks, parse_devices, place_on_machine
 from .output import NoOutput, OutputFolder, peak_rss_mb, versions
 from .progress import Progress
-from .resume import require_same
+from .resume import finished, recorded_run, require_same
 from .snapshots import Snapshots
 from .stopping import Stopping
+
+
+def train(kind, job, options, comm=None, resume=None, resume_anyway=False):
+    """Begin a run, or go on with one.
+
+    Parameters
+    ----------
+    kind : type
+        A RunConfig.
+    job : callable
+        Takes a Run and gives what is trained: :class:`.finetuning.FineTuning` or :class:`.pretraining.Pretraining`.
+    options : dict
+        Settings, by the names of `kind`'s fields.
+    comm, resume, resume_anyway
+        As :func:`~gluonnlp_snli_plugin.finetune` takes them.
+
+    Returns
+    -------
+    dict
+        What ``summary.json`` holds; of a run that has come to its end already, too.
+    """
+    config, record = recorded_run(kind, resume, **options) if resume else (kind.of(**options), None)
+    summary = finished(resume) if resume else None
+    if summary:
+        return summary
+    run = Run(config, comm, record, resume_anyway)
+    return run.train(job(run))
 
 
 class Run:
@@ -57,9 +86,13 @@ class Run:
         mx.random.seed(config.seed)
         self.output: Any = NoOutput()
         if self.ranks.rank == 0:
-            resumes = record is not None
-            self.output = OutputFolder(config.output_dir, config.overwrite, resumes, config.tensorboard)
+            self.output = OutputFolder(config.output_dir, config.overwrite, self.is_resumed, config.tensorboard)
         self.progress = Progress(self.ranks.rank == 0)
+
+    @property
+    def is_resumed(self):
+        """Whether it goes on with a run that has begun before."""
+        return self._record is not None
 
     @property
     def round_to(self):
@@ -126,11 +159,12 @@ class Run:
         stopping = Stopping(config.max_seconds, self._begin, config.COMMAND, config.output_dir)
         with self.output, stopping, self.progress:
             self._write_config(job)
+            job.reserve()
             job.meter.restart()
             parts = {"meter": job.meter, "best": job.judge, "stream": job.stream}
             folder = Path(config.output_dir)
             snapshots = Snapshots(folder, config.keep, job.net, job.optimizer, self.ranks, self.output, parts)
-            if self._record is not None:
+            if self.is_resumed:
                 update = snapshots.resume()
                 self.progress.go_on_from(update)
                 begins = f"resumed after update {update}" if update else "no checkpoint yet: the run begins anew"
@@ -168,6 +202,9 @@ class Run:
                 self.progress.show(group.epoch, figures, lr)
             if is_evaluated:
                 job.judge.evaluate(group.epoch, update)
+                if update < job.num_updates and not job.judge.is_final:
+                    _return_free_memory()
+                    job.reserve()
                 meter.restart()
             reason = stopping.reason(update, self.ranks, snapshots.seconds_to_write)
             if reason or is_milestone or (config.checkpoint_steps and update % config.checkpoint_steps == 0):
@@ -185,12 +222,18 @@ class Run:
             "versions": versions(),
             **job.circumstances(),
         }
-        if self._record is None:
+        if not self.is_resumed:
             repeat = self.config.command_line(self.ranks.num_ranks, self._comm)
             commands = {"kind": self.config.COMMAND, "command": sys.argv, "repeat": repeat}
             self.output.write_config(self.config, **commands, working_folder=os.getcwd(), **circumstances)
         elif not self._resume_anyway:
             require_same(self._record, circumstances)
+
+
+def _return_free_memory():
+    """Have the C library give back what it holds in pieces: training and evaluation free and take a lot in turn."""
+    with contextlib.suppress(OSError, AttributeError):  # of glibc alone
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _seed(*numbers):

@@ -137,12 +137,16 @@ class Optimizer:
                 nlp.utils.clip_grad_global_norm(self._parameters, self._config.clip, check_isfinite=False)
             self._trainer.set_learning_rate(learning_rate)
             self._trainer.update(1)
-        if self._accumulates:
-            for parameter in self._parameters:
-                parameter.zero_grad()
+        self.forget_gradients()
         if self._decays_unused_rows:
             self.decay *= 1 - learning_rate * self._config.weight_decay
         self.num_updates_done += 1
+
+    def forget_gradients(self):
+        """Begin anew where those of several batches are added up; otherwise the next ones take their place anyway."""
+        if self._accumulates:
+            for parameter in self._parameters:
+                parameter.zero_grad()
 
     def state(self):
         """What the next updates depend on, besides the parameters.

@@ -30,7 +30,9 @@ class PretrainConfig(RunConfig):
     vocab: Optional[str] = option(
         None, "vocabulary: a name in the store, vocab.txt, or a SentencePiece .model", metavar="V"
     )
-    init: str = option("width", "random weights: scaled by width, or BERT's 0.02", choices=INITIALIZATIONS)
+    init: Optional[str] = option(
+        None, "random weights: scaled by width (the default), or BERT's 0.02", choices=INITIALIZATIONS
+    )
     init_from: Optional[str] = option(
         None, "go on from these weights of the store, with their vocabulary", metavar="NAME"
     )
@@ -58,6 +60,8 @@ class PretrainConfig(RunConfig):
             yield "--corpus is missing: which files of text?"
         if not self.vocab and not self.init_from:
             yield "--vocab is missing: make one with gluonnlp-snli train-vocab, or give --init-from NAME"
+        if self.init and self.init_from:
+            yield f"--init {self.init} is for random weights: not with --init-from"
         yield from self._below(1, "steps")
         yield from self._not_in_unit_interval("short_seq_prob", "held_out_ratio")
         if not 0 < self.mask_ratio < 1:

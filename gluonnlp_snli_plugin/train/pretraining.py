@@ -1,5 +1,6 @@
 """Pretraining, from text to a BERT in the model store."""
 
+import os
 import time
 
 import mxnet as mx
@@ -16,11 +17,10 @@ from ..model.backbones import bert_hparams
 from ..model.conversion import ImportedBert
 from ..model.importing import keep, require_free
 from ..model.pretraining import PretrainingNet, new_bert, parameters_of, stored_bert
-from .loop import Run
+from .loop import train
 from .optimizer import Optimizer
 from .pretrain_config import PretrainConfig
 from .progress import Meter
-from .resume import finished, recorded_run
 from .stream import Stream
 
 _MEANS = {"mlm_loss": "masks", "mlm_accuracy": "masks", "nsp_loss": "pairs", "nsp_accuracy": "pairs"}
@@ -57,12 +57,7 @@ def pretrain(comm=None, resume=None, resume_anyway=False, **options):
     >>> pretrain(name='my_bert_uncased', vocab='my_vocab_uncased', corpus=['text.txt'], steps=10000)
     >>> finetune(dataset_name='my_bert_uncased', output_dir='out')
     """
-    config, record = recorded_run(PretrainConfig, resume, **options) if resume else (PretrainConfig.of(**options), None)
-    summary = finished(resume) if resume else None
-    if summary:
-        return summary
-    run = Run(config, comm, record, resume_anyway)
-    return run.train(Pretraining(run))
+    return train(PretrainConfig, Pretraining, options, comm, resume, resume_anyway)
 
 
 class Pretraining:
@@ -79,11 +74,18 @@ class Pretraining:
         config, ranks = run.config, run.ranks
         self._run = run
         backbone = config.backbone or (store.only_backbone(config.init_from) if config.init_from else "bert_2_256_4")
-        require_free(backbone, config.name, config.overwrite)
         if config.init_from:
             store.require(backbone, config.init_from)
         self._vocab_file = _vocabulary_file(config)
         self._vocab, self._special_tokens = read_vocabulary(self._vocab_file)
+        self._is_spiece = is_sentencepiece(self._vocab_file)
+        self._vocab_content = self._vocab_file.read_bytes() if self._is_spiece else self._vocab.to_json().encode()
+        self._source = os.path.realpath(config.output_dir)
+        stored = store.checkpoints().get(f"{backbone}_{config.name}")
+        # What this run itself has put there, and ended before it could say so, is no obstacle to going on with it.
+        is_own = run.is_resumed and stored and stored.source == self._source
+        self._overwrite = bool(config.overwrite or is_own)
+        require_free(backbone, config.name, self._vocab_content, self._overwrite)
         self._train, held_out = _documents(config, self._vocab, self._vocab_file)
         contexts = run.devices.contexts
         self._hparams = {**bert_hparams(backbone), "dropout": config.dropout}
@@ -94,7 +96,7 @@ class Pretraining:
             bert, different = stored_bert(backbone, config.init_from, contexts, dropout=config.dropout)
             self._hparams.update(different)
         else:
-            bert = new_bert(backbone, self._vocab, contexts, config.init, dropout=config.dropout)
+            bert = new_bert(backbone, self._vocab, contexts, config.init or "width", dropout=config.dropout)
         self._backbone = backbone
         self.net = PretrainingNet(bert)
         ranks.share(self.net.collect_params().values())
@@ -135,6 +137,9 @@ class Pretraining:
         }
         data["vocabulary"] = {"sha256": digest(self._vocab_file), "tokens": len(self._vocab)}
         return {"operators": "C++" if self._is_native else "MXNet", "backbone": self._backbone, "data": data}
+
+    def reserve(self):
+        """Nothing: nearly every batch has pairs of the greatest length."""
 
     def losses(self, update, batch, group):
         """The losses of a batch, one on each device; their sums over a group and the ranks are means."""
@@ -191,17 +196,16 @@ class Pretraining:
             "dataset_name": config.name,
         }
         if self._run.ranks.rank == 0:
-            is_spiece = is_sentencepiece(self._vocab_file)
             bert = ImportedBert(
                 backbone=self._backbone,
                 hparams={**self._hparams, "dropout": bert_hparams(self._backbone)["dropout"]},
                 parameters=parameters_of(self.net.bert),
                 parts=["pooler", "decoder", "classifier"],
-                vocab_content=self._vocab_file.read_bytes() if is_spiece else self._vocab.to_json().encode(),
-                vocab_extension=".spiece" if is_spiece else ".vocab",
+                vocab_content=self._vocab_content,
+                vocab_extension=".spiece" if self._is_spiece else ".vocab",
                 special_tokens=self._special_tokens,
             )
-            keep(bert, config.name, source=str(config.output_dir), overwrite=config.overwrite)
+            keep(bert, config.name, self._source, overwrite=self._overwrite)
         return summary
 
     def report(self):

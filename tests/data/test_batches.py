@@ -32,7 +32,7 @@ def random_pairs(number, seed=0):
 
 
 lengths = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=40)
-law = settings(deadline=None, max_examples=80)
+law = settings(max_examples=80)
 
 
 @st.composite
@@ -253,6 +253,17 @@ def test_the_arrays_of_a_batch_have_their_types_and_shapes(division):
         number, length = len(batch.index), int(batch.valid_length.max())
         assert batch.input_ids.shape == batch.segment_ids.shape == (number, length)
         assert batch.valid_length.shape == batch.label.shape == batch.index.shape == (number,)
+
+
+@given(divisions().filter(lambda division: len(division[0])), st.integers(0, 3))
+@law
+def test_no_batch_is_larger_than_the_longest(division, epoch):
+    encoded, arguments = division
+    for rank, batches in enumerate(batches_of_ranks(encoded, arguments, epoch)):
+        longest = LengthBucketBatches(encoded, rank=rank, **arguments).longest()
+        assert longest.input_ids.shape[1] == max(encoded.valid_length[longest.index])
+        for batch in batches:
+            assert all(one <= other for one, other in zip(batch.input_ids.shape, longest.input_ids.shape))
 
 
 def test_a_batch_knows_how_many_pairs_all_ranks_have_in_theirs():

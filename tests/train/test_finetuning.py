@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 from gluonnlp_snli_plugin import evaluate, finetune, import_bert
 from gluonnlp_snli_plugin.errors import DataError, PluginError, UsageError
 from gluonnlp_snli_plugin.model.folder import load_model
+from gluonnlp_snli_plugin.model.net import SNLIBertClassifier
 
 
 @pytest.fixture
@@ -64,6 +65,32 @@ def test_the_saved_model_is_the_best_and_scores_as_the_summary_says(run, pairs_f
     assert summary["dev_accuracy"] == max(line["accuracy"] for line in dev)
     assert dev[summary["best_epoch"] - 1]["accuracy"] == summary["dev_accuracy"]
     assert evaluate(folder, pairs_file).accuracy == pytest.approx(summary["dev_accuracy"])
+
+
+@pytest.mark.parametrize("more", [{}, {"accumulate": 3}, {"no_native": True}, {"devices": "cpu:0,cpu:1"}], ids=str)
+def test_reserving_memory_has_no_effect_on_the_result(run, monkeypatch, more):
+    _, folder = run("reserved", **more)
+    reserved = []
+    monkeypatch.setattr("gluonnlp_snli_plugin.train.finetuning.FineTuning.reserve", lambda self: reserved.append(self))
+    _, other = run("not", **more)
+    assert len(reserved) == 2  # at the beginning, and after the first of two evaluations
+    assert _metrics(folder, "dev") == _metrics(other, "dev")
+    for name, weight in _weights(folder).items():
+        np.testing.assert_array_equal(weight, _weights(other)[name])
+
+
+def test_the_first_batch_is_the_longest_and_the_one_after_an_evaluation(run, monkeypatch):
+    shapes, original = [], SNLIBertClassifier.__call__
+
+    def recording(net, *inputs):
+        shapes.append(inputs[0].shape if mx.autograd.is_recording() else None)
+        return original(net, *inputs)
+
+    monkeypatch.setattr(SNLIBertClassifier, "__call__", recording)
+    run(epochs=2)
+    begins = [shape for before, shape in zip([None, *shapes], shapes) if shape and not before]
+    largest = tuple(map(max, zip(*filter(None, shapes))))
+    assert begins == [largest, largest] and len(set(filter(None, shapes))) > 1
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(run):

@@ -34,6 +34,8 @@ def test_the_command_line_says_what_was_given_and_no_more():
         ({"vocab": None}, "--vocab is missing: make one with gluonnlp-snli train-vocab"),
         ({"vocab": "theirs_cased"}, "theirs_cased and --name mine_uncased disagree about the case"),
         ({"vocab": None, "init_from": "theirs_cased"}, "disagree about the case"),
+        ({"vocab": None, "init_from": "theirs_uncased", "init": "bert"}, "--init bert is for random weights"),
+        ({"init": "none"}, "--init is 'none'; it can be width, bert"),
         ({"steps": 0}, "--steps is 0; it must be at least 1"),
         ({"mask_ratio": 0.0}, "--mask-ratio is 0.0"),
         ({"mask_ratio": 1.0}, "--mask-ratio is 1.0"),

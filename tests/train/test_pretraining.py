@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from gluonnlp_snli_plugin import finetune, import_bert, pretrain
+from gluonnlp_snli_plugin import finetune, import_bert, pretrain, train_vocabulary
 from gluonnlp_snli_plugin.cli import main
 from gluonnlp_snli_plugin.errors import DataError, PluginError, Stopped, UsageError
 from gluonnlp_snli_plugin.model import store
@@ -190,6 +190,29 @@ def test_a_name_that_is_taken_is_refused_before_training(settings, tiny_name, tm
     with pytest.raises(UsageError, match="is already in .*: give another --name, or --overwrite"):
         pretrain(**{**settings, "name": tiny_name, "steps": 10**6})
     assert not (tmp_path / "out").exists()
+
+
+def test_another_vocabulary_under_the_name_is_refused_before_training(settings, tmp_path):
+    train_vocabulary(settings["corpus"], settings["name"], size=30)
+    with pytest.raises(UsageError, match="has another vocabulary under the name .*: give another --name"):
+        pretrain(**{**settings, "steps": 10**6})
+    assert not list((tmp_path / "out").glob("checkpoints/*"))
+
+
+def test_a_run_that_dies_once_its_bert_is_in_the_store_is_finished_by_resuming(settings, tmp_path):
+    expected = pretrain(**settings)
+    (tmp_path / "out" / "summary.json").unlink()  # it is written last
+    summary = pretrain(resume=str(tmp_path / "out"))
+    assert summary["mlm_loss"] == expected["mlm_loss"]
+    nlp.model.get_model("bert_2_16_2", dataset_name=settings["name"], pretrained=True)
+
+
+def test_what_another_run_has_put_into_the_store_is_not_replaced_by_resuming(settings, tmp_path):
+    with pytest.raises(Stopped):
+        pretrain(**settings, max_seconds=AT_ONCE)
+    pretrain(**{**settings, "output_dir": str(tmp_path / "other")})
+    with pytest.raises(UsageError, match="is already in .*: give another --name, or --overwrite"):
+        pretrain(resume=str(tmp_path / "out"))
 
 
 def test_a_loss_that_is_no_number_ends_the_run(settings, tiny_bert, tmp_path):
