@@ -129,11 +129,8 @@ class Endurance:
         job, seen = self._space.job(), {}
         settings = {"dataset_name": job["dataset_name"], "train_file": train_file, "dev_file": job["dev_file"]}
         settings.update(epochs=epochs, batch_size=job["batch_size"], max_len=job["max_len"], log_steps=every)
-        settings["output_dir"] = self._folder / name
-        arguments = [part for key, value in settings.items() for part in (f"--{key.replace('_', '-')}", str(value))]
-        process = subprocess.Popen(
-            [*_PROGRAM, "finetune", *arguments], stderr=subprocess.PIPE, text=True, env=self._environment
-        )
+        command = workspace.finetune_command(output_dir=self._folder / name, **settings)
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=self._environment)
         lines = []
         for line in process.stderr:
             lines.append(line)

@@ -53,7 +53,7 @@ def measure(options):
     row = [f"{documents.num_tokens:,}", spread(seconds), per_second(documents.num_tokens, seconds)]
     of_text = table(["tokens", "text to ids, seconds", "tokens/s"], [row])
     rows = [measure_batches(documents, vocab, whole_word, options) for whole_word in (False, True)]
-    columns = ["masks of", "pairs of an epoch, seconds", "a batch, ms", "batches/s", "tokens/s"]
+    columns = ["masks of", "pairs of an epoch, ms", "a batch, ms", "batches/s", "tokens/s"]
     description = (
         f"{machine.description()}; one core is used. {len(documents):,} documents, {documents.num_sentences:,} "
         f"sentences; batches of {options.batch_size} pairs of up to {options.max_len} tokens."
@@ -75,7 +75,7 @@ def measure_batches(documents, vocab, whole_word, options):
     what = "whole words" if whole_word else "tokens"
     return [
         what,
-        spread(seconds_of_pairs),
+        spread([1000 * one for one in seconds_of_pairs], 1),
         spread(each),
         per_second(len(made), seconds),
         per_second(num_tokens, seconds),

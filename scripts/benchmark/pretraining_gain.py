@@ -3,7 +3,7 @@
     python scripts/benchmark/pretraining_gain.py --train-file train.jsonl --dev-file dev.jsonl
 
 runs ``scripts/chapter/recipe.py --small`` for each seed, whole, and then its fine-tuning again from random weights; all
-seeds at once, each on one thread, for so small a BERT makes little of a second one.
+seeds at once, each on one thread, as so small a BERT makes little of a second one.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import machine
 from report import measure_into_page, table
+from workspace import finetune_command
 
 from gluonnlp_snli_plugin import PluginError
 
@@ -56,9 +57,9 @@ def measure(folder, options):
 def _measure_seed(out, seed, options):
     """What pretraining has come to, and the accuracies after fine-tuning, by what they are."""
     vocabulary = f"gain-{seed}_uncased"
-    files = ["--train-file", options.train_file, "--dev-file", options.dev_file]
-    begin = [sys.executable, str(_CHAPTER / "recipe.py"), "--small", *files]
-    _run([*begin, "--output-dir", str(out), "--name", vocabulary, "--seed", str(seed)])
+    recipe = [sys.executable, str(_CHAPTER / "recipe.py"), "--small", "--train-file", options.train_file]
+    recipe += ["--dev-file", options.dev_file, "--output-dir", str(out), "--name", vocabulary, "--seed", str(seed)]
+    _run(recipe)
     pretraining = _summary(out / "pretraining")
     found = {
         "held-out documents: masked words, loss": pretraining["mlm_loss"],
@@ -71,9 +72,8 @@ def _measure_seed(out, seed, options):
     # As `finetune --sample` trains a small BERT from scratch.
     own = {**same, "lr": 3e-4, "optimizer": "adam", "weight_decay": 0.0, "dropout": 0.0}
     for name, changed in (("the same settings", same), ("plain Adam, no dropout", own)):
-        words = [word for key, value in changed.items() for word in (f"--{key.replace('_', '-')}", str(value))]
-        command = [sys.executable, "-m", "gluonnlp_snli_plugin", "finetune", "--vocab", vocabulary, *files, *words]
-        _run([*command, "--output-dir", str(out / name)])
+        files = {"train_file": options.train_file, "dev_file": options.dev_file, "output_dir": str(out / name)}
+        _run(finetune_command(vocab=vocabulary, **files, **changed))
         found[f"from random weights, {name}"] = _summary(out / name)["dev_accuracy"]
     return found
 

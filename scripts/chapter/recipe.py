@@ -132,6 +132,7 @@ def text_of_pairs(train_file, folder):
     """Text in which each premise and its hypotheses are a document, a sentence a line; the file's name."""
     documents: dict = {}
     for premise, hypothesis, _ in _pairs(train_file):
+        premise, hypothesis = " ".join(premise.split()), " ".join(hypothesis.split())
         documents.setdefault(premise, []).append(hypothesis)
     path = folder / "text.txt"
     lines = ("\n".join([premise, *hypotheses]) for premise, hypotheses in documents.items())
