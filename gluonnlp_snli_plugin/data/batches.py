@@ -60,7 +60,8 @@ class LengthBucketBatches:
     batch_size : int
         Pairs a rank and step.
     shuffle : bool, default True
-        Without it, all pairs are sorted by length: the least padding, for evaluation.
+        Without it, all pairs are sorted by length, the longest first: the least padding, and the most memory at once,
+        for evaluation.
     seed : int, default 0
     rank, num_ranks : int, default 0 and 1
     min_size : int, default 1
@@ -127,7 +128,7 @@ class LengthBucketBatches:
         if not len(lengths):
             return []
         if not self.shuffle:
-            return np.split(np.argsort(lengths, kind="stable"), self._cuts())
+            return np.split(np.argsort(-lengths, kind="stable"), self._cuts())
         random = np.random.default_rng((self.seed, epoch))
         order = random.permutation(len(lengths))
         pool = self._global_size * _BATCHES_IN_A_POOL

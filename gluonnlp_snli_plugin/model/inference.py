@@ -1,5 +1,7 @@
 """Logits of many pairs: batches of like length, results in the order of the pairs."""
 
+import copy
+
 import mxnet as mx
 import numpy as np
 
@@ -38,6 +40,25 @@ def logits(net, encoded, contexts, batch_size=64, round_to=1, rank=0, num_ranks=
     for index, out in results:
         values[index] = out.asnumpy()
     return values
+
+
+def for_evaluation(net):
+    """A net while it is trained, to compute with between updates: the same parameters, but memory of its own.
+
+    A hybridized net keeps the memory it computes in for the next batch, but frees and takes all of it at each change
+    from training to evaluation and back.
+
+    Parameters
+    ----------
+    net : HybridBlock
+
+    Returns
+    -------
+    HybridBlock
+    """
+    twin = copy.copy(net)
+    twin._clear_cached_op()
+    return twin
 
 
 def probabilities(logits):

@@ -7,7 +7,7 @@ import mxnet as mx
 
 from ..data.batches import LengthBucketBatches
 from ..model.folder import load_model
-from ..model.inference import logits, mean_loss
+from ..model.inference import for_evaluation, logits, mean_loss
 from .corpus import load_corpus
 from .finetune_config import FinetuneConfig
 from .loop import train
@@ -89,7 +89,7 @@ class FineTuning:
         if config.optimizer == "bertadam" or not config.weight_decay:  # Adam's decay moves unused rows in its own way
             self._rows = UsedRows(self.net, encoded)
             encoded = {name: self._rows.renumber(pairs) for name, pairs in encoded.items()}
-        self._batches = LengthBucketBatches(
+        batches = LengthBucketBatches(
             encoded["train"],
             config.batch_size,
             seed=config.seed,
@@ -102,11 +102,12 @@ class FineTuning:
         self._is_native = run.accelerate(self.net)
         self._cross_entropy = mx.gluon.loss.SoftmaxCrossEntropyLoss()
         self._cross_entropy.hybridize(static_alloc=True)
-        self.num_updates = math.ceil(len(self._batches) / config.accumulate) * config.epochs
+        self.num_updates = math.ceil(len(batches) / config.accumulate) * config.epochs
         self.optimizer = Optimizer(self.net, config, self.num_updates, ranks)
-        self.stream = Stream(self._batches, config.accumulate)
+        self.stream = Stream(batches, config.accumulate)
         self.meter = Meter(ranks, {"loss": "pairs", "accuracy": "pairs"}, rate="pairs")
-        self.judge = Best(run, self.net, encoded["dev"], self._save)
+        self.judge = Best(run, for_evaluation(self.net), encoded["dev"], self._save)
+        self._reserve_memory(batches.longest())
 
     def circumstances(self):
         """What the result depends on besides the settings, for ``config.json``."""
@@ -116,13 +117,13 @@ class FineTuning:
             "data": {name: segment.provenance for name, segment in self._corpus.items()},
         }
 
-    def reserve(self):
+    def _reserve_memory(self, batch):
         """Let MXNet take the memory that training needs, by a batch of the longest pairs whose gradients are forgotten.
 
         Otherwise each batch that is longer than all before it takes new memory and wastes a part of the old: it grows
-        for thousands of updates. What scoring the dev pairs needs makes MXNet give it back.
+        for thousands of updates.
         """
-        for input_ids, segment_ids, valid_length, label, _ in self._run.devices.split(self._batches.longest()):
+        for input_ids, segment_ids, valid_length, label, _ in self._run.devices.split(batch):
             with mx.autograd.record():
                 self._cross_entropy(self.net(input_ids, segment_ids, valid_length), label).backward()
         self.optimizer.forget_gradients()

@@ -1,7 +1,5 @@
 """The training loop: what fine-tuning and pretraining have in common."""
 
-import contextlib
-import ctypes
 import os
 import sys
 import time
@@ -159,7 +157,6 @@ class Run:
         stopping = Stopping(config.max_seconds, self._begin, config.COMMAND, config.output_dir)
         with self.output, stopping, self.progress:
             self._write_config(job)
-            job.reserve()
             job.meter.restart()
             parts = {"meter": job.meter, "best": job.judge, "stream": job.stream}
             folder = Path(config.output_dir)
@@ -202,9 +199,6 @@ class Run:
                 self.progress.show(group.epoch, figures, lr)
             if is_evaluated:
                 job.judge.evaluate(group.epoch, update)
-                if update < job.num_updates and not job.judge.is_final:
-                    _return_free_memory()
-                    job.reserve()
                 meter.restart()
             reason = stopping.reason(update, self.ranks, snapshots.seconds_to_write)
             if reason or is_milestone or (config.checkpoint_steps and update % config.checkpoint_steps == 0):
@@ -228,12 +222,6 @@ class Run:
             self.output.write_config(self.config, **commands, working_folder=os.getcwd(), **circumstances)
         elif not self._resume_anyway:
             require_same(self._record, circumstances)
-
-
-def _return_free_memory():
-    """Have the C library give back what it holds in pieces: training and evaluation free and take a lot in turn."""
-    with contextlib.suppress(OSError, AttributeError):  # of glibc alone
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _seed(*numbers):

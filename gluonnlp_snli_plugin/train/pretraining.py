@@ -16,6 +16,7 @@ from ..model import store
 from ..model.backbones import bert_hparams
 from ..model.conversion import ImportedBert
 from ..model.importing import keep, require_free
+from ..model.inference import for_evaluation
 from ..model.pretraining import PretrainingNet, new_bert, parameters_of, stored_bert
 from .loop import train
 from .optimizer import Optimizer
@@ -138,9 +139,6 @@ class Pretraining:
         data["vocabulary"] = {"sha256": digest(self._vocab_file), "tokens": len(self._vocab)}
         return {"operators": "C++" if self._is_native else "MXNet", "backbone": self._backbone, "data": data}
 
-    def reserve(self):
-        """Nothing: nearly every batch has pairs of the greatest length."""
-
     def losses(self, update, batch, group):
         """The losses of a batch, one on each device; their sums over a group and the ranks are means."""
         num_ranks = self._run.ranks.num_ranks
@@ -148,7 +146,7 @@ class Pretraining:
         num_pairs = sum(one.num_pairs for one in group.batches) / num_ranks
         losses = []
         for part, ctx in self._parts(batch):
-            mlm_loss, nsp_loss, figures = self.compute(part, ctx)
+            mlm_loss, nsp_loss, figures = self.compute(self.net, part, ctx)
             losses.append(mlm_loss / num_masks + nsp_loss / num_pairs)
             self.meter.add(update, part.index, **figures)
         return losses
@@ -161,14 +159,14 @@ class Pretraining:
         rows = np.array_split(np.arange(len(batch.index)), len(contexts))
         return [(batch.part(mine), ctx) for mine, ctx in zip(rows, contexts)]
 
-    def compute(self, batch, ctx):
+    def compute(self, net, batch, ctx):
         """Both losses of a batch on a device, summed over masks and pairs, and what a meter counts of it."""
 
         def load(array):
             return mx.nd.array(array, ctx, array.dtype)
 
         masked_id, weight, label = map(load, (batch.masked_id, batch.masked_weight, batch.next_sentence_label))
-        decoded, classified = self.net(
+        decoded, classified = net(
             load(batch.input_ids), load(batch.segment_ids), load(batch.valid_length), load(batch.masked_position)
         )
         mlm_loss = self._of_words(decoded, masked_id, weight.expand_dims(1)).sum()
@@ -227,6 +225,7 @@ class _HeldOut:
 
     def __init__(self, job, run, batches):
         self._job, self._run, self._batches = job, run, batches
+        self._net = for_evaluation(job.net)
         self.figures = {}
 
     def evaluate(self, epoch, update):
@@ -234,7 +233,7 @@ class _HeldOut:
         sums = dict.fromkeys([*_MEANS, "masks", "pairs", "tokens"], 0.0)
         contexts = self._run.devices.contexts
         for i, batch in enumerate(self._batches.epoch(0)):
-            _, _, figures = self._job.compute(batch, contexts[i % len(contexts)])
+            _, _, figures = self._job.compute(self._net, batch, contexts[i % len(contexts)])
             for name, value in figures.items():
                 sums[name] += float(value.asscalar()) if isinstance(value, mx.nd.NDArray) else value
         totals = dict(zip(sums, self._run.ranks.gather(np.array(list(sums.values()))).sum(axis=0).tolist()))

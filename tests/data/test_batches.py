@@ -195,11 +195,11 @@ def test_the_division_into_batches_is_the_same_for_every_number_of_ranks():
         assert [index.tolist() for index in several] == [index.tolist() for index in one]
 
 
-def test_unshuffled_pairs_are_sorted_by_length_and_else_in_their_own_order():
+def test_unshuffled_pairs_come_longest_first_and_else_in_their_own_order():
     encoded = random_pairs(100)
     batches = LengthBucketBatches(encoded, 8, shuffle=False, seed=3)
     order = np.concatenate([batch.index for batch in batches])
-    assert order.tolist() == sorted(range(100), key=lambda i: (encoded.valid_length[i], i))
+    assert order.tolist() == sorted(range(100), key=lambda i: (-encoded.valid_length[i], i))
     assert indices(batches.epoch(0)) == indices(batches.epoch(1))
 
 

@@ -12,6 +12,7 @@ from gluonnlp_snli_plugin import evaluate, finetune, import_bert
 from gluonnlp_snli_plugin.errors import DataError, PluginError, UsageError
 from gluonnlp_snli_plugin.model.folder import load_model
 from gluonnlp_snli_plugin.model.net import SNLIBertClassifier
+from gluonnlp_snli_plugin.train.finetuning import FineTuning
 
 
 @pytest.fixture
@@ -71,26 +72,40 @@ def test_the_saved_model_is_the_best_and_scores_as_the_summary_says(run, pairs_f
 def test_reserving_memory_has_no_effect_on_the_result(run, monkeypatch, more):
     _, folder = run("reserved", **more)
     reserved = []
-    monkeypatch.setattr("gluonnlp_snli_plugin.train.finetuning.FineTuning.reserve", lambda self: reserved.append(self))
+    monkeypatch.setattr(FineTuning, "_reserve_memory", lambda self, batch: reserved.append(batch))
     _, other = run("not", **more)
-    assert len(reserved) == 2  # at the beginning, and after the first of two evaluations
+    assert len(reserved) == 1
     assert _metrics(folder, "dev") == _metrics(other, "dev")
     for name, weight in _weights(folder).items():
         np.testing.assert_array_equal(weight, _weights(other)[name])
 
 
-def test_the_first_batch_is_the_longest_and_the_one_after_an_evaluation(run, monkeypatch):
-    shapes, original = [], SNLIBertClassifier.__call__
+def test_the_first_batch_is_the_longest(run, monkeypatch):
+    shapes = {True: [], False: []}  # of training, of evaluation
+    original = SNLIBertClassifier.__call__
 
     def recording(net, *inputs):
-        shapes.append(inputs[0].shape if mx.autograd.is_recording() else None)
+        shapes[mx.autograd.is_recording()].append(inputs[0].shape)
         return original(net, *inputs)
 
     monkeypatch.setattr(SNLIBertClassifier, "__call__", recording)
     run(epochs=2)
-    begins = [shape for before, shape in zip([None, *shapes], shapes) if shape and not before]
-    largest = tuple(map(max, zip(*filter(None, shapes))))
-    assert begins == [largest, largest] and len(set(filter(None, shapes))) > 1
+    for each in shapes.values():
+        assert each[0] == tuple(map(max, zip(*each))) and len(set(each)) > 1
+
+
+def test_training_and_evaluation_do_not_share_the_memory_they_compute_in(run, monkeypatch):
+    computed = {True: set(), False: set()}
+    original = SNLIBertClassifier._call_cached_op
+
+    def recording(net, *inputs):
+        out = original(net, *inputs)
+        computed[mx.autograd.is_recording()].add(net._cached_op.handle.value)
+        return out
+
+    monkeypatch.setattr(SNLIBertClassifier, "_call_cached_op", recording)
+    run(epochs=2)
+    assert len(computed[True]) == len(computed[False]) == 1 and computed[True] != computed[False]
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(run):
