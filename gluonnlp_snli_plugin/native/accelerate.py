@@ -12,7 +12,6 @@ import contextlib
 from pathlib import Path
 
 import mxnet as mx
-import numpy as np
 from gluonnlp.model.bert import BERTEncoderCell, BERTModel, DotProductSelfAttentionCell
 from gluonnlp.model.block import GELU
 from gluonnlp.model.transformer import PositionwiseFFN
@@ -21,8 +20,6 @@ from mxnet.gluon import nn
 from .. import registry
 from ..model.first_token import FirstTokenAttention, FirstTokenCell, first, project
 from . import operators
-
-_BFLOAT16 = np.dtype([("bfloat16", np.uint16)])  # MXNet's name for it
 
 
 def accelerate(net, dtype="float32"):
@@ -33,8 +30,9 @@ def accelerate(net, dtype="float32"):
     net : Block
         A ``BERTModel`` or a net with one inside, its parameters float32 and on CPU. Changed in place.
     dtype : {'float32', 'bfloat16'}, default 'float32'
-        In which precision the layers multiply matrices; all else, parameters included, remains float32. For bfloat16
-        the processor needs instructions (:func:`has_bfloat16`).
+        In which precision the layers multiply matrices; all else, parameters included, remains float32. bfloat16 pays
+        where the processor has instructions for it (:func:`has_bfloat16`), and wants every ``grad_req`` set before
+        the net computes anything.
 
     Returns
     -------
@@ -194,7 +192,7 @@ class _BFloat16Dense(_Native, nn.Dense):
     def hybrid_forward(self, F, x, weight, bias=None):
         if self._flatten:
             x = F.flatten(x)
-        outputs = _project(F, x, weight, bias, self._units, self._product_dtype)
+        outputs = _project(self, F, x, weight, bias, self._units)
         return outputs if self.act is None else self.act(outputs)
 
 
@@ -209,20 +207,19 @@ class _FirstTokenAttention(_Native, FirstTokenAttention):
         return _attend(self, F, first(inputs, 0), inputs, length, **weights)
 
 
-def _project(F, data, weight, bias, units, dtype):
-    """A linear layer over the last axis, computed in `dtype`; all arrays are float32."""
-    if dtype == "float32":
+def _project(block, F, data, weight, bias, units):
+    """A linear layer over the last axis, with products in the precision of `block`, whose parameters these are."""
+    if block._product_dtype == "float32":
         return project(F, data, weight, bias, units)
-    data, weight, bias = (
-        array if array is None else F.amp_cast(array, dtype=_BFLOAT16) for array in (data, weight, bias)
-    )
-    return F.amp_cast(project(F, data, weight, bias, units), dtype="float32")
+    if any(parameter.grad_req == "add" for parameter in block._reg_params.values()):
+        weight, bias = F.identity(weight), None if bias is None else F.identity(bias)
+    return operators.dense_bfloat16(data, weight, bias, units)
 
 
 def _attend(cell, F, queries, inputs, length, **weights):
     """Attention of `queries` over `inputs`, with the weights of an attention cell; no attention weights."""
     query, key, value = (
-        _project(F, data, weights[f"{name}_weight"], weights.get(f"{name}_bias"), cell.units, cell._product_dtype)
+        _project(cell, F, data, weights[f"{name}_weight"], weights.get(f"{name}_bias"), cell.units)
         for name, data in (("query", queries), ("key", inputs), ("value", inputs))
     )
     dropout_key = operators.dropout_key(F) if cell._dropout else None

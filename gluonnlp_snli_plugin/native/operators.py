@@ -84,6 +84,24 @@ def gelu(data):
     return _call("_snli_gelu", data)
 
 
+def dense_bfloat16(data, weight, bias, units):
+    """A dense layer over the last axis whose matrix products, also those of its gradients, are of bfloat16.
+
+    Parameters
+    ----------
+    data : NDArray or Symbol of float32, shape (..., C)
+    weight : of shape (units, C)
+    bias : of shape (units,), or None
+    units : int
+
+    Returns
+    -------
+    NDArray or Symbol of float32, shape (..., units)
+    """
+    arrays = (data, weight) if bias is None else (data, weight, bias)
+    return _call("_snli_dense_bfloat16", *arrays, units=units, use_bias=int(bias is not None))
+
+
 def attention(query, key, value, length=None, dropout_key=None, heads=1, p=0.0):
     """Softmax attention of all heads over projected vectors.
 

@@ -92,7 +92,8 @@ def _assert_same(ours, theirs, tolerance=1e-5):
         np.testing.assert_allclose(output, expected, rtol=0, atol=atol, err_msg=f"output {i}")
     largest = max(np.abs(gradient).max() for gradient in expected_gradients.values())
     for name, expected in expected_gradients.items():
-        atol = tolerance * max(np.abs(expected).max(), 0.2 * largest)  # the key's bias has none but rounding
+        # They are sums of many terms, rounded in another order on each processor; the key's bias has nothing but that.
+        atol = 3 * tolerance * max(np.abs(expected).max(), 0.2 * largest)
         np.testing.assert_allclose(gradients[name], expected, rtol=0, atol=atol, err_msg=name)
 
 

@@ -30,10 +30,11 @@ def _outputs_and_gradients(net, inputs):
     return logits.asnumpy(), [parameter.grad().asnumpy() for parameter in net.collect_params().values()]
 
 
-@needs_bfloat16
 @pytest.mark.usefixtures("native_operators")
-def test_logits_and_gradients_are_those_of_float32_to_bfloat16s_precision(net, bert_inputs):
+@pytest.mark.parametrize("is_hybrid", [False, True])
+def test_logits_and_gradients_are_those_of_float32_to_bfloat16s_precision(net, bert_inputs, is_hybrid):
     inputs = bert_inputs()
+    net.hybridize(is_hybrid, static_alloc=True)
     expected, expected_gradients = _outputs_and_gradients(net, inputs)
     assert accelerate(net, "bfloat16")
     logits, gradients = _outputs_and_gradients(net, inputs)
@@ -45,7 +46,20 @@ def test_logits_and_gradients_are_those_of_float32_to_bfloat16s_precision(net, b
     assert rest < 5e-2 * norm
 
 
-@needs_bfloat16
+@pytest.mark.usefixtures("native_operators")
+def test_gradients_of_several_passes_are_added_up_where_that_is_asked_for(net, bert_inputs):
+    inputs = bert_inputs()
+    accelerate(net, "bfloat16")
+    _, once = _outputs_and_gradients(net, inputs)
+    for parameter in net.collect_params().values():
+        parameter.grad_req = "add"
+    net.hybridize(static_alloc=True)  # the graph is built anew
+    for _ in range(2):
+        _, twice = _outputs_and_gradients(net, inputs)
+    for one, two in zip(once, twice):
+        np.testing.assert_allclose(two, 2 * one, atol=1e-6)
+
+
 @pytest.mark.usefixtures("native_operators")
 def test_restoring_gives_float32_back(net, bert_inputs):
     inputs = bert_inputs()
