@@ -12,8 +12,9 @@ _SAMPLE_SETTINGS = {
     "backbone": "bert_2_256_4",
     "max_len": 64,
     "dropout": 0.0,
-    "epochs": 6,
+    "epochs": 8,
     "lr": 3e-4,
+    "warmup_ratio": 0.3,
     "optimizer": "adam",
     "weight_decay": 0.0,
 }

@@ -1,7 +1,8 @@
 """What a benchmark runs on, and how fast it multiplies matrices.
 
 ``python machine.py mxnet '[[m, k, n], ...]'`` (or ``torch``) prints the rates of the matrix products of a BERT layer
-as JSON, by data type, in GFLOP/s. Only the standard library but for the library measured, in whose environment it runs.
+as JSON, by data type, in GFLOP/s; with MXNet, those of bfloat16 are this project's own. Only the standard library but
+for the library measured, in whose environment it runs.
 """
 
 import json
@@ -83,18 +84,29 @@ def _rate(makers, wait):
 
 
 def _mxnet_rates(products):
-    import mxnet as mx
-    from mxnet.contrib.amp.amp import bfloat16
+    from gluonnlp_snli_plugin.native import operators  # the project first, as in its command
+
+    import mxnet as mx  # isort: skip
 
     ctx = mx.gpu() if mx.context.num_gpus() else mx.cpu()
 
-    def maker(m, k, n, cast):
-        x, weight, bias = (cast(mx.nd.random.normal(shape=shape, ctx=ctx)) for shape in ((m, k), (n, k), (n,)))
-        return (lambda: mx.nd.FullyConnected(x, weight, bias, num_hidden=n)), 2 * m * k * n
+    def dense(x, weight, bias, n):
+        return mx.nd.FullyConnected(x, weight, bias, num_hidden=n)
 
-    low = (bfloat16, "bfloat16") if ctx == mx.cpu() else ("float16", "float16")
-    casts = {"float32": lambda array: array, low[1]: lambda array: array.astype(low[0])}
-    return {kind: _rate([maker(*product, cast) for product in products], mx.nd.waitall) for kind, cast in casts.items()}
+    def rate(multiply, dtype="float32"):
+        def maker(m, k, n):
+            shapes = ((m, k), (n, k), (n,))
+            arrays = [mx.nd.random.normal(shape=shape, ctx=ctx).astype(dtype) for shape in shapes]
+            return (lambda: multiply(*arrays, n)), 2 * m * k * n
+
+        return _rate([maker(*product) for product in products], mx.nd.waitall)
+
+    rates = {"float32": rate(dense)}
+    if ctx != mx.cpu():
+        rates["float16"] = rate(dense, "float16")
+    elif operators.are_available():
+        rates["bfloat16"] = rate(operators.dense_bfloat16)
+    return rates
 
 
 def _torch_rates(products):

@@ -24,7 +24,7 @@ def out(tmp_path_factory):
 
 def test_a_small_bert_from_scratch_learns_the_sample(command, out):
     summary = json.loads((out / "summary.json").read_text())
-    assert summary["dev_accuracy"] >= 0.9
+    assert summary["dev_accuracy"] >= 0.93  # 0.963 to 0.968 with four seeds
     config = json.loads((out / "config.json").read_text())
     assert "synthetic" in config["data"]["train"]["source"]
     done = command("predict", out, "--premise", "A dog is sleeping.", "--hypothesis", "An animal is asleep.")
@@ -65,5 +65,7 @@ def test_a_number_that_decides_is_among_the_words_that_contribute_most(predictor
         for who in ("dogs", "children", "men", "women", "people")
         for what in ("sleeping", "running", "eating", "swimming", "playing")
     ]
+    of_sample = sample_pairs("dev") + sample_pairs("train")
+    pairs += [(a, b) for a, b, _ in of_sample if a.startswith("Two ") and b.startswith("Three ")]
     ranks = list(_ranks(predictor, _hanging_on(predictor, pairs, "Three", "Two"), "three"))
     assert len(ranks) >= 10 and sum(rank <= 3 for rank in ranks) >= 0.8 * len(ranks)
