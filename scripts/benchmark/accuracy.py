@@ -35,6 +35,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=3, help="times over the pairs (%(default)s)")
     parser.add_argument("--seeds", default="0,1,2", metavar="A,B", help="a run of each for each (%(default)s)")
     parser.add_argument("--output", default="docs/performance.md", metavar="F", help="page to write to (%(default)s)")
+    parser.add_argument("--section", default="accuracy", metavar="S", help="of the page (%(default)s)")
     parser.add_argument("--json", metavar="F", help="keep every single run there")
     options = parser.parse_args()
     require_at_least(parser, options, 1, "epochs")
@@ -42,7 +43,7 @@ def main():
         options.seeds = [int(seed) for seed in options.seeds.split(",")]
     except ValueError:
         parser.error(f"--seeds {options.seeds} is no list of numbers")
-    return measure_into_page(parser, options.output, "accuracy", lambda folder: measure(folder, options))
+    return measure_into_page(parser, options.output, options.section, lambda folder: measure(folder, options))
 
 
 def measure(folder, options):
@@ -63,7 +64,7 @@ def measure(folder, options):
         if not those:
             raise PluginError("no contender is left")
         text = page(entries, space, options, those, left_out)
-        write_section(options.output, "accuracy", text)
+        write_section(options.output, options.section, text)
         if options.json:
             Path(options.json).write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
         return text

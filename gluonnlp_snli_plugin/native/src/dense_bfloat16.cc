@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "operator.h"
+#include "simd.h"
 
 namespace snli {
 namespace {
@@ -183,28 +184,31 @@ void multiply(const Pair* left, const Pair* right, int64_t depth_tiles, float* r
 
 #else
 
-inline float widened(uint32_t half) {
-  const uint32_t bits = half << 16;
+inline float number_of(uint32_t bits) {
   float number;
   std::memcpy(&number, &bits, sizeof(number));
   return number;
 }
 
+// A number of bfloat16 is the upper half of one of float32.
 void multiply(const Pair* left, const Pair* right, int64_t depth_tiles, float* result) {
-  std::memset(result, 0, kBlock * kBlock * sizeof(float));
-  for (int row = 0; row < kBlock; ++row, result += kBlock) {
-    const Pair* of_row = left + row / kRows * depth_tiles * kTile + row % kRows * kPairs;
-    for (int half = 0; half < 2; ++half) {
-      const Pair* columns = right + half * depth_tiles * kTile;
-      float* sums = result + half * kRows;
+  constexpr int kHeight = 4, kVectors = kRows / kLanes;
+  for (int half = 0; half < kBlock; half += kRows, right += depth_tiles * kTile) {
+    for (int row = 0; row < kBlock; row += kHeight) {
+      const Pair* rows = left + row / kRows * depth_tiles * kTile + row % kRows * kPairs;
+      Vector sum[kHeight][kVectors] = {};
       for (int64_t k = 0; k < depth_tiles * kPairs; ++k) {
-        const Pair both = of_row[k / kPairs * kTile + k % kPairs];
-        const float first = widened(both & 0xffffu), second = widened(both >> 16);
-#pragma omp simd
-        for (int j = 0; j < kRows; ++j) {
-          const Pair other = columns[k * kRows + j];
-          sums[j] += first * widened(other & 0xffffu) + second * widened(other >> 16);
+        for (int v = 0; v < kVectors; ++v) {
+          const Integers pairs = *reinterpret_cast<const Integers*>(right + k * kRows + v * kLanes);
+          const auto first = reinterpret_cast<Vector>(pairs << 16), second = reinterpret_cast<Vector>(pairs & ~0xffff);
+          for (int i = 0; i < kHeight; ++i) {
+            const Pair both = rows[k / kPairs * kTile + k % kPairs + i * kPairs];
+            sum[i][v] += number_of(both << 16) * first + number_of(both & ~0xffffu) * second;
+          }
         }
+      }
+      for (int i = 0; i < kHeight; ++i) {
+        for (int v = 0; v < kVectors; ++v) store(result + (row + i) * kBlock + half + v * kLanes, sum[i][v]);
       }
     }
   }
