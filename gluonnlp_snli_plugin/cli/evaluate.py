@@ -8,6 +8,7 @@ from ..data.snli import LABELS
 from ..deploy.evaluation import ask, keep
 from ..deploy.predictor import DTYPES, Predictor
 from ..errors import PluginError
+from ..memory import give_back_large_blocks
 from ..report import try_report
 from ..report.predictions import write_lines
 from ..report.scores import Evaluation
@@ -59,6 +60,7 @@ def add_device_arguments(parser, batch_size=64):
 
 def load_predictor(model, options):
     """The predictor of a model with the options of :func:`add_model_arguments` and :func:`add_device_arguments`."""
+    give_back_large_blocks()
     return Predictor.load(
         model,
         parse_devices(options.gpus, options.devices).contexts,

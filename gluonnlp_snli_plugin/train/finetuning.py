@@ -6,6 +6,7 @@ import time
 import mxnet as mx
 
 from ..data.batches import LengthBucketBatches
+from ..memory import give_back_large_blocks
 from ..model.folder import load_model
 from ..model.inference import for_evaluation, logits, mean_loss
 from .corpus import load_corpus
@@ -80,6 +81,7 @@ class FineTuning:
     def __init__(self, run):
         config, ranks = run.config, run.ranks
         self._run = run
+        give_back_large_blocks()
         self._model = starting_model(config, run.devices.contexts)
         self.net = self._model.net
         ranks.share(self.net.collect_params().values())

@@ -79,7 +79,7 @@ class PretrainingBatches:
     round_to, round_masks_to : int, default 8 and 32
         Round the length of a batch, and the number of its masked tokens, up to a multiple of this: few shapes differ.
     fixed : bool, default False
-        For evaluation: the pairs and masks of epoch 0 in every epoch, all sorted by length.
+        For evaluation: the pairs and masks of epoch 0 in every epoch, the longest first.
 
     Raises
     ------
