@@ -496,7 +496,11 @@ def test_missing_member(root, missing):
     assert f"it has no snli_1.0/{missing}" in refusal(root, archive)
 
 
-@pytest.mark.parametrize("archive", [b"", b"PK", b"no zip at all", ARCHIVE[:-30], ARCHIVE[100_000:]])
+@pytest.mark.parametrize(
+    "archive",
+    [b"", b"PK", b"no zip at all", ARCHIVE[:-30], ARCHIVE[100_000:]],
+    ids=["nothing", "two bytes", "words", "without its end", "without its beginning"],  # ARCHIVE has the time in it
+)
 def test_no_zip(root, archive):
     assert "cannot unpack" in refusal(root, archive)
 
