@@ -110,9 +110,10 @@ def page(entries, space, options, runs, left_out):
     rows = []
     for name, entry in entries.items():
         by_seed = {run["seed"]: run["accuracy"] for run in runs if run["contender"] == name}
-        if by_seed:
+        found = [by_seed[seed] for seed in options.seeds if seed in by_seed]
+        if found:
             each = [f"{by_seed[seed]:.4f}" if seed in by_seed else "-" for seed in options.seeds]
-            rows.append([entry.title, *each, spread(list(by_seed.values()), 4).split()[0]])
+            rows.append([entry.title, *each, spread(found, 4).split()[0]])
     return "\n\n".join(
         [
             f"{machine.description()}.",
