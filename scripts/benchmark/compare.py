@@ -34,10 +34,11 @@ def main():
     parser.add_argument("--steps", type=int, default=15, help="optimizer steps a turn (%(default)s)")
     parser.add_argument("--warmup", type=int, default=40, help="steps before, which do not count (%(default)s)")
     parser.add_argument("--output", default="docs/performance.md", metavar="F", help="page to write to (%(default)s)")
+    parser.add_argument("--section", default="benchmark", metavar="S", help="of the page (%(default)s)")
     parser.add_argument("--json", metavar="F", help="write every single measurement there")
     options = parser.parse_args()
     require_at_least(parser, options, 1, "rounds", "steps", "warmup")
-    return measure_into_page(parser, options.output, "benchmark", lambda folder: measure(folder, options))
+    return measure_into_page(parser, options.output, options.section, lambda folder: measure(folder, options))
 
 
 def measure(folder, options):
