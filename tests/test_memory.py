@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from gluonnlp_snli_plugin.memory import _VARIABLES
+
 _RESIDENT = """
 import ctypes, os, sys
 from gluonnlp_snli_plugin.memory import give_back_large_blocks
@@ -50,9 +52,10 @@ def _kept(*arguments, **variables):
     return int(done.stdout)
 
 
-@pytest.mark.parametrize("variable", ["MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"])
+@pytest.mark.parametrize("variable", _VARIABLES)
 def test_large_blocks_go_back_unless_the_user_has_said_otherwise(variable, monkeypatch):
-    monkeypatch.delenv(variable, raising=False)
+    for name in _VARIABLES:
+        monkeypatch.delenv(name, raising=False)
     own = {"MALLOC_MMAP_THRESHOLD_": str(64 << 20), "GLIBC_TUNABLES": f"glibc.malloc.mmap_threshold={64 << 20}"}
     assert _kept() > 60
     assert _kept("call") < 12

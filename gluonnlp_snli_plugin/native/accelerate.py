@@ -4,8 +4,9 @@ A layer keeps its parameters, its children and its name; only its class changes,
 computation uses :mod:`.operators`. So saving, loading and further training are those of the net as it was.
 
 An operator of an extension overwrites its results even where MXNet asks it to add to what is there. MXNet asks that
-for parameters with ``grad_req='add'``, which therefore reach the operators through an identity, and for the last of
-several gradients of one array, which here is always that of a ``FullyConnected``.
+for parameters with ``grad_req='add'``, which therefore reach the operators through an identity, and for the later
+of eight gradients of one array or more, which none here has. Where ``MXNET_EXEC_INPLACE_GRAD_SUM_CAP`` asks for it from
+fewer on, the last one is always that of a ``FullyConnected``; bfloat16 has none there, and wants that variable unset.
 """
 
 import contextlib

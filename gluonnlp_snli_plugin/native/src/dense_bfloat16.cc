@@ -11,7 +11,6 @@
 #if defined(__AVX512F__) || defined(__AMX_BF16__)
 #include <immintrin.h>
 #endif
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "operator.h"
@@ -309,16 +308,13 @@ struct Layer {
 
   Layer(const Attributes& attributes, Tensors& inputs, size_t first) {
     const auto& shape = inputs[first].shape;
-    rows = product_of(shape);
+    rows = snli::product(shape, 0, shape.size() - 1);
     width = shape.back();
     units = inputs[first + 1].shape[0];
     data = inputs[first].data<float>();
     weight = inputs[first + 1].data<float>();
     bias = integer(attributes, "use_bias", 1) ? inputs[first + 2].data<float>() : nullptr;
   }
-
- private:
-  static int64_t product_of(const std::vector<int64_t>& shape) { return snli::product(shape, 0, shape.size() - 1); }
 };
 
 MXReturnValue forward(const Attributes& attributes, Tensors* inputs, Tensors* outputs, const OpResource&) {
