@@ -6,10 +6,11 @@ computation uses :mod:`.operators`. So saving, loading and further training are 
 An operator of an extension overwrites its results even where MXNet asks it to add to what is there. MXNet asks that
 for parameters with ``grad_req='add'``, which therefore reach the operators through an identity, and for the later
 of eight gradients of one array or more, which none here has. Where ``MXNET_EXEC_INPLACE_GRAD_SUM_CAP`` asks for it from
-fewer on, the last one is always that of a ``FullyConnected``; bfloat16 has none there, and wants that variable unset.
+fewer on, the last one is that of a ``FullyConnected``, which then must not become an operator of ours.
 """
 
 import contextlib
+import os
 from pathlib import Path
 
 import mxnet as mx
@@ -32,17 +33,20 @@ def accelerate(net, dtype="float32"):
         A ``BERTModel`` or a net with one inside, its parameters float32 and on CPU. Changed in place.
     dtype : {'float32', 'bfloat16'}, default 'float32'
         In which precision the layers multiply matrices; all else, parameters included, remains float32. bfloat16 pays
-        where the processor has instructions for it (:func:`has_bfloat16`), and wants every ``grad_req`` set before
-        the net computes anything.
+        where the processor has instructions for it (:func:`has_bfloat16`). Every ``grad_req`` is to be set before the
+        net computes anything.
 
     Returns
     -------
     bool
-        Whether anything changed: False on GPU, for another precision, without a BERT, and where the operators cannot
-        be built.
+        Whether anything changed: False on GPU, for parameters of another type, without a BERT, where the operators
+        cannot be built, and for bfloat16 where :func:`adds_gradients_in_place`.
     """
+    if dtype == "bfloat16" and adds_gradients_in_place():
+        return False
     blocks = [block for bert in _blocks(net) if isinstance(bert, BERTModel) for block in _blocks(bert)]
-    native = _NATIVE if dtype == "float32" else {**_NATIVE, nn.Dense: _BFloat16Dense}
+    product_dtype = dtype if dtype == "bfloat16" or (operators.has_amx() and not adds_gradients_in_place()) else None
+    native = {**_NATIVE, nn.Dense: _Dense} if product_dtype else _NATIVE
     blocks = [block for block in blocks if type(block) in native and native[type(block)].fits(block)]
     # An attention cell may lose its weights only where its encoder cell, without a use for them, changes too.
     attention = {id(block.attention_cell) for block in blocks if isinstance(block, BERTEncoderCell)}
@@ -51,7 +55,7 @@ def accelerate(net, dtype="float32"):
         return False
     for block in blocks:
         block.__class__ = native[type(block)]
-        block._product_dtype = dtype
+        block._product_dtype = product_dtype
         block.prepare()
     _forget_graphs(net)
     return True
@@ -64,6 +68,11 @@ def has_bfloat16():
     except OSError:
         return False
     return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def adds_gradients_in_place():
+    """Whether the environment asks MXNet for what no operator of an extension can do; see this module's beginning."""
+    return bool(os.environ.get("MXNET_EXEC_INPLACE_GRAD_SUM_CAP"))
 
 
 def restore(net):
@@ -189,7 +198,7 @@ class _Dropout(_Native, nn.Dropout):
         return operators.dropout(x, operators.dropout_key(F), self._rate) if self._rate else F.identity(x)
 
 
-class _BFloat16Dense(_Native, nn.Dense):
+class _Dense(_Native, nn.Dense):
     def hybrid_forward(self, F, x, weight, bias=None):
         if self._flatten:
             x = F.flatten(x)
@@ -209,12 +218,12 @@ class _FirstTokenAttention(_Native, FirstTokenAttention):
 
 
 def _project(block, F, data, weight, bias, units):
-    """A linear layer over the last axis, with products in the precision of `block`, whose parameters these are."""
-    if block._product_dtype == "float32":
+    """A linear layer over the last axis with the products that `block` is to make; the parameters are its own."""
+    if not block._product_dtype:
         return project(F, data, weight, bias, units)
     if any(parameter.grad_req == "add" for parameter in block._reg_params.values()):
         weight, bias = F.identity(weight), None if bias is None else F.identity(bias)
-    return operators.dense_bfloat16(data, weight, bias, units)
+    return operators.dense(data, weight, bias, units, block._product_dtype)
 
 
 def _attend(cell, F, queries, inputs, length, **weights):
@@ -274,4 +283,4 @@ _NATIVE = {
     FirstTokenCell: _FirstTokenCell,
     PositionwiseFFN: _FeedForward,
 }
-_STOCK = {_BFloat16Dense: nn.Dense, **{native: stock for stock, native in _NATIVE.items()}}
+_STOCK = {_Dense: nn.Dense, **{native: stock for stock, native in _NATIVE.items()}}

@@ -84,8 +84,13 @@ def gelu(data):
     return _call("_snli_gelu", data)
 
 
-def dense_bfloat16(data, weight, bias, units):
-    """A dense layer over the last axis whose matrix products, also those of its gradients, are of bfloat16.
+def has_amx():
+    """Whether this processor has AMX, with which :func:`dense` is faster in float32 too than MXNet's own layer."""
+    return are_available() and bool(ctypes.CDLL(str(library())).snli_has_amx())
+
+
+def dense(data, weight, bias, units, dtype="float32"):
+    """A dense layer over the last axis whose matrix products, also those of its gradients, are made of bfloat16's.
 
     Parameters
     ----------
@@ -93,13 +98,17 @@ def dense_bfloat16(data, weight, bias, units):
     weight : of shape (units, C)
     bias : of shape (units,), or None
     units : int
+    dtype : {'float32', 'bfloat16'}, default 'float32'
+        'bfloat16' rounds the factors of the products to it. 'float32' makes each number the sum of three of bfloat16
+        and errs less than adding up in float32 does.
 
     Returns
     -------
     NDArray or Symbol of float32, shape (..., units)
     """
     arrays = (data, weight) if bias is None else (data, weight, bias)
-    return _call("_snli_dense_bfloat16", *arrays, units=units, use_bias=int(bias is not None))
+    pieces = 1 if dtype == "bfloat16" else 3
+    return _call("_snli_dense", *arrays, units=units, use_bias=int(bias is not None), pieces=pieces)
 
 
 def attention(query, key, value, length=None, dropout_key=None, heads=1, p=0.0):

@@ -11,7 +11,7 @@ import numpy as np
 from mxnet.contrib import amp
 
 from ..errors import UsageError
-from ..native import accelerate, has_bfloat16
+from ..native import accelerate, adds_gradients_in_place, has_bfloat16
 from .comm import join_ranks, parse_devices, place_on_machine
 from .output import NoOutput, OutputFolder, peak_rss_mb, versions
 from .progress import Progress
@@ -107,6 +107,10 @@ class Run:
                 raise UsageError("--dtype bfloat16 is for CPU; on a GPU it is float16")
             if not has_bfloat16():
                 raise UsageError("--dtype bfloat16: this processor has no instructions for it (avx512_bf16, amx_bf16)")
+            if adds_gradients_in_place():
+                raise UsageError(
+                    "--dtype bfloat16 gives wrong gradients with MXNET_EXEC_INPLACE_GRAD_SUM_CAP: unset it"
+                )
 
     def require_pairs_for_all(self, num_pairs):
         """Complain if a batch of training pairs cannot be divided among the devices."""

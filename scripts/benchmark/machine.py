@@ -1,10 +1,11 @@
 """What a benchmark runs on, and how fast it multiplies matrices.
 
 ``python machine.py mxnet '[[m, k, n], ...]'`` (or ``torch``) prints the rates of the matrix products of a BERT layer
-as JSON, by data type, in GFLOP/s; with MXNet, those of bfloat16 are this project's own. Only the standard library but
+as JSON, by data type, in GFLOP/s; with MXNet, those that ``accelerate`` puts into a net. Only the standard library but
 for the library measured, in whose environment it runs.
 """
 
+import functools
 import json
 import os
 import platform
@@ -105,7 +106,9 @@ def _mxnet_rates(products):
     if ctx != mx.cpu():
         rates["float16"] = rate(dense, "float16")
     elif operators.are_available():
-        rates["bfloat16"] = rate(operators.dense_bfloat16)
+        rates["bfloat16"] = rate(functools.partial(operators.dense, dtype="bfloat16"))
+        if operators.has_amx():
+            rates["float32"] = rate(operators.dense)
     return rates
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from gluonnlp_snli_plugin.errors import UsageError
 from gluonnlp_snli_plugin.model.net import SNLIBertClassifier
-from gluonnlp_snli_plugin.native import accelerate, has_bfloat16, restore
+from gluonnlp_snli_plugin.native import accelerate, has_bfloat16, is_accelerated, restore
 from gluonnlp_snli_plugin.train.comm import Devices
 from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
 from gluonnlp_snli_plugin.train.finetuning import finetune
@@ -69,6 +69,11 @@ def test_restoring_gives_float32_back(net, bert_inputs):
     np.testing.assert_array_equal(net(*inputs).asnumpy(), expected)
 
 
+def test_a_net_is_left_as_it_is_where_mxnet_is_to_add_up_gradients_in_place(net, monkeypatch):
+    monkeypatch.setenv("MXNET_EXEC_INPLACE_GRAD_SUM_CAP", "2")
+    assert not accelerate(net, "bfloat16") and not is_accelerated(net)
+
+
 @needs_bfloat16
 @pytest.mark.usefixtures("native_operators")
 def test_a_run_in_bfloat16_learns_as_well(tiny_name, pairs_file, tmp_path):
@@ -94,6 +99,10 @@ def test_what_cannot_be_is_refused_in_one_line(monkeypatch, tmp_path):
     with pytest.raises(UsageError, match="--dtype bfloat16 is for CPU"), monkeypatch.context() as patch:
         patch.setattr("gluonnlp_snli_plugin.train.loop.parse_devices", lambda *_: Devices([mx.gpu(0)]))
         finetune(output_dir=str(tmp_path / "out"), sample=True, dtype="bfloat16", devices="gpu:0")
+    monkeypatch.setattr("gluonnlp_snli_plugin.train.loop.has_bfloat16", lambda: True)
+    monkeypatch.setenv("MXNET_EXEC_INPLACE_GRAD_SUM_CAP", "2")
+    with pytest.raises(UsageError, match="MXNET_EXEC_INPLACE_GRAD_SUM_CAP: unset it"):
+        finetune(output_dir=str(tmp_path / "out"), sample=True, dtype="bfloat16")
     monkeypatch.setattr("gluonnlp_snli_plugin.train.loop.has_bfloat16", lambda: False)
     with pytest.raises(UsageError, match="this processor has no instructions for it"):
         finetune(output_dir=str(tmp_path / "out"), sample=True, dtype="bfloat16")

@@ -27,7 +27,7 @@ def _zeros(*shape, dtype="float32"):
     [
         (lambda wrong: operators.gelu(wrong(3, 4)), 0),
         (lambda wrong: operators.dropout(wrong(3, 4), _zeros(64), 0.5), 0),
-        (lambda wrong: operators.dense_bfloat16(wrong(3, 4), _zeros(5, 4), None, 5), 0),
+        (lambda wrong: operators.dense(wrong(3, 4), _zeros(5, 4), None, 5), 0),
         (lambda wrong: operators.layer_norm(wrong(3, 4), _zeros(4), _zeros(4)), 0),
         (lambda wrong: operators.layer_norm(_zeros(3, 4), wrong(4), _zeros(4)), 1),
         (lambda wrong: operators.layer_norm(_zeros(3, 4), _zeros(4), _zeros(4), wrong(3, 4)), 3),
@@ -113,7 +113,7 @@ beta.attach_grad()
 for _ in range(3):
     with mx.autograd.record():
         out = operators.layer_norm(data, gamma, beta, data * 2, operators.dropout_key(mx.nd), p=0.1)
-        out = operators.dense_bfloat16(out, weight, None, 96)
+        out = operators.dense(out, weight, None, 96)
         out = operators.attention(out, out, out, None, operators.dropout_key(mx.nd), heads=4, p=0.1)
         out = operators.dropout(operators.gelu(out), operators.dropout_key(mx.nd), 0.1)
     out.backward(out)

@@ -1,4 +1,4 @@
-"""A dense layer with products of bfloat16 gives what float32 gives for numbers that are rounded to bfloat16."""
+"""A dense layer made of products of bfloat16: float32, and what float32 gives for rounded factors."""
 
 import os
 import subprocess
@@ -14,6 +14,7 @@ pytestmark = pytest.mark.usefixtures("native_operators")
 
 # rows, inputs, units: less than a tile, whole tiles and blocks of them, and what is left over
 SHAPES = [(1, 1, 1), (3, 5, 7), (16, 32, 16), (32, 32, 32), (33, 65, 31), (100, 384, 96), (70, 31, 129), (300, 64, 40)]
+DTYPES = ["float32", "bfloat16"]
 
 
 def _rounded(array):
@@ -22,41 +23,59 @@ def _rounded(array):
     return (((bits + 0x7FFF + (bits >> 16 & 1)) >> 16) << 16).astype(np.uint32).view(np.float32)
 
 
-def _layer(units):
-    return lambda F, x, weight, bias=None: operators.dense_bfloat16(x, weight, bias, units)
+def _as_factors(dtype, *arrays):
+    """What the products of a layer are made of."""
+    return [(_rounded(array) if dtype == "bfloat16" else array).astype(np.float64) for array in arrays]
 
 
+def _layer(units, dtype):
+    return lambda F, x, weight, bias=None: operators.dense(x, weight, bias, units, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rows, inputs, units", SHAPES)
-def test_values_and_gradients(run, assert_same, normal, rows, inputs, units, mode):
+def test_values_and_gradients(run, assert_same, normal, rows, inputs, units, dtype, mode):
     x, weight, bias = normal(rows, inputs), normal(units, inputs, seed=1), normal(units)
     head = normal(rows, units, seed=2)
-    expected = [
-        _rounded(x) @ _rounded(weight).T + bias,
-        _rounded(head) @ _rounded(weight),
-        _rounded(head).T @ _rounded(x),
-        head.sum(axis=0),
-    ]
-    assert_same(run(_layer(units), [x, weight, bias], head, mode), expected, tolerance=3e-6)
+    a, b, c = _as_factors(dtype, x, weight, head)
+    expected = [a @ b.T + bias, c @ b, c.T @ a, head.sum(axis=0)]
+    assert_same(run(_layer(units, dtype), [x, weight, bias], head, mode), expected, tolerance=3e-6)
 
 
-def test_any_number_of_axes_and_no_bias(run, assert_same, normal):
+def test_float32_errs_no_more_than_adding_up_in_float32_does(normal):
+    x, weight = normal(64, 1000), normal(48, 1000)
+    exact = x.astype(np.float64) @ weight.astype(np.float64).T
+    ours = operators.dense(mx.nd.array(x), mx.nd.array(weight), None, 48).asnumpy()
+    one_by_one = np.cumsum(x[:, None] * weight, axis=2, dtype=np.float32)[..., -1]
+    assert np.abs(ours - exact).max() <= np.abs(one_by_one - exact).max()
+
+
+def test_float32_keeps_every_bit_of_a_factor(normal):
+    x = normal(50, 70)
+    out = operators.dense(mx.nd.array(x), mx.nd.array(np.eye(70, dtype=np.float32)), None, 70).asnumpy()
+    np.testing.assert_array_equal(out, x)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_any_number_of_axes_and_no_bias(run, assert_same, normal, dtype):
     x, weight, head = normal(3, 2, 5), normal(4, 5), normal(3, 2, 4)
-    expected = [_rounded(x) @ _rounded(weight).T, _rounded(head) @ _rounded(weight)]
-    expected.append(np.einsum("abu,abc->uc", _rounded(head), _rounded(x)))
-    assert_same(run(_layer(4), [x, weight], head), expected, tolerance=3e-6)
+    a, b, c = _as_factors(dtype, x, weight, head)
+    expected = [a @ b.T, c @ b, np.einsum("abu,abc->uc", c, a)]
+    assert_same(run(_layer(4, dtype), [x, weight], head), expected, tolerance=3e-6)
 
 
-def test_what_is_no_number_or_too_large_stays_so(run):
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_is_no_number_or_too_large_stays_so(run, dtype):
     x = np.ones((3, 40), np.float32)
     x[0, 3], x[1, 5] = np.nan, np.inf
     x[0, 4] = np.uint32(0xFFFFFFFF).view(np.float32)  # NaN with all bits set: rounding must not make it zero
-    out = run(_layer(2), [x, np.ones((2, 40), np.float32)])[0]
-    assert np.isnan(out[0]).all() and np.isposinf(out[1]).all() and (out[2] == 40).all()
+    out = run(_layer(2, dtype), [x, np.ones((2, 40), np.float32)])[0]
+    assert np.isnan(out[0]).all() and not np.isfinite(out[1]).any() and (out[2] == 40).all()
 
 
 def test_numbers_half_way_are_rounded_to_even():
     below, above = 1 + 2**-8, 1 + 3 * 2**-8  # between 1, 1 + 2**-7 and 1 + 2**-6
-    out = operators.dense_bfloat16(mx.nd.array([[below], [above]]), mx.nd.ones((1, 1)), None, 1)
+    out = operators.dense(mx.nd.array([[below], [above]]), mx.nd.ones((1, 1)), None, 1, "bfloat16")
     assert out.asnumpy().ravel().tolist() == [1, 1 + 2**-6]
 
 
@@ -67,7 +86,7 @@ def test_numbers_half_way_are_rounded_to_even():
 )
 def test_shapes_that_do_not_fit_are_refused(shapes):
     with pytest.raises(mx.MXNetError, match="[Ss]hape"):
-        operators.dense_bfloat16(*map(mx.nd.zeros, shapes), 5).wait_to_read()
+        operators.dense(*map(mx.nd.zeros, shapes), 5).wait_to_read()
 
 
 # Other processors -----------------------------------------------------------------------------------------------------
@@ -78,30 +97,31 @@ import mxnet as mx
 import numpy as np
 from gluonnlp_snli_plugin.native import build, operators
 
-build._FLAGS += sys.argv[2:]
+build._FLAGS += sys.argv[3:]
 assert operators.are_available()
 with np.load(sys.argv[1]) as given:
     x, weight, head = (mx.nd.array(given[name]) for name in ("x", "weight", "head"))
 for array in (x, weight):
     array.attach_grad()
 with mx.autograd.record():
-    out = operators.dense_bfloat16(x, weight, None, len(weight))
+    out = operators.dense(x, weight, None, len(weight), sys.argv[2])
 out.backward(head)
 np.savez(sys.argv[1], *(array.asnumpy() for array in (out, x.grad, weight.grad)))
 """
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     "flags", [["-mno-amx-bf16"], ["-mno-amx-bf16", "-mno-avx512bf16"], ["-mno-amx-bf16", "-mno-avx512f"]], ids=str
 )
-def test_older_processors_give_the_same_values(flags, tmp_path, assert_same, normal):
+def test_older_processors_give_the_same_values(flags, dtype, tmp_path, assert_same, normal):
     """The operators are compiled without some instructions, so that others do their work."""
     x, weight, head = normal(70, 100), normal(50, 100), normal(70, 50)
     np.savez(str(tmp_path / "arrays.npz"), x=x, weight=weight, head=head)
-    command = [sys.executable, "-c", _RESULTS, str(tmp_path / "arrays.npz"), *flags]
+    command = [sys.executable, "-c", _RESULTS, str(tmp_path / "arrays.npz"), dtype, *flags]
     subprocess.run(command, env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)}, check=True)
     with np.load(str(tmp_path / "arrays.npz")) as results:
         ours = [results[name] for name in sorted(results)]
-    x, weight, head = map(_rounded, (x, weight, head))
+    x, weight, head = _as_factors(dtype, x, weight, head)
     assert_same(ours, [x @ weight.T, head @ weight, head.T @ x], tolerance=3e-6)
