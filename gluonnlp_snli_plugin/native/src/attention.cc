@@ -18,7 +18,7 @@ constexpr int kBlock = 64;  // rows of scores at a time
 
 // Where queries, keys, values and lengths are, and how large everything is.
 struct Problem {
-  int heads, batch, queries, keys, size, padded_size, padded_keys;
+  int heads, batch, queries, keys, size, padded_size, padded_queries, padded_keys;
   int64_t step;  // from one position to the next
   const float *query, *key, *value, *dropout_key = nullptr;
   const int32_t* lengths = nullptr;
@@ -33,6 +33,7 @@ struct Problem {
     batch = static_cast<int>(shape[1]);
     size = static_cast<int>(shape[2]) / heads;
     padded_size = round_up(size);
+    padded_queries = round_up(queries);
     padded_keys = round_up(keys);
     step = batch * shape[2];
     query = in[offset].data<float>();
@@ -51,34 +52,94 @@ struct Problem {
   int64_t row(int n, int h, int i) const { return (int64_t{n} * heads + h) * queries + i; }
 };
 
-// `count` vectors of `size` numbers, `step` apart, as rows of a padded matrix.
-void gather(const float* from, int64_t step, int count, int size, int padded, float* to) {
-  for (int t = 0; t < count; ++t) {
-    std::memcpy(to + t * padded, from + t * step, size * sizeof(float));
-    std::fill(to + t * padded + size, to + (t + 1) * padded, 0.0f);
+// Neighbouring heads of one element of the batch.
+struct Part {
+  int n, first, heads;
+};
+
+// Calls `compute` with parts that have all heads of all elements, in parallel.
+template <class Function>
+void for_each_part(const Problem& problem, Function compute) {
+#pragma omp parallel
+  {
+    const int64_t all = int64_t{problem.batch} * problem.heads;
+    const int64_t threads = omp_get_num_threads(), thread = omp_get_thread_num(), end = all * (thread + 1) / threads;
+    for (int64_t at = all * thread / threads, next; at < end; at = next) {
+      const int64_t n = at / problem.heads;
+      next = std::min(end, (n + 1) * problem.heads);
+      compute(Part{static_cast<int>(n), static_cast<int>(at % problem.heads), static_cast<int>(next - at)});
+    }
   }
 }
 
-// The same as columns.
-void gather_transposed(const float* from, int64_t step, int count, int size, int padded, float* to) {
-  for (int p = 0; p < size; ++p) {
-    for (int t = 0; t < count; ++t) to[p * padded + t] = from[t * step + p];
-    std::fill(to + p * padded + count, to + (p + 1) * padded, 0.0f);
-  }
+// Memory of a thread, which is kept: its pages need not be mapped anew for every layer.
+enum Place { kQueries, kKeys, kValues, kContext, kDQueries, kDKeys, kDValues, kDContext, kKeysT, kValuesT, kScores,
+             kDScores, kMask, kPlaces };
+
+float* room_for(Place place, int64_t size) {
+  static thread_local std::vector<float> rooms[kPlaces];
+  auto& room = rooms[place];
+  if (size > static_cast<int64_t>(room.size())) room.resize(size);
+  return room.data();
 }
 
-void scatter(const float* from, int count, int size, int padded, float* to, int64_t step) {
-  for (int t = 0; t < count; ++t) std::memcpy(to + t * step, from + t * padded, size * sizeof(float));
-}
+// The vectors of the heads of a part, one padded matrix (rows, size) for each head. All heads are copied together, as
+// they lie in memory: the vectors of one head are far apart.
+class Matrices {
+ public:
+  Matrices(const Problem& problem, const Part& part, Place place, int rows, int padded_rows)
+      : problem_(problem), part_(part), rows_(rows), size_(int64_t{padded_rows} * problem.padded_size),
+        numbers_(room_for(place, part.heads * size_)) {}
+
+  float* operator[](int head) { return numbers_ + head * size_; }
+
+  void read(const float* from) {
+    const int size = problem_.size, padded = problem_.padded_size;
+    from += problem_.head(part_.n, part_.first);
+    for (int row = 0; row < rows_; ++row, from += problem_.step) {
+      for (int head = 0; head < part_.heads; ++head) {
+        float* to = (*this)[head] + row * padded;
+        std::memcpy(to, from + head * size, size * sizeof(float));
+        std::fill(to + size, to + padded, 0.0f);
+      }
+    }
+    for (int head = 0; head < part_.heads; ++head) {
+      std::fill((*this)[head] + rows_ * padded, (*this)[head] + size_, 0.0f);
+    }
+  }
+
+  void write(float* to) {
+    const int size = problem_.size;
+    to += problem_.head(part_.n, part_.first);
+    for (int row = 0; row < rows_; ++row, to += problem_.step) {
+      for (int head = 0; head < part_.heads; ++head) {
+        std::memcpy(to + head * size, (*this)[head] + row * problem_.padded_size, size * sizeof(float));
+      }
+    }
+  }
+
+ private:
+  const Problem& problem_;
+  const Part& part_;
+  int rows_;
+  int64_t size_;
+  float* numbers_;
+};
 
 constexpr auto plus = [](auto a, auto b) { return a + b; };
 constexpr auto larger = [](auto a, auto b) { return b > a ? b : a; };
-constexpr float kNone = -std::numeric_limits<float>::infinity();
 
 // What makes weights of a row of scores: exp(scale * score - offset) * factor.
 struct Normalizer {
   float offset, factor;
 };
+
+// Scores j, j + 1, ... of a row, minus infinity for those from `length` on.
+inline Vector load_scores(const float* row, int j, int length) {
+  Integers index;
+  for (int k = 0; k < kLanes; ++k) index[k] = j + k;
+  return index < length ? load(row + j) : Vector{} - std::numeric_limits<float>::infinity();
+}
 
 // Softmax of scale * scores over the first `length` of a row of `padded` scores, in place, zeros after them.
 Normalizer softmax(float* scores, int length, int padded, float scale) {
@@ -86,15 +147,14 @@ Normalizer softmax(float* scores, int length, int padded, float scale) {
     std::fill(scores, scores + padded, 0.0f);
     return {0.0f, 0.0f};
   }
-  std::fill(scores + length, scores + padded, kNone);
-  Vector most = load(scores), total = {};
+  Vector most = load_scores(scores, 0, length), total = {};
   for (int j = kLanes; j < padded; j += kLanes) {
-    const Vector s = load(scores + j);
+    const Vector s = load_scores(scores, j, length);
     most = larger(most, s);
   }
   const float offset = reduce<kLanes>(most, larger) * scale;
   for (int j = 0; j < padded; j += kLanes) {
-    const Vector power = exponential(load(scores + j) * scale - offset);
+    const Vector power = exponential(load_scores(scores, j, length) * scale - offset);
     store(scores + j, power);
     total += power;
   }
@@ -107,11 +167,10 @@ Normalizer softmax(float* scores, int length, int padded, float scale) {
 // gradients of the scores.
 void softmax_backward(float* scores, float* gradients, const float* mask, int length, int padded, float scale,
                       Normalizer normalizer) {
-  length = std::max(length, 0);
-  std::fill(scores + length, scores + padded, kNone);
   Vector total = {};
   for (int j = 0; j < padded; j += kLanes) {
-    const Vector weight = exponential(load(scores + j) * scale - normalizer.offset) * normalizer.factor;
+    const Vector score = load_scores(scores, j, length);
+    const Vector weight = exponential(score * scale - normalizer.offset) * normalizer.factor;
     const Vector gradient = load(gradients + j) * load(mask + j);
     store(scores + j, weight);
     store(gradients + j, gradient);
@@ -129,94 +188,89 @@ MXReturnValue forward(const Attributes& attributes, Tensors* inputs, Tensors* ou
   const Problem in(attributes, *inputs, 0);
   float* out = (*outputs)[0].data<float>();
   auto* normalizers = (*outputs)[1].data<Normalizer>();
-#pragma omp parallel
-  {
-    std::vector<float> keys(in.size * in.padded_keys), values(in.keys * in.padded_size);
-    std::vector<float> scores(kBlock * in.padded_keys), context(kBlock * in.padded_size);
-#pragma omp for schedule(static) collapse(2)
-    for (int n = 0; n < in.batch; ++n) {
-      for (int h = 0; h < in.heads; ++h) {
-        const int64_t head = in.head(n, h);
-        gather_transposed(in.key + head, in.step, in.keys, in.size, in.padded_keys, keys.data());
-        gather(in.value + head, in.step, in.keys, in.size, in.padded_size, values.data());
-        for (int start = 0; start < in.queries; start += kBlock) {
-          const int rows = std::min(kBlock, in.queries - start);
-          multiply(in.query + head + start * in.step, in.step, 1, keys.data(), scores.data(), rows, in.padded_keys,
-                   in.size);
-          for (int i = 0; i < rows; ++i) {
-            float* s = scores.data() + i * in.padded_keys;
-            const int length = in.length(n, start + i);
-            normalizers[in.row(n, h, start + i)] = softmax(s, length, in.padded_keys, in.scale);
-            if (in.dropout.is_on) {
-              const uint32_t first = static_cast<uint32_t>(in.row(n, h, start + i) * in.keys);
+  for_each_part(in, [&](const Part& part) {
+    Matrices queries(in, part, kQueries, in.queries, in.padded_queries), keys(in, part, kKeys, in.keys, in.padded_keys);
+    Matrices values(in, part, kValues, in.keys, in.padded_keys);
+    Matrices context(in, part, kContext, in.queries, in.padded_queries);
+    queries.read(in.query);
+    keys.read(in.key);
+    values.read(in.value);
+    float* keys_t = room_for(kKeysT, int64_t{in.padded_size} * in.padded_keys);
+    float* scores = room_for(kScores, int64_t{kBlock} * in.padded_keys);
+    for (int h = 0; h < part.heads; ++h) {
+      transpose(keys[h], in.padded_size, in.padded_keys, in.padded_size, keys_t, in.padded_keys);
+      for (int start = 0; start < in.queries; start += kBlock) {
+        const int rows = std::min(kBlock, in.queries - start);
+        const int64_t first = start * in.padded_size;
+        multiply(queries[h] + first, in.padded_size, 1, keys_t, scores, rows, in.padded_keys, in.size);
+        for (int i = 0; i < rows; ++i) {
+          float* s = scores + i * in.padded_keys;
+          const int length = in.length(part.n, start + i);
+          const int64_t row = in.row(part.n, part.first + h, start + i);
+          normalizers[row] = softmax(s, length, in.padded_keys, in.scale);
+          if (in.dropout.is_on) {
+            const uint32_t first_weight = static_cast<uint32_t>(row * in.keys);
 #pragma omp simd
-              for (int j = 0; j < length; ++j) s[j] *= in.dropout(first + j);
-            }
+            for (int j = 0; j < length; ++j) s[j] *= in.dropout(first_weight + j);
           }
-          multiply(scores.data(), in.padded_keys, 1, values.data(), context.data(), rows, in.padded_size, in.keys);
-          scatter(context.data(), rows, in.size, in.padded_size, out + head + start * in.step, in.step);
         }
+        multiply(scores, in.padded_keys, 1, values[h], context[h] + first, rows, in.padded_size, in.keys);
       }
     }
-  }
+    context.write(out);
+  });
   return MX_SUCCESS;
 }
 
 MXReturnValue backward(const Attributes& attributes, Tensors* inputs, Tensors* outputs, const OpResource&) {
-  const float* gradient = (*inputs)[0].data<float>();
   const Problem in(attributes, *inputs, 2);
   const auto* normalizers = inputs->back().data<Normalizer>();
-  float* d_query = (*outputs)[0].data<float>();
-  float* d_key = (*outputs)[1].data<float>();
-  float* d_value = (*outputs)[2].data<float>();
-#pragma omp parallel
-  {
-    const int by_size = in.keys * in.padded_size;
-    std::vector<float> keys(by_size), d_keys(by_size), d_values(by_size);
-    std::vector<float> keys_t(in.size * in.padded_keys), values_t(in.size * in.padded_keys);
-    std::vector<float> weights(kBlock * in.padded_keys), d_weights(kBlock * in.padded_keys);
-    std::vector<float> queries(kBlock * in.padded_size), d_queries(kBlock * in.padded_size);
-    std::vector<float> d_context(kBlock * in.padded_size), mask(in.padded_keys, 1.0f);
-#pragma omp for schedule(static) collapse(2)
-    for (int n = 0; n < in.batch; ++n) {
-      for (int h = 0; h < in.heads; ++h) {
-        const int64_t head = in.head(n, h);
-        gather(in.key + head, in.step, in.keys, in.size, in.padded_size, keys.data());
-        gather_transposed(in.key + head, in.step, in.keys, in.size, in.padded_keys, keys_t.data());
-        gather_transposed(in.value + head, in.step, in.keys, in.size, in.padded_keys, values_t.data());
-        for (int start = 0; start < in.queries; start += kBlock) {
-          const int rows = std::min(kBlock, in.queries - start);
-          const bool is_later = start > 0;
-          const int64_t first_row = head + start * in.step;
-          gather(in.query + first_row, in.step, rows, in.size, in.padded_size, queries.data());
-          gather(gradient + first_row, in.step, rows, in.size, in.padded_size, d_context.data());
-          multiply(queries.data(), in.padded_size, 1, keys_t.data(), weights.data(), rows, in.padded_keys, in.size);
-          multiply(d_context.data(), in.padded_size, 1, values_t.data(), d_weights.data(), rows, in.padded_keys,
-                   in.size);
-          for (int i = 0; i < rows; ++i) {
-            float* p = weights.data() + i * in.padded_keys;
-            float* d = d_weights.data() + i * in.padded_keys;
-            const int length = in.length(n, start + i);
-            if (in.dropout.is_on) {
-              const uint32_t first = static_cast<uint32_t>(in.row(n, h, start + i) * in.keys);
+  for_each_part(in, [&](const Part& part) {
+    Matrices queries(in, part, kQueries, in.queries, in.padded_queries), keys(in, part, kKeys, in.keys, in.padded_keys);
+    Matrices values(in, part, kValues, in.keys, in.padded_keys);
+    Matrices d_context(in, part, kDContext, in.queries, in.padded_queries);
+    Matrices d_queries(in, part, kDQueries, in.queries, in.padded_queries);
+    Matrices d_keys(in, part, kDKeys, in.keys, in.padded_keys), d_values(in, part, kDValues, in.keys, in.padded_keys);
+    queries.read(in.query);
+    keys.read(in.key);
+    values.read(in.value);
+    d_context.read((*inputs)[0].data<float>());
+    float* keys_t = room_for(kKeysT, int64_t{in.padded_size} * in.padded_keys);
+    float* values_t = room_for(kValuesT, int64_t{in.padded_size} * in.padded_keys);
+    float* weights = room_for(kScores, int64_t{kBlock} * in.padded_keys);
+    float* d_weights = room_for(kDScores, int64_t{kBlock} * in.padded_keys);
+    float* mask = room_for(kMask, in.padded_keys);
+    std::fill(mask, mask + in.padded_keys, 1.0f);
+    for (int h = 0; h < part.heads; ++h) {
+      transpose(keys[h], in.padded_size, in.padded_keys, in.padded_size, keys_t, in.padded_keys);
+      transpose(values[h], in.padded_size, in.padded_keys, in.padded_size, values_t, in.padded_keys);
+      for (int start = 0; start < in.queries; start += kBlock) {
+        const int rows = std::min(kBlock, in.queries - start);
+        const bool is_later = start > 0;
+        const int64_t first = start * in.padded_size;
+        const float *q = queries[h] + first, *d = d_context[h] + first;
+        multiply(q, in.padded_size, 1, keys_t, weights, rows, in.padded_keys, in.size);
+        multiply(d, in.padded_size, 1, values_t, d_weights, rows, in.padded_keys, in.size);
+        for (int i = 0; i < rows; ++i) {
+          const int length = in.length(part.n, start + i);
+          const int64_t row = in.row(part.n, part.first + h, start + i);
+          if (in.dropout.is_on) {
+            const uint32_t first_weight = static_cast<uint32_t>(row * in.keys);
 #pragma omp simd
-              for (int j = 0; j < length; ++j) mask[j] = in.dropout(first + j);
-            }
-            softmax_backward(p, d, mask.data(), length, in.padded_keys, in.scale,
-                             normalizers[in.row(n, h, start + i)]);
+            for (int j = 0; j < length; ++j) mask[j] = in.dropout(first_weight + j);
           }
-          multiply(weights.data(), 1, in.padded_keys, d_context.data(), d_values.data(), in.keys, in.padded_size, rows,
-                   is_later);
-          multiply(d_weights.data(), 1, in.padded_keys, queries.data(), d_keys.data(), in.keys, in.padded_size, rows,
-                   is_later);
-          multiply(d_weights.data(), in.padded_keys, 1, keys.data(), d_queries.data(), rows, in.padded_size, in.keys);
-          scatter(d_queries.data(), rows, in.size, in.padded_size, d_query + first_row, in.step);
+          softmax_backward(weights + i * in.padded_keys, d_weights + i * in.padded_keys, mask, length, in.padded_keys,
+                           in.scale, normalizers[row]);
         }
-        scatter(d_keys.data(), in.keys, in.size, in.padded_size, d_key + head, in.step);
-        scatter(d_values.data(), in.keys, in.size, in.padded_size, d_value + head, in.step);
+        multiply(weights, 1, in.padded_keys, d, d_values[h], in.keys, in.padded_size, rows, is_later);
+        multiply(d_weights, 1, in.padded_keys, q, d_keys[h], in.keys, in.padded_size, rows, is_later);
+        multiply(d_weights, in.padded_keys, 1, keys[h], d_queries[h] + first, rows, in.padded_size, in.keys);
       }
     }
-  }
+    d_queries.write((*outputs)[0].data<float>());
+    d_keys.write((*outputs)[1].data<float>());
+    d_values.write((*outputs)[2].data<float>());
+  });
   if (in.dropout_key) std::memset(outputs->back().data<float>(), 0, kKeySize * sizeof(float));
   return MX_SUCCESS;
 }

@@ -134,9 +134,7 @@ void fill_half(const Matrix& matrix, int64_t first_row, int64_t first_depth, Til
   }
   if (!is_turned) return;
   for (int p = 0; p < pieces; ++p) {
-    for (int i = 0; i < kRows; ++i) {
-      for (int j = 0; j < kPairs; ++j) tiles[2 * p].pairs[j * kRows + i] = turned[p].pairs[i * kPairs + j];
-    }
+    transpose(turned[p].pairs, kPairs, kRows, kPairs, tiles[2 * p].pairs, kRows);
   }
 }
 

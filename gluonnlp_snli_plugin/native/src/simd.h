@@ -6,6 +6,10 @@
 #include <cstdint>
 #include <cstring>
 
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
 namespace snli {
 
 #ifdef __AVX512F__
@@ -19,6 +23,51 @@ typedef int32_t Integers __attribute__((vector_size(kLanes * sizeof(int32_t)), a
 inline int round_up(int n) { return (n + kLanes - 1) / kLanes * kLanes; }
 inline Vector load(const float* from) { return *reinterpret_cast<const Vector*>(from); }
 inline void store(float* to, Vector values) { *reinterpret_cast<Vector*>(to) = values; }
+
+// Rows and columns of a matrix of 4-byte numbers exchanged; it has multiples of kLanes of both.
+template <class Number>
+inline void transpose(const Number* from, int64_t from_step, int rows, int columns, Number* to, int64_t to_step) {
+  static_assert(sizeof(Number) == 4, "");
+  for (int i = 0; i < rows; i += kLanes) {
+    for (int j = 0; j < columns; j += kLanes) {
+      const Number* square = from + i * from_step + j;
+      Number* turned = to + j * to_step + i;
+#ifdef __AVX512F__
+      __m512i a[16], b[16];
+#pragma GCC unroll 16
+      for (int k = 0; k < 16; ++k) a[k] = _mm512_loadu_si512(square + k * from_step);
+#pragma GCC unroll 8
+      for (int k = 0; k < 16; k += 2) {
+        b[k] = _mm512_unpacklo_epi32(a[k], a[k + 1]);
+        b[k + 1] = _mm512_unpackhi_epi32(a[k], a[k + 1]);
+      }
+#pragma GCC unroll 4
+      for (int k = 0; k < 16; k += 4) {
+        a[k] = _mm512_unpacklo_epi64(b[k], b[k + 2]);
+        a[k + 1] = _mm512_unpackhi_epi64(b[k], b[k + 2]);
+        a[k + 2] = _mm512_unpacklo_epi64(b[k + 1], b[k + 3]);
+        a[k + 3] = _mm512_unpackhi_epi64(b[k + 1], b[k + 3]);
+      }
+#pragma GCC unroll 4
+      for (int k = 0; k < 4; ++k) {
+        b[k] = _mm512_shuffle_i32x4(a[k], a[k + 4], 0x88);
+        b[k + 4] = _mm512_shuffle_i32x4(a[k], a[k + 4], 0xdd);
+        b[k + 8] = _mm512_shuffle_i32x4(a[k + 8], a[k + 12], 0x88);
+        b[k + 12] = _mm512_shuffle_i32x4(a[k + 8], a[k + 12], 0xdd);
+      }
+#pragma GCC unroll 8
+      for (int k = 0; k < 8; ++k) {
+        _mm512_storeu_si512(turned + k * to_step, _mm512_shuffle_i32x4(b[k], b[k + 8], 0x88));
+        _mm512_storeu_si512(turned + (k + 8) * to_step, _mm512_shuffle_i32x4(b[k], b[k + 8], 0xdd));
+      }
+#else
+      for (int k = 0; k < kLanes; ++k) {
+        for (int l = 0; l < kLanes; ++l) turned[l * to_step + k] = square[k * from_step + l];
+      }
+#endif
+    }
+  }
+}
 
 // The numbers of a vector made one: one half with the other, until four are left.
 template <int width, class Values, class Operation>
