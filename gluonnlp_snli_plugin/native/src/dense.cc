@@ -71,18 +71,21 @@ inline float number_of(uint32_t bits) {
   return number;
 }
 
-// The nearest number of bfloat16, which is the upper half of one of float32.
-inline uint32_t rounded(float number) {
-  uint32_t bits;
-  std::memcpy(&bits, &number, sizeof(bits));
-  const uint32_t nearest = (bits + 0x7fffu + (bits >> 16 & 1u)) & 0xffff0000u;
-  return (bits & 0x7fffffffu) > 0x7f800000u ? 0x7fc00000u : nearest;  // NaN must not become something else
-}
+typedef uint32_t Bits __attribute__((vector_size(kLanes * sizeof(uint32_t))));
+typedef uint16_t Halves __attribute__((vector_size(kLanes * sizeof(uint16_t))));
 
-inline uint32_t take_piece(float& number) {
-  const uint32_t piece = rounded(number);
-  number -= number_of(piece);
-  return piece;
+// Takes the nearest numbers of bfloat16 from numbers and leaves the rest. One of bfloat16 is the upper half of a float.
+inline Bits take_pieces(Vector* numbers) {
+#ifdef __AVX512BF16__
+  const auto halves = (__m256i)_mm512_cvtneps_pbh((__m512)*numbers);
+  const auto nearest = (Bits)_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16);
+#else
+  const auto bits = reinterpret_cast<Bits>(*numbers);
+  const Bits nan = Bits{} + 0x7fc00000u, is_nan = reinterpret_cast<Bits>((bits & 0x7fffffffu) > 0x7f800000u);
+  const Bits nearest = (is_nan & nan) | (~is_nan & (bits + 0x7fffu + (bits >> 16 & 1u)) & 0xffff0000u);
+#endif
+  *numbers -= reinterpret_cast<Vector>(nearest);
+  return nearest;
 }
 
 // The `size` numbers from `from` on; zeros for those from `count` on, which the matrix does not have.
@@ -108,28 +111,26 @@ void fill_half(const Matrix& matrix, int64_t first_row, int64_t first_depth, Til
     for (int row = 0; row < kRows; ++row, from += matrix.row_step) {
       float copy[kDepth];
       const float* numbers = filled_up(from, row < rows ? depth : 0, copy);
-      uint16_t taken[pieces][kDepth];
-#pragma omp simd
-      for (int k = 0; k < kDepth; ++k) {
-        float rest = numbers[k];
-#pragma GCC unroll 3
-        for (int p = 0; p < pieces; ++p) taken[p][k] = static_cast<uint16_t>(take_piece(rest) >> 16);
+      for (int k = 0; k < kDepth; k += kLanes) {
+        Vector rest = load(numbers + k);
+        for (int p = 0; p < pieces; ++p) {
+          const Halves taken = __builtin_convertvector(take_pieces(&rest) >> 16, Halves);
+          std::memcpy(to[p * step].pairs + row * kPairs + k / 2, &taken, sizeof(taken));
+        }
       }
-      for (int p = 0; p < pieces; ++p) std::memcpy(to[p * step].pairs + row * kPairs, taken[p], sizeof(taken[p]));
     }
   } else {
     for (int k = 0; k < kPairs; ++k, from += 2 * matrix.depth_step) {
       float copies[2][kRows];
       const float* first = filled_up(from, 2 * k < depth ? rows : 0, copies[0]);
       const float* second = filled_up(from + matrix.depth_step, 2 * k + 1 < depth ? rows : 0, copies[1]);
-      Pair taken[pieces][kRows];
-#pragma omp simd
-      for (int row = 0; row < kRows; ++row) {
-        float low = first[row], high = second[row];
-#pragma GCC unroll 3
-        for (int p = 0; p < pieces; ++p) taken[p][row] = take_piece(low) >> 16 | take_piece(high);
+      for (int row = 0; row < kRows; row += kLanes) {
+        Vector low = load(first + row), high = load(second + row);
+        for (int p = 0; p < pieces; ++p) {
+          const Bits taken = take_pieces(&low) >> 16 | take_pieces(&high);
+          std::memcpy(to[p * step].pairs + k * kRows + row, &taken, sizeof(taken));
+        }
       }
-      for (int p = 0; p < pieces; ++p) std::memcpy(to[p * step].pairs + k * kRows, taken[p], sizeof(taken[p]));
     }
   }
   if (!is_turned) return;
