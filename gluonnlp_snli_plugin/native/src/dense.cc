@@ -88,6 +88,12 @@ inline Bits take_pieces(Vector* numbers) {
   return nearest;
 }
 
+// Numbers that are wanted soon: those of the next stripe, while this one is filled.
+inline void fetch(const float* from, int count) {
+  constexpr int kLine = 16;
+  for (int i = 0; i < count; i += kLine) __builtin_prefetch(from + i, 0, 2);
+}
+
 // The `size` numbers from `from` on; zeros for those from `count` on, which the matrix does not have.
 template <int size>
 inline const float* filled_up(const float* from, int64_t count, float (&copy)[size]) {
@@ -111,6 +117,7 @@ void fill_half(const Matrix& matrix, int64_t first_row, int64_t first_depth, Til
     for (int row = 0; row < kRows; ++row, from += matrix.row_step) {
       float copy[kDepth];
       const float* numbers = filled_up(from, row < rows ? depth : 0, copy);
+      fetch(from + kBlock * matrix.row_step, kDepth);
       for (int k = 0; k < kDepth; k += kLanes) {
         Vector rest = load(numbers + k);
         for (int p = 0; p < pieces; ++p) {
@@ -124,6 +131,8 @@ void fill_half(const Matrix& matrix, int64_t first_row, int64_t first_depth, Til
       float copies[2][kRows];
       const float* first = filled_up(from, 2 * k < depth ? rows : 0, copies[0]);
       const float* second = filled_up(from + matrix.depth_step, 2 * k + 1 < depth ? rows : 0, copies[1]);
+      fetch(from + kDepth * matrix.depth_step, kRows);
+      fetch(from + (kDepth + 1) * matrix.depth_step, kRows);
       for (int row = 0; row < kRows; row += kLanes) {
         Vector low = load(first + row), high = load(second + row);
         for (int p = 0; p < pieces; ++p) {
