@@ -56,6 +56,7 @@ def accelerate(net, dtype="float32"):
     for block in blocks:
         block.__class__ = native[type(block)]
         block._product_dtype = product_dtype
+    for block in blocks:
         block.prepare()
     _forget_graphs(net)
     return True
@@ -199,10 +200,12 @@ class _Dropout(_Native, nn.Dropout):
 
 
 class _Dense(_Native, nn.Dense):
+    _takes_over_gelu = False  # of a layer in front, which does nothing then
+
     def hybrid_forward(self, F, x, weight, bias=None):
         if self._flatten:
             x = F.flatten(x)
-        outputs = _project(self, F, x, weight, bias, self._units)
+        outputs = _project(self, F, x, weight, bias, self._units, self._takes_over_gelu)
         return outputs if self.act is None else self.act(outputs)
 
 
@@ -217,13 +220,13 @@ class _FirstTokenAttention(_Native, FirstTokenAttention):
         return _attend(self, F, first(inputs, 0), inputs, length, **weights)
 
 
-def _project(block, F, data, weight, bias, units):
+def _project(block, F, data, weight, bias, units, gelu=False):
     """A linear layer over the last axis with the products that `block` is to make; the parameters are its own."""
     if not block._product_dtype:
         return project(F, data, weight, bias, units)
     if any(parameter.grad_req == "add" for parameter in block._reg_params.values()):
         weight, bias = F.identity(weight), None if bias is None else F.identity(bias)
-    return operators.dense(data, weight, bias, units, block._product_dtype)
+    return operators.dense(data, weight, bias, units, block._product_dtype, gelu)
 
 
 def _attend(cell, F, queries, inputs, length, **weights):
@@ -265,10 +268,11 @@ class _FeedForward(_Native, PositionwiseFFN):
 
     def prepare(self):
         self.layer_norm._rate_before = self._dropout
+        self.ffn_2._takes_over_gelu = bool(self._product_dtype) and isinstance(self.activation, _GELU)
 
     def hybrid_forward(self, F, inputs):
         outputs = self.ffn_1(inputs)
-        if self.activation:
+        if self.activation and not self.ffn_2._takes_over_gelu:
             outputs = self.activation(outputs)
         return self.layer_norm(self.ffn_2(outputs), inputs)
 

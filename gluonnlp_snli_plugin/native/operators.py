@@ -89,7 +89,7 @@ def has_amx():
     return are_available() and bool(ctypes.CDLL(str(library())).snli_has_amx())
 
 
-def dense(data, weight, bias, units, dtype="float32"):
+def dense(data, weight, bias, units, dtype="float32", gelu=False):
     """A dense layer over the last axis whose matrix products, also those of its gradients, are made of bfloat16's.
 
     Parameters
@@ -101,6 +101,8 @@ def dense(data, weight, bias, units, dtype="float32"):
     dtype : {'float32', 'bfloat16'}, default 'float32'
         'bfloat16' rounds the factors of the products to it. 'float32' makes each number the sum of three of bfloat16
         and errs less than adding up in float32 does.
+    gelu : bool, default False
+        Whether the layer is one of ``gelu(data)``.
 
     Returns
     -------
@@ -108,7 +110,8 @@ def dense(data, weight, bias, units, dtype="float32"):
     """
     arrays = (data, weight) if bias is None else (data, weight, bias)
     pieces = 1 if dtype == "bfloat16" else 3
-    return _call("_snli_dense", *arrays, units=units, use_bias=int(bias is not None), pieces=pieces)
+    flags = {"use_bias": int(bias is not None), "gelu": int(gelu)}
+    return _call("_snli_dense", *arrays, units=units, pieces=pieces, **flags)
 
 
 def attention(query, key, value, length=None, dropout_key=None, heads=1, p=0.0):

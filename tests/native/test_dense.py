@@ -7,6 +7,7 @@ import sys
 import mxnet as mx
 import numpy as np
 import pytest
+from gluonnlp.model.block import GELU
 
 from gluonnlp_snli_plugin.native import operators
 
@@ -62,6 +63,22 @@ def test_any_number_of_axes_and_no_bias(run, assert_same, normal, dtype):
     a, b, c = _as_factors(dtype, x, weight, head)
     expected = [a @ b.T, c @ b, np.einsum("abu,abc->uc", c, a)]
     assert_same(run(_layer(4, dtype), [x, weight], head), expected, tolerance=3e-6)
+
+
+@pytest.mark.parametrize("rows, inputs, units", [(3, 5, 7), (33, 65, 31), (100, 384, 96)])
+def test_a_layer_of_gelu_is_one_of_what_gelu_gives(run, assert_same, normal, rows, inputs, units, mode):
+    arrays = [normal(rows, inputs, scale=2), normal(units, inputs, seed=1), normal(units)]
+    head = normal(rows, units, seed=2)
+    ours = run(lambda F, x, w, b: operators.dense(x, w, b, units, gelu=True), arrays, head, mode)
+    theirs = run(lambda F, x, w, b: F.FullyConnected(GELU()(x), w, b, num_hidden=units), arrays, head)
+    assert_same(ours, theirs, tolerance=3e-6)
+
+
+def test_a_layer_of_gelu_in_bfloat16_is_near_it(run, assert_same, normal):
+    arrays, head = [normal(50, 70, scale=2), normal(40, 70, seed=1)], normal(50, 40, seed=2)
+    ours = run(lambda F, x, w: operators.dense(x, w, None, 40, "bfloat16", gelu=True), arrays, head)
+    theirs = run(lambda F, x, w: operators.dense(operators.gelu(x), w, None, 40, "bfloat16"), arrays, head)
+    assert_same(ours, theirs, tolerance=1e-3)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

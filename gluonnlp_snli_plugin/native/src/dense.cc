@@ -2,9 +2,10 @@
 // products of bfloat16, which processors of today make many times as fast as those of float32.
 //
 // Inputs: data (..., C), weight (units, C), and with use_bias=1 bias (units,). Output: (..., units). All are float32.
-// Attribute: pieces, the numbers of bfloat16 whose sum stands for one of float32: 1 rounds the factors of a product; 3
-// keep all 24 bits, and what is left out of a product is below 2^-24 of it. (Henry, Tang and Heinecke, "Leveraging the
-// bfloat16 Artificial Intelligence Datatype For Higher-Precision Computations", 2019.) All is added up in float32.
+// Attribute gelu=1: the layer is one of GELU(data). Attribute pieces: the numbers of bfloat16 whose sum stands for one of
+// float32. 1 rounds the factors of a product; 3 keep all 24 bits, and what is left out of a product is below 2^-24 of it
+// (Henry, Tang and Heinecke, "Leveraging the bfloat16 Artificial Intelligence Datatype For Higher-Precision
+// Computations", 2019). All is added up in float32.
 //
 // A tile holds 16 rows of 32 numbers, as 16 x 16 pairs of neighbours. Of a left factor the pairs of a row lie side by
 // side; of a right one those of a column do, as AMX and AVX-512 want it.
@@ -44,6 +45,7 @@ constexpr int kBegin = pieces == 1 ? kEnd - 1 : 0;
 struct Matrix {
   const float* data;
   int64_t rows, depth, row_step, depth_step;
+  bool is_before_gelu = false;  // the matrix is what GELU makes of the numbers
 
   bool is_by_row() const { return depth_step == 1; }
 
@@ -55,7 +57,7 @@ struct Matrix {
 
   Matrix part(int64_t first_block, int64_t end_block) const {
     const int64_t first = first_block * kBlock, end = std::min(rows, end_block * kBlock);
-    return {data + first * row_step, end - first, depth, row_step, depth_step};
+    return {data + first * row_step, end - first, depth, row_step, depth_step, is_before_gelu};
   }
 };
 
@@ -119,7 +121,7 @@ void fill_half(const Matrix& matrix, int64_t first_row, int64_t first_depth, Til
       const float* numbers = filled_up(from, row < rows ? depth : 0, copy);
       fetch(from + kBlock * matrix.row_step, kDepth);
       for (int k = 0; k < kDepth; k += kLanes) {
-        Vector rest = load(numbers + k);
+        Vector rest = matrix.is_before_gelu ? gelu(load(numbers + k)) : load(numbers + k);
         for (int p = 0; p < pieces; ++p) {
           const Halves taken = __builtin_convertvector(take_pieces(&rest) >> 16, Halves);
           std::memcpy(to[p * step].pairs + row * kPairs + k / 2, &taken, sizeof(taken));
@@ -135,6 +137,10 @@ void fill_half(const Matrix& matrix, int64_t first_row, int64_t first_depth, Til
       fetch(from + (kDepth + 1) * matrix.depth_step, kRows);
       for (int row = 0; row < kRows; row += kLanes) {
         Vector low = load(first + row), high = load(second + row);
+        if (matrix.is_before_gelu) {
+          low = gelu(low);
+          high = gelu(high);
+        }
         for (int p = 0; p < pieces; ++p) {
           const Bits taken = take_pieces(&low) >> 16 | take_pieces(&high);
           std::memcpy(to[p * step].pairs + k * kRows + row, &taken, sizeof(taken));
@@ -163,39 +169,55 @@ void fill_stripe(const Matrix& matrix, int64_t stripe, Tile* tiles) {
   }
 }
 
+// Where the sums of a product go, row by row.
+struct Result {
+  float* data;
+  const float* bias = nullptr;    // added to each row
+  const float* inputs = nullptr;  // of a GELU: the sums are gradients of its outputs, the result is those of its inputs
+};
+
 // Sums on their way to a block of the result. They are written while the next ones are computed: memory is slow.
 struct Block {
   alignas(64) float sums[kBlock * kBlock];
-  float* to;
-  const float* bias;  // may be null
+  Result to;
   int64_t step;
   int width, height = 0, row = 0;
 
-  void now_for(float* result, const float* all_bias, int64_t rows, int64_t columns, int64_t first_row, int64_t column) {
-    to = result + first_row * columns + column;
-    bias = all_bias ? all_bias + column : nullptr;
+  void now_for(const Result& result, int64_t rows, int64_t columns, int64_t first_row, int64_t column) {
+    const int64_t first = first_row * columns + column;
+    to = {result.data + first, result.bias ? result.bias + column : nullptr,
+          result.inputs ? result.inputs + first : nullptr};
     step = columns;
     width = static_cast<int>(std::min<int64_t>(kBlock, columns - column));
     height = static_cast<int>(std::min<int64_t>(kBlock, rows - first_row));
     row = 0;
+    if (to.inputs) {
+      for (int i = 0; i < height; ++i) fetch(to.inputs + i * step, width);
+    }
   }
 
   void write(int count) {
-    for (const int end = std::min(height, row + count); row < end; ++row) write_row(sums + row * kBlock, to + row * step);
+    for (const int end = std::min(height, row + count); row < end; ++row) write_row();
   }
 
   // A row goes past the cache where it can: nobody reads it before many others have been written.
-  void write_row(const float* from, float* to) const {
+  void write_row() const {
+    const float *from = sums + row * kBlock, *inputs = to.inputs ? to.inputs + row * step : nullptr;
+    float* data = to.data + row * step;
 #ifdef __AVX512F__
-    if (width == kBlock && reinterpret_cast<uintptr_t>(to) % sizeof(__m512) == 0) {
-      for (int j = 0; j < kBlock; j += kRows) {
-        const __m512 numbers = _mm512_load_ps(from + j);
-        _mm512_stream_ps(to + j, bias ? _mm512_add_ps(numbers, _mm512_loadu_ps(bias + j)) : numbers);
+    if (width == kBlock && reinterpret_cast<uintptr_t>(data) % sizeof(Vector) == 0) {
+      for (int j = 0; j < kBlock; j += kLanes) {
+        Vector numbers = load(from + j);
+        if (to.bias) numbers += load(to.bias + j);
+        if (inputs) numbers *= gelu_slope(load(inputs + j));
+        _mm512_stream_ps(data + j, (__m512)numbers);
       }
       return;
     }
 #endif
-    for (int j = 0; j < width; ++j) to[j] = bias ? from[j] + bias[j] : from[j];
+    for (int j = 0; j < width; ++j) {
+      data[j] = (to.bias ? from[j] + to.bias[j] : from[j]) * (inputs ? gelu_slope(inputs[j]) : 1.0f);
+    }
   }
 };
 
@@ -353,12 +375,12 @@ Tile* room_for(int64_t count, std::vector<Tile>* tiles) {
   return tiles->data();
 }
 
-// result (left.rows, right.rows) = left rightᵀ + bias, row by row; `bias` may be null.
+// result (left.rows, right.rows) = left rightᵀ.
 //
 // Each thread takes groups of rows whose tiles its cache can hold; all columns pass by them. Where rows are few, several
 // threads take the same ones, and a share of the columns each.
 template <int pieces>
-void product(const Matrix& left, const Matrix& right, const float* bias, float* result) {
+void product(const Matrix& left, const Matrix& right, const Result& result) {
   const int64_t depth_tiles = left.depth_tiles(), tiles_of_block = tile_at<pieces>(depth_tiles, 0, 0);
   const int64_t rows = left.blocks(), columns = right.blocks();
   static thread_local std::vector<Tile> right_room;
@@ -393,7 +415,7 @@ void product(const Matrix& left, const Matrix& right, const float* bias, float* 
             block.write(kBlock);
             multiply<pieces>(row_tiles, column_tiles, depth_tiles, block.sums);
           }
-          block.now_for(result, bias, left.rows, right.rows, i * kBlock, j * kBlock);
+          block.now_for(result, left.rows, right.rows, i * kBlock, j * kBlock);
         }
       }
     }
@@ -403,8 +425,13 @@ void product(const Matrix& left, const Matrix& right, const float* bias, float* 
 }
 
 // A matrix that lies row by row, as it is and with rows and columns exchanged.
-Matrix by_row(const float* data, int64_t rows, int64_t columns) { return {data, rows, columns, columns, 1}; }
-Matrix by_column(const float* data, int64_t rows, int64_t columns) { return {data, columns, rows, 1, columns}; }
+Matrix by_row(const float* data, int64_t rows, int64_t columns, bool is_before_gelu = false) {
+  return {data, rows, columns, columns, 1, is_before_gelu};
+}
+
+Matrix by_column(const float* data, int64_t rows, int64_t columns, bool is_before_gelu = false) {
+  return {data, columns, rows, 1, columns, is_before_gelu};
+}
 
 void add_up_rows(const float* data, int64_t rows, int64_t columns, float* sums) {
   constexpr int64_t kColumns = 64;
@@ -422,6 +449,7 @@ void add_up_rows(const float* data, int64_t rows, int64_t columns, float* sums) 
 struct Layer {
   int64_t rows, width, units;
   const float *data, *weight, *bias;
+  bool with_gelu;
 
   Layer(const Attributes& attributes, Tensors& inputs, size_t first) {
     const auto& shape = inputs[first].shape;
@@ -431,17 +459,19 @@ struct Layer {
     data = inputs[first].data<float>();
     weight = inputs[first + 1].data<float>();
     bias = integer(attributes, "use_bias", 1) ? inputs[first + 2].data<float>() : nullptr;
+    with_gelu = integer(attributes, "gelu", 0);
   }
 
   template <int pieces>
   void forward(float* out) const {
-    product<pieces>(by_row(data, rows, width), by_row(weight, units, width), bias, out);
+    product<pieces>(by_row(data, rows, width, with_gelu), by_row(weight, units, width), {out, bias});
   }
 
   template <int pieces>
   void backward(const float* gradient, float* of_data, float* of_weight) const {
-    product<pieces>(by_row(gradient, rows, units), by_column(weight, units, width), nullptr, of_data);
-    product<pieces>(by_column(gradient, rows, units), by_column(data, rows, width), nullptr, of_weight);
+    const float* inputs = with_gelu ? data : nullptr;
+    product<pieces>(by_row(gradient, rows, units), by_column(weight, units, width), {of_data, nullptr, inputs});
+    product<pieces>(by_column(gradient, rows, units), by_column(data, rows, width, with_gelu), {of_weight});
   }
 };
 

@@ -178,7 +178,7 @@ void finish_row(const Layer& layer, const int32_t* sums, float lowest, float ste
   for (int j = 0; j < count; ++j) y[j] = sums[j] * step * scale[j] + (lowest * sum[j] + bias[j]);
   if (layer.activation == Activation::kGelu) {
 #pragma omp simd
-    for (int j = 0; j < count; ++j) y[j] *= normal_distribution(y[j]);
+    for (int j = 0; j < count; ++j) y[j] = gelu(y[j]);
   } else if (layer.activation == Activation::kRelu) {
 #pragma omp simd
     for (int j = 0; j < count; ++j) y[j] = y[j] > 0.0f ? y[j] : 0.0f;

@@ -18,7 +18,7 @@ MXReturnValue forward(const Attributes&, Tensors* inputs, Tensors* outputs, cons
   for (int64_t start = 0; start < size; start += kChunk) {
     const int64_t end = std::min(size, start + kChunk);
 #pragma omp simd
-    for (int64_t i = start; i < end; ++i) y[i] = x[i] * normal_distribution(x[i]);
+    for (int64_t i = start; i < end; ++i) y[i] = gelu(x[i]);
   }
   return MX_SUCCESS;
 }
@@ -28,15 +28,11 @@ MXReturnValue backward(const Attributes&, Tensors* inputs, Tensors* outputs, con
   const float* x = (*inputs)[1].data<float>();
   float* dx = (*outputs)[0].data<float>();
   const int64_t size = (*inputs)[0].size();
-  constexpr float kDensityAtZero = 0.3989422804014327f;
 #pragma omp parallel for schedule(static)
   for (int64_t start = 0; start < size; start += kChunk) {
     const int64_t end = std::min(size, start + kChunk);
 #pragma omp simd
-    for (int64_t i = start; i < end; ++i) {
-      const float density = kDensityAtZero * exponential(-0.5f * x[i] * x[i]);
-      dx[i] = dy[i] * (normal_distribution(x[i]) + x[i] * density);
-    }
+    for (int64_t i = start; i < end; ++i) dx[i] = dy[i] * gelu_slope(x[i]);
   }
   return MX_SUCCESS;
 }

@@ -112,17 +112,28 @@ inline Vector exponential(Vector x) {
   return x < -87.0f ? zero : exponential_of<Integers>(x);
 }
 
-// The distribution function of the standard normal, to 1e-7: Abramowitz and Stegun, 7.1.26.
-inline float normal_distribution(float x) {
-  const float z = (x < 0.0f ? -x : x) * 0.70710678118654752f;
-  const float t = 1.0f / (1.0f + 0.3275911f * z);
-  float p = 1.061405429f;
-  p = p * t - 1.453152027f;
+// The distribution function of the standard normal, to 1e-7: Abramowitz and Stegun, 7.1.26. `power` is exp(-x^2 / 2).
+template <class Real>
+inline Real normal_distribution(Real x, Real power) {
+  const Real z = (x < 0.0f ? -x : x) * 0.70710678118654752f;
+  const Real t = 1.0f / (1.0f + 0.3275911f * z);
+  Real p = 1.061405429f * t - 1.453152027f;
   p = p * t + 1.421413741f;
   p = p * t - 0.284496736f;
   p = p * t + 0.254829592f;
-  const float tail = 0.5f * p * t * exponential(-z * z);  // of the side that x is on
+  const Real tail = 0.5f * p * t * power;  // of the side that x is on
   return x < 0.0f ? tail : 1.0f - tail;
+}
+
+template <class Real>
+inline Real gelu(Real x) {
+  return x * normal_distribution(x, exponential(-0.5f * x * x));
+}
+
+template <class Real>
+inline Real gelu_slope(Real x) {
+  const Real power = exponential(-0.5f * x * x);
+  return normal_distribution(x, power) + x * (0.3989422804014327f * power);
 }
 
 // R rows and V vectors of a product, held in registers.
