@@ -51,7 +51,7 @@ def add_device_arguments(parser, batch_size=64):
         "--dtype",
         choices=DTYPES,
         default="float32",
-        help="int8: nearly the same answers, faster on CPU; default: float32",
+        help="bfloat16, int8: nearly the same answers, faster on a CPU that has it; default: float32",
     )
     parser.add_argument("--no-native", action="store_true", help="use MXNet's own operators on CPU, not the C++ ones")
     parser.add_argument("--gpus", metavar="I,J", help="GPUs to use, for example 0,1")

@@ -55,7 +55,7 @@ def evaluate(
     batch_size : int, default 64
     dataset_name, backbone : str or None
         Of a ``.params`` file, see :meth:`Predictor.load`.
-    dtype : {'float32', 'int8'}, default 'float32'
+    dtype : {'float32', 'bfloat16', 'int8'}, default 'float32'
     native : bool, default True
         How to compute, of no use with a predictor; see :class:`Predictor`.
 
@@ -139,7 +139,7 @@ def keep(folder, answers, dtype="float32"):
     ----------
     folder : str or Path
     answers : Answers
-    dtype : {'float32', 'int8'}, default 'float32'
+    dtype : {'float32', 'bfloat16', 'int8'}, default 'float32'
         How they were computed.
 
     Raises

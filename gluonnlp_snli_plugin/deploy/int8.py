@@ -13,6 +13,7 @@ import mxnet as mx
 import numpy as np
 
 from ..errors import UsageError
+from ..native import stock_products
 from ..native.operators import are_available
 
 _OPERATOR = "_snli_dense_int8"
@@ -51,7 +52,8 @@ def quantize(net):
     if not are_available():
         raise UsageError("--dtype int8 needs operators that must be compiled: install a C++ compiler, such as g++")
     inputs = [mx.sym.var(name, dtype=dtype) for name, dtype in _INPUTS.items()]
-    graph = json.loads(net(*inputs).tojson())
+    with stock_products(net):
+        graph = json.loads(net(*inputs).tojson())
     graph, arrays = _convert(graph, parameters)
     shared = mx.gluon.ParameterDict()
     shared.update(parameters)

@@ -9,11 +9,11 @@ import numpy as np
 from ..errors import CheckpointError, UsageError
 from ..model.classifier_file import load_finetuned
 from ..model.inference import logits, probabilities
-from ..native import accelerate
+from ..native import accelerate, require_bfloat16, use_bfloat16
 from .explanation import explain
 from .int8 import check_devices, quantize
 
-DTYPES = ("float32", "int8")
+DTYPES = ("float32", "bfloat16", "int8")
 _CHUNK = 1024  # pairs sorted by length together
 
 
@@ -38,8 +38,9 @@ class Predictor:
     contexts : list of Context or None
         The devices that hold the model, default CPU.
     batch_size : int, default 64
-    dtype : {'float32', 'int8'}, default 'float32'
-        'int8': dense layers with 8-bit integers, on CPU (:func:`.int8.quantize`).
+    dtype : {'float32', 'bfloat16', 'int8'}, default 'float32'
+        'bfloat16': matrix products in bfloat16, on CPU (:func:`gluonnlp_snli_plugin.native.accelerate`); 'int8': dense
+        layers with 8-bit integers, on CPU (:func:`.int8.quantize`).
     native : bool, default True
         Whether the model uses the C++ operators on CPU (:func:`gluonnlp_snli_plugin.native.accelerate`).
 
@@ -60,13 +61,15 @@ class Predictor:
             raise UsageError(f"--batch-size is {batch_size}; it must be at least 1")
         if dtype not in DTYPES:
             raise UsageError(f"no dtype {dtype!r}; there are {', '.join(DTYPES)}")
-        if dtype == "int8" and not native:
-            raise UsageError("--dtype int8 is one of the C++ operators: no --no-native with it")
-        if dtype == "int8" and isinstance(model.net, mx.gluon.SymbolBlock):
-            raise UsageError("the model has 8 bits as it is: no --dtype int8 with it")
+        if dtype != "float32" and not native:
+            raise UsageError(f"--dtype {dtype} is one of the C++ operators: no --no-native with it")
+        if dtype != "float32" and isinstance(model.net, mx.gluon.SymbolBlock):
+            raise UsageError(f"the model has 8 bits as it is: no --dtype {dtype} with it")
         self.labels = model.settings.labels
         self.encoder = model.encoder()
-        if native:
+        if dtype == "bfloat16":
+            use_bfloat16(model.net)
+        elif native:
             accelerate(model.net)
         self._net = quantize(model.net) if dtype == "int8" else model.net
         self._net.hybridize(static_alloc=True)
@@ -89,7 +92,7 @@ class Predictor:
             Which vocabulary of the model store a ``.params`` file is for.
         backbone : str or None
             Architecture of a ``.params`` file, where the store has several under that name.
-        dtype : {'float32', 'int8'}, default 'float32'
+        dtype : {'float32', 'bfloat16', 'int8'}, default 'float32'
         native : bool, default True
 
         Returns
@@ -106,6 +109,8 @@ class Predictor:
         contexts = contexts or [mx.cpu()]
         if dtype == "int8":
             check_devices(contexts)
+        if dtype == "bfloat16":
+            require_bfloat16(contexts)
         return cls(load_finetuned(folder, contexts, dataset_name, backbone), contexts, batch_size, dtype, native)
 
     def __call__(self, pairs):

@@ -11,7 +11,7 @@ fewer on, the last one is that of a ``FullyConnected``, which then must not beco
 
 import contextlib
 import os
-from pathlib import Path
+from typing import Optional
 
 import mxnet as mx
 from gluonnlp.model.bert import BERTEncoderCell, BERTModel, DotProductSelfAttentionCell
@@ -33,7 +33,7 @@ def accelerate(net, dtype="float32"):
         A ``BERTModel`` or a net with one inside, its parameters float32 and on CPU. Changed in place.
     dtype : {'float32', 'bfloat16'}, default 'float32'
         In which precision the layers multiply matrices; all else, parameters included, remains float32. bfloat16 pays
-        where the processor has instructions for it (:func:`has_bfloat16`). Every ``grad_req`` is to be set before the
+        where the processor has instructions for it (:func:`.has_bfloat16`). Every ``grad_req`` is to be set before the
         net computes anything.
 
     Returns
@@ -60,15 +60,6 @@ def accelerate(net, dtype="float32"):
         block.prepare()
     _forget_graphs(net)
     return True
-
-
-def has_bfloat16():
-    """Whether this processor multiplies matrices of bfloat16 (AVX-512 or AMX instructions)."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split()
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def adds_gradients_in_place():
@@ -100,6 +91,21 @@ def stock_layers(net):
     finally:
         for block, class_ in native:
             block.__class__ = class_
+
+
+@contextlib.contextmanager
+def stock_products(net):
+    """Let the layers multiply matrices as MXNet does, in graphs that are built meanwhile."""
+    blocks = {block: block._product_dtype for block in _blocks(net) if isinstance(block, _Native)}
+    try:
+        for block in blocks:
+            block._product_dtype = None
+            block.prepare()
+        yield
+    finally:
+        for block, dtype in blocks.items():
+            block._product_dtype = dtype
+            block.prepare()
 
 
 @registry.replacement("mxnet.gluon.block", "HybridBlock.export")
@@ -151,6 +157,8 @@ def _forget_graphs(net):
 
 class _Native:
     """What the subclasses below have in common."""
+
+    _product_dtype: Optional[str] = None  # whether, and in what precision, matrix products are ours
 
     @classmethod
     def fits(cls, block):

@@ -11,7 +11,7 @@ import numpy as np
 from mxnet.contrib import amp
 
 from ..errors import UsageError
-from ..native import accelerate, adds_gradients_in_place, has_bfloat16
+from ..native import accelerate, require_bfloat16, use_bfloat16
 from .comm import join_ranks, parse_devices, place_on_machine
 from .output import NoOutput, OutputFolder, peak_rss_mb, versions
 from .progress import Progress
@@ -103,14 +103,7 @@ class Run:
                 raise UsageError("--dtype float16 needs a GPU: name it with --gpus 0")
             amp.init()  # must come before the net
         if self.config.dtype == "bfloat16":
-            if self.devices.is_gpu:
-                raise UsageError("--dtype bfloat16 is for CPU; on a GPU it is float16")
-            if not has_bfloat16():
-                raise UsageError("--dtype bfloat16: this processor has no instructions for it (avx512_bf16, amx_bf16)")
-            if adds_gradients_in_place():
-                raise UsageError(
-                    "--dtype bfloat16 gives wrong gradients with MXNET_EXEC_INPLACE_GRAD_SUM_CAP: unset it"
-                )
+            require_bfloat16(self.devices.contexts)
 
     def require_pairs_for_all(self, num_pairs):
         """Complain if a batch of training pairs cannot be divided among the devices."""
@@ -127,12 +120,14 @@ class Run:
             Whether it uses the C++ operators.
         """
         config = self.config
-        dtype = "bfloat16" if config.dtype == "bfloat16" else "float32"
-        is_native = not config.no_native and accelerate(net, dtype)
-        if not is_native and (config.dtype == "bfloat16" or config.lazy_embeddings):
-            option = "--lazy-embeddings" if config.lazy_embeddings else "--dtype bfloat16"
+        if config.dtype == "bfloat16":
+            use_bfloat16(net)
+            is_native = True
+        else:
+            is_native = not config.no_native and accelerate(net)
+        if config.lazy_embeddings and not is_native:
             raise UsageError(
-                f"{option} needs the C++ operators, which are for float32 weights on CPU and need a compiler"
+                "--lazy-embeddings needs the C++ operators, which are for float32 weights on CPU and need a compiler"
             )
         net.hybridize(static_alloc=True)
         return is_native

@@ -99,10 +99,10 @@ def test_what_cannot_be_is_refused_in_one_line(monkeypatch, tmp_path):
     with pytest.raises(UsageError, match="--dtype bfloat16 is for CPU"), monkeypatch.context() as patch:
         patch.setattr("gluonnlp_snli_plugin.train.loop.parse_devices", lambda *_: Devices([mx.gpu(0)]))
         finetune(output_dir=str(tmp_path / "out"), sample=True, dtype="bfloat16", devices="gpu:0")
-    monkeypatch.setattr("gluonnlp_snli_plugin.train.loop.has_bfloat16", lambda: True)
+    monkeypatch.setattr("gluonnlp_snli_plugin.native.bfloat16.has_bfloat16", lambda: True)
     monkeypatch.setenv("MXNET_EXEC_INPLACE_GRAD_SUM_CAP", "2")
     with pytest.raises(UsageError, match="MXNET_EXEC_INPLACE_GRAD_SUM_CAP: unset it"):
         finetune(output_dir=str(tmp_path / "out"), sample=True, dtype="bfloat16")
-    monkeypatch.setattr("gluonnlp_snli_plugin.train.loop.has_bfloat16", lambda: False)
+    monkeypatch.setattr("gluonnlp_snli_plugin.native.bfloat16.has_bfloat16", lambda: False)
     with pytest.raises(UsageError, match="this processor has no instructions for it"):
         finetune(output_dir=str(tmp_path / "out"), sample=True, dtype="bfloat16")

@@ -2,7 +2,7 @@
 // products of bfloat16, which processors of today make many times as fast as those of float32.
 //
 // Inputs: data (..., C), weight (units, C), and with use_bias=1 bias (units,). Output: (..., units). All are float32.
-// Attribute gelu=1: the layer is one of GELU(data). Attribute pieces: the numbers of bfloat16 whose sum stands for one of
+// Attribute gelu=1: the layer is one of GELU(data). Attribute pieces: how many numbers of bfloat16 make one of
 // float32. 1 rounds the factors of a product; 3 keep all 24 bits, and what is left out of a product is below 2^-24 of it
 // (Henry, Tang and Heinecke, "Leveraging the bfloat16 Artificial Intelligence Datatype For Higher-Precision
 // Computations", 2019). All is added up in float32.
@@ -375,7 +375,7 @@ Tile* room_for(int64_t count, std::vector<Tile>* tiles) {
   return tiles->data();
 }
 
-// result (left.rows, right.rows) = left rightᵀ.
+// result (left.rows, right.rows) = left * transposed right.
 //
 // Each thread takes groups of rows whose tiles its cache can hold; all columns pass by them. Where rows are few, several
 // threads take the same ones, and a share of the columns each.
