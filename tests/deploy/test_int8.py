@@ -134,10 +134,11 @@ def test_the_operator_is_a_dense_layer(shape, activation):
 
 
 @needs_operator
-def test_products_of_small_integers_are_exact():
+@pytest.mark.parametrize("rows, width", [(13, 70), (77, 128)])  # AMX takes 64 inputs at a time
+def test_products_of_small_integers_are_exact(rows, width):
     random = np.random.default_rng(0)
-    x = random.integers(0, 256, (13, 70)).astype(np.float32)
-    weight = random.integers(-127, 128, (100, 70)).astype(np.float32)
+    x = random.integers(0, 256, (rows, width)).astype(np.float32)
+    weight = random.integers(-127, 128, (100, width)).astype(np.float32)
     x[:, 0], x[:, 1], weight[:, 0] = 0, 255, 127
     np.testing.assert_allclose(_dense(x, weight, np.zeros(100, np.float32)), x @ weight.T, rtol=1e-5, atol=1)
 

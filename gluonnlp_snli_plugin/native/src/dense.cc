@@ -12,11 +12,7 @@
 
 #include <algorithm>
 
-#if defined(__AVX512F__) || defined(__AMX_BF16__)
-#include <immintrin.h>
-#endif
-#include <unistd.h>
-
+#include "amx.h"
 #include "operator.h"
 #include "simd.h"
 
@@ -227,37 +223,7 @@ void finish_writing() {
 #endif
 }
 
-#ifdef __AMX_BF16__
-
-// AMX, for the thread that makes this and as long as it lasts.
-class Amx {
- public:
-  // Linux lets a process use it once it has asked.
-  static bool is_permitted() {
-    constexpr int kArchPrctl = 158, kRequestPermission = 0x1023, kTileData = 18;
-    static const bool result = syscall(kArchPrctl, kRequestPermission, kTileData) == 0;
-    return result;
-  }
-
-  Amx() {
-    if (!is_permitted()) return;
-    Shapes shapes;
-    std::fill(shapes.bytes, shapes.bytes + 8, kPairs * sizeof(Pair));
-    std::fill(shapes.rows, shapes.rows + 8, kRows);
-    _tile_loadconfig(&shapes);
-  }
-
-  ~Amx() {
-    if (is_permitted()) _tile_release();
-  }
-
- private:
-  struct alignas(64) Shapes {
-    uint8_t palette = 1, start = 0, reserved[14] = {};
-    uint16_t bytes[16] = {};
-    uint8_t rows[16] = {};
-  };
-};
+#ifdef SNLI_AMX
 
 template <int pieces>
 void multiply_with_amx(const Tile* left, const Tile* right, int64_t depth_tiles, Block* block) {
@@ -292,10 +258,6 @@ void multiply_with_amx(const Tile* left, const Tile* right, int64_t depth_tiles,
 }
 
 #else
-
-struct Amx {
-  static bool is_permitted() { return false; }
-};
 
 template <int pieces>
 void multiply_with_amx(const Tile*, const Tile*, int64_t, Block*) {}

@@ -14,6 +14,7 @@
 #include <immintrin.h>
 #endif
 
+#include "amx.h"
 #include "operator.h"
 #include "simd.h"
 
@@ -27,6 +28,8 @@ constexpr int kRows = 6;  // rows multiplied with a block at a time: 24 of 32 re
 constexpr int kRows = 2;  // 8 of 16 registers
 #endif
 constexpr int kRowGroup = 96;  // rows worked on together: their inputs stay in the second-level cache
+constexpr int kAmxRows = 32;   // rows multiplied with a block at a time by AMX
+constexpr int kLine = 64;      // bytes
 
 enum class Activation { kNone, kGelu, kRelu };
 
@@ -38,15 +41,19 @@ struct Layer {
   Activation activation;
 };
 
-// Rows of inputs with 8 bits.
+// Rows of inputs with 8 bits, and room for as many as AMX takes.
 struct Rows {
-  std::vector<uint8_t> values;
+  struct alignas(kLine) Line {
+    uint8_t bytes[kLine];
+  };
+  std::vector<Line> values;
   std::vector<float> lowest, step;
 
-  void resize(int64_t rows, int width) {
-    values.resize(rows * width);
-    lowest.resize(rows);
-    step.resize(rows);
+  void make_room(int64_t rows, int width) {
+    const size_t lines = ((rows + kAmxRows - 1) * width + kLine - 1) / kLine;
+    values.resize(std::max(values.size(), lines));
+    lowest.resize(std::max<size_t>(lowest.size(), rows));
+    step.resize(lowest.size());
   }
 };
 
@@ -172,6 +179,40 @@ void multiply(const uint8_t* q, const int8_t* weight, int quads, int32_t* result
   }
 }
 
+#ifdef SNLI_AMX
+
+// The same of kAmxRows rows; the number of quads is a multiple of 16.
+void multiply_with_amx(const uint8_t* q, int64_t q_width, const int8_t* weight, int quads, int32_t* result) {
+  constexpr int kHalf = kAmxRows / 2, kTileUnits = 16, kSumBytes = kUnits * sizeof(int32_t);
+  for (int unit = 0; unit < kUnits; unit += 2 * kTileUnits, result += 2 * kTileUnits) {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (int k = 0; k < quads; k += 16) {
+      const int8_t* right = weight + 4 * (k * kUnits + unit);
+      _tile_loadd(4, q + 4 * k, q_width);
+      _tile_loadd(5, q + 4 * k + kHalf * q_width, q_width);
+      _tile_loadd(6, right, 4 * kUnits);
+      _tile_loadd(7, right + 4 * kTileUnits, 4 * kUnits);
+      _tile_dpbusd(0, 4, 6);
+      _tile_dpbusd(1, 4, 7);
+      _tile_dpbusd(2, 5, 6);
+      _tile_dpbusd(3, 5, 7);
+    }
+    _tile_stored(0, result, kSumBytes);
+    _tile_stored(1, result + kTileUnits, kSumBytes);
+    _tile_stored(2, result + kHalf * kUnits, kSumBytes);
+    _tile_stored(3, result + kHalf * kUnits + kTileUnits, kSumBytes);
+  }
+}
+
+#else
+
+void multiply_with_amx(const uint8_t*, int64_t, const int8_t*, int, int32_t*) {}
+
+#endif
+
 void finish_row(const Layer& layer, const int32_t* sums, float lowest, float step, int unit, int count, float* y) {
   const float *scale = layer.scale + unit, *sum = layer.sum + unit, *bias = layer.bias + unit;
 #pragma omp simd
@@ -210,12 +251,14 @@ MXReturnValue forward(const Attributes& attributes, Tensors* inputs, Tensors* ou
   const int q_width = layer.quads * 4;
 
   static thread_local Rows rows;  // kept: its pages need not be mapped anew for every layer
-  rows.resize(layer.rows, q_width);
-  uint8_t* q = rows.values.data();
+  rows.make_room(layer.rows, q_width);
+  uint8_t* q = rows.values.data()->bytes;
   float *lowest = rows.lowest.data(), *step = rows.step.data();
   const int64_t groups = (layer.rows + kRowGroup - 1) / kRowGroup;
+  const bool with_amx = Amx::is_permitted() && layer.quads % 16 == 0;
 #pragma omp parallel
   {
+    const Amx amx;
 #pragma omp for schedule(static)
     for (int64_t row = 0; row < layer.rows; ++row) {
       quantize_row(data + row * layer.width, layer.width, q + row * q_width, lowest + row, step + row);
@@ -226,11 +269,15 @@ MXReturnValue forward(const Attributes& attributes, Tensors* inputs, Tensors* ou
         const int unit = block * kUnits, count = std::min(kUnits, layer.units - unit);
         const int8_t* weight = layer.weight + int64_t{unit} * q_width;
         const int64_t end = std::min(layer.rows, (group + 1) * kRowGroup);
-        alignas(64) int32_t sums[kRows * kUnits];
+        alignas(kLine) int32_t sums[kAmxRows * kUnits];
         for (int64_t row = group * kRowGroup; row < end;) {
           const uint8_t* left = q + row * q_width;
-          const int height = end - row >= kRows ? kRows : end - row >= 2 ? 2 : 1;
-          if (height == kRows) {
+          const int64_t left_over = end - row;
+          const int height = with_amx ? static_cast<int>(std::min<int64_t>(kAmxRows, left_over))
+                             : left_over >= kRows ? kRows : left_over >= 2 ? 2 : 1;
+          if (with_amx) {
+            multiply_with_amx(left, q_width, weight, layer.quads, sums);
+          } else if (height == kRows) {
             multiply<kRows>(left, weight, layer.quads, sums);
           } else if (height == 2) {
             multiply<2>(left, weight, layer.quads, sums);
