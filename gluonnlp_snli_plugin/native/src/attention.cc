@@ -310,11 +310,6 @@ MXReturnValue shapes(const Attributes& attributes, Shapes* in, Shapes* out) {
 
 }  // namespace
 
-REGISTER_OP(_snli_attention)
-    .setForward(forward, "cpu")
-    .setBackward(backward, "cpu")
-    .setParseAttrs(parse)
-    .setInferType(types)
-    .setInferShape(shapes);
+SNLI_OPERATOR(_snli_attention, types);
 
 }  // namespace snli

@@ -471,8 +471,6 @@ MXReturnValue parse(const Attributes& attributes, int* num_in, int* num_out) {
   return MX_FAIL;
 }
 
-MXReturnValue types(const Attributes&, std::vector<int>* in, std::vector<int>* out) { return float_types({}, in, out); }
-
 MXReturnValue shapes(const Attributes& attributes, Shapes* in, Shapes* out) {
   const Shape data = (*in)[0];
   const unsigned units = integer(attributes, "units", 0);
@@ -482,20 +480,13 @@ MXReturnValue shapes(const Attributes& attributes, Shapes* in, Shapes* out) {
   }
   (*in)[1] = {units, data.back()};  // MXNet compares it with what is known
   if (in->size() > 2) (*in)[2] = {units};
-  Shape result = data;
-  result.back() = units;
-  (*out)[0] = result;
+  (*out)[0] = with_last_axis(data, units);
   return MX_SUCCESS;
 }
 
 }  // namespace
 
-REGISTER_OP(_snli_dense)
-    .setForward(forward, "cpu")
-    .setBackward(backward, "cpu")
-    .setParseAttrs(parse)
-    .setInferType(types)
-    .setInferShape(shapes);
+SNLI_OPERATOR(_snli_dense, all_float);
 
 // Whether products in three pieces are faster than MXNet's own of float32.
 extern "C" int snli_has_amx() { return Amx::is_permitted(); }

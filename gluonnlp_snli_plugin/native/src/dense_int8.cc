@@ -337,19 +337,12 @@ MXReturnValue shapes(const Attributes& attributes, Shapes* in, Shapes* out) {
       return MX_FAIL;
     }
   }
-  Shape result = data;
-  result.back() = units;
-  (*out)[0] = result;
+  (*out)[0] = with_last_axis(data, units);
   return MX_SUCCESS;
 }
 
 }  // namespace
 
-REGISTER_OP(_snli_dense_int8)
-    .setForward(forward, "cpu")
-    .setBackward(backward, "cpu")
-    .setParseAttrs(parse)
-    .setInferType(types)
-    .setInferShape(shapes);
+SNLI_OPERATOR(_snli_dense_int8, types);
 
 }  // namespace snli

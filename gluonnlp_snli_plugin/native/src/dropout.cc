@@ -43,8 +43,6 @@ MXReturnValue parse(const Attributes&, int* num_in, int* num_out) {
   return MX_SUCCESS;
 }
 
-MXReturnValue types(const Attributes&, std::vector<int>* in, std::vector<int>* out) { return float_types({}, in, out); }
-
 MXReturnValue shapes(const Attributes&, Shapes* in, Shapes* out) {
   (*out)[0] = (*in)[0];
   (*in)[1] = {kKeySize};
@@ -53,11 +51,6 @@ MXReturnValue shapes(const Attributes&, Shapes* in, Shapes* out) {
 
 }  // namespace
 
-REGISTER_OP(_snli_dropout)
-    .setForward(forward, "cpu")
-    .setBackward(backward, "cpu")
-    .setParseAttrs(parse)
-    .setInferType(types)
-    .setInferShape(shapes);
+SNLI_OPERATOR(_snli_dropout, all_float);
 
 }  // namespace snli

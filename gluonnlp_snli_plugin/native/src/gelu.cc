@@ -42,8 +42,6 @@ MXReturnValue parse(const Attributes&, int* num_in, int* num_out) {
   return MX_SUCCESS;
 }
 
-MXReturnValue types(const Attributes&, std::vector<int>* in, std::vector<int>* out) { return float_types({}, in, out); }
-
 MXReturnValue shapes(const Attributes&, Shapes* in, Shapes* out) {
   (*out)[0] = (*in)[0];
   return MX_SUCCESS;
@@ -51,11 +49,6 @@ MXReturnValue shapes(const Attributes&, Shapes* in, Shapes* out) {
 
 }  // namespace
 
-REGISTER_OP(_snli_gelu)
-    .setForward(forward, "cpu")
-    .setBackward(backward, "cpu")
-    .setParseAttrs(parse)
-    .setInferType(types)
-    .setInferShape(shapes);
+SNLI_OPERATOR(_snli_gelu, all_float);
 
 }  // namespace snli

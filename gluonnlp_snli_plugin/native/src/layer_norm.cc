@@ -145,8 +145,6 @@ MXReturnValue parse(const Attributes& attributes, int* num_in, int* num_out) {
   return MX_SUCCESS;
 }
 
-MXReturnValue types(const Attributes&, std::vector<int>* in, std::vector<int>* out) { return float_types({}, in, out); }
-
 MXReturnValue shapes(const Attributes& attributes, Shapes* in, Shapes* out) {
   const Shape data = (*in)[0];
   if (data.empty()) {
@@ -173,11 +171,6 @@ MXReturnValue shapes(const Attributes& attributes, Shapes* in, Shapes* out) {
 
 }  // namespace
 
-REGISTER_OP(_snli_layer_norm)
-    .setForward(forward, "cpu")
-    .setBackward(backward, "cpu")
-    .setParseAttrs(parse)
-    .setInferType(types)
-    .setInferShape(shapes);
+SNLI_OPERATOR(_snli_layer_norm, all_float);
 
 }  // namespace snli

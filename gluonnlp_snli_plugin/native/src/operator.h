@@ -62,6 +62,24 @@ inline MXReturnValue float_types(const std::vector<int>& integers, std::vector<i
   return MX_SUCCESS;
 }
 
+inline MXReturnValue all_float(const Attributes&, std::vector<int>* in, std::vector<int>* out) {
+  return float_types({}, in, out);
+}
+
+inline Shape with_last_axis(Shape shape, unsigned int size) {
+  shape.back() = size;
+  return shape;
+}
+
+// An operator of what a file has under the names `forward`, `backward`, `parse` and `shapes`.
+#define SNLI_OPERATOR(name, types)  \
+  REGISTER_OP(name)                 \
+      .setForward(forward, "cpu")   \
+      .setBackward(backward, "cpu") \
+      .setParseAttrs(parse)         \
+      .setInferType(types)          \
+      .setInferShape(shapes)
+
 // Let this thread compute with OMP_NUM_THREADS threads. MXNet heeds the variable only if it is set before MXNet is
 // loaded, and this program sets it later where a script imports MXNet first.
 inline void use_chosen_threads() {

@@ -133,8 +133,6 @@ MXReturnValue adam_parse(const Attributes& attributes, int* num_in, int* num_out
   return MX_SUCCESS;
 }
 
-MXReturnValue types(const Attributes&, std::vector<int>* in, std::vector<int>* out) { return float_types({}, in, out); }
-
 MXReturnValue clip_shapes(const Attributes&, Shapes*, Shapes* out) {
   (*out)[0] = {2};
   return MX_SUCCESS;
@@ -165,13 +163,13 @@ MXReturnValue adam_mutates(const Attributes& attributes, std::vector<int>* indic
 REGISTER_OP(_snli_clip_factor)
     .setForward(clip_factor, "cpu")
     .setParseAttrs(clip_parse)
-    .setInferType(types)
+    .setInferType(all_float)
     .setInferShape(clip_shapes);
 
 REGISTER_OP(_snli_adam)
     .setForward(adam, "cpu")
     .setParseAttrs(adam_parse)
-    .setInferType(types)
+    .setInferType(all_float)
     .setInferShape(adam_shapes)
     .setMutateInputs(adam_mutates);
 
