@@ -44,22 +44,24 @@ def accelerate(net, dtype="float32"):
     """
     if dtype == "bfloat16" and adds_gradients_in_place():
         return False
-    blocks = [block for bert in _blocks(net) if isinstance(bert, BERTModel) for block in _blocks(bert)]
+    berts = [block for block in _blocks(net) if isinstance(block, BERTModel)]
+    if not berts or not _is_on_cpu_in_float32(net) or not operators.are_available():
+        return False
     product_dtype = dtype if dtype == "bfloat16" or (operators.has_amx() and not adds_gradients_in_place()) else None
     native = {**_NATIVE, nn.Dense: _Dense} if product_dtype else _NATIVE
+    blocks = [block for bert in berts for block in _blocks(bert)]
     blocks = [block for block in blocks if type(block) in native and native[type(block)].fits(block)]
     # An attention cell may lose its weights only where its encoder cell, without a use for them, changes too.
     attention = {id(block.attention_cell) for block in blocks if isinstance(block, BERTEncoderCell)}
     blocks = [block for block in blocks if not isinstance(block, DotProductSelfAttentionCell) or id(block) in attention]
-    if not blocks or not _is_on_cpu_in_float32(net) or not operators.are_available():
-        return False
     for block in blocks:
         block.__class__ = native[type(block)]
         block._product_dtype = product_dtype
     for block in blocks:
         block.prepare()
-    _forget_graphs(net)
-    return True
+    if blocks:
+        _forget_graphs(net)
+    return bool(blocks)
 
 
 def adds_gradients_in_place():

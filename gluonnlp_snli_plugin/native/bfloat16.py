@@ -18,7 +18,7 @@ def has_bfloat16():
 def require_bfloat16(contexts):
     """Raise a UsageError where a net on these devices cannot use bfloat16."""
     if any(ctx.device_type != "cpu" for ctx in contexts):
-        raise UsageError("--dtype bfloat16 is for CPU")
+        raise UsageError("--dtype bfloat16 is for CPU; leave it out for a GPU")
     if not has_bfloat16():
         raise UsageError("--dtype bfloat16: this processor has no instructions for it (avx512_bf16, amx_bf16)")
     if adds_gradients_in_place():

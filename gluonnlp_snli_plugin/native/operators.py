@@ -14,18 +14,28 @@ from .build import BuildError, library
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
-@functools.lru_cache(maxsize=None)
 def are_available():
     """Whether the operators are there; the first call builds and loads them, and logs a line where that fails."""
+    return _loaded() is not None
+
+
+def has_amx():
+    """Whether this processor has AMX, with which :func:`dense` is faster in float32 too than MXNet's own layer."""
+    return are_available() and bool(_loaded().snli_has_amx())
+
+
+@functools.lru_cache(maxsize=None)
+def _loaded():
+    """The library, which MXNet has loaded too, or None."""
     try:
-        path = library()
+        path = str(library())
         # Not mx.library.load, which makes every function of mx.nd anew.
-        check_call(_LIB.MXLoadLib(c_str(str(path)), mx.base.mx_uint(0)))
+        check_call(_LIB.MXLoadLib(c_str(path), mx.base.mx_uint(0)))
+        return ctypes.CDLL(path)
     except (BuildError, OSError, mx.MXNetError) as error:
         reason = str(error).strip().splitlines()[-1]  # MXNet's messages begin with a traceback
         _log.warning("MXNet's own operators are used, which are slower than this program's: %s", reason)
-        return False
-    return True
+        return None
 
 
 @functools.lru_cache(maxsize=None)
@@ -82,11 +92,6 @@ def layer_norm(data, gamma, beta, residual=None, key=None, eps=1e-5, p=0.0):
 def gelu(data):
     """``x * Phi(x)``, exact to 1e-7, of an array of float32 of any shape."""
     return _call("_snli_gelu", data)
-
-
-def has_amx():
-    """Whether this processor has AMX, with which :func:`dense` is faster in float32 too than MXNet's own layer."""
-    return are_available() and bool(ctypes.CDLL(str(library())).snli_has_amx())
 
 
 def dense(data, weight, bias, units, dtype="float32", gelu=False):
