@@ -29,7 +29,7 @@ from .data import snli, task, truncation  # noqa: E402, F401
 from .model import backbones, classifier, store  # noqa: E402, F401
 from .registry import activate, deactivate  # noqa: E402
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 activate()
 
