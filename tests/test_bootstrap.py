@@ -20,15 +20,17 @@ sysconfig.get_path = lambda name: {include!r}
 if not {venv}:
     importlib.util.find_spec = lambda name: None
 if sys.argv[1:2] == ["-I"]:
-    exec(sys.argv[3])
+    probe, sys.argv = sys.argv[3], sys.argv[3:]
+    exec(probe)
 elif sys.argv[1:3] == ["-m", "venv"]:
     shutil.rmtree(sys.argv[-1], ignore_errors=True)
     os.makedirs(sys.argv[-1] + "/bin")
     os.symlink({path!r}, sys.argv[-1] + "/bin/python")
     open(sys.argv[-1] + "/pyvenv.cfg", "w").close()
 elif sys.argv[1:4] == ["-m", "pip", "install"]:
+    what = [word for word in sys.argv[4:] if not word.startswith("-") or word == "--no-deps"]
     with open({log!r}, "a") as log:
-        print("{version[0]}.{version[1]}", sys.argv[-1], file=log)
+        print("{version[0]}.{version[1]}", *what, file=log)
     sys.exit(os.path.exists({broken!r}))
 """
 
@@ -95,8 +97,10 @@ class Machine:
         return line
 
     def installations(self):
-        """What pip was told to install, as 'VERSION PROJECT[EXTRAS]'."""
-        return self.log.read_text().splitlines() if self.log.exists() else []
+        """What pip was told to install, as 'VERSION NUMPY PROJECT[EXTRAS]'; MXNet by itself follows each time."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        assert lines[1::2] == [line.split()[0] + " --no-deps mxnet==1.9.1" for line in lines[::2]]
+        return lines[::2]
 
 
 @pytest.fixture
@@ -118,9 +122,9 @@ def test_no_python(machine):
 
 
 def test_only_pythons_that_will_not_do(machine):
-    machine.add_python("python3", (3, 13, 0))
+    machine.add_python("python3", (3, 7, 16))
     machine.add_python("python3.8", (3, 8, 18), implementation="PyPy")
-    assert "(only 3.13.0 3.8.18 on PATH)" in machine.error()
+    assert "(only 3.8.18 3.7.16 on PATH)" in machine.error()
 
 
 @pytest.mark.parametrize(
@@ -152,9 +156,9 @@ def test_a_compiler_named_in_the_environment_that_does_not_work(machine):
 
 def test_a_python_named_in_the_environment_that_will_not_do(machine):
     machine.add_python("python3.11", (3, 11, 2))
-    machine.add_python("python3.13", (3, 13, 0))
-    assert "$PYTHON (python3.13) is Python 3.13.0; this project needs CPython 3.8 to 3.12" in machine.error(
-        PYTHON="python3.13"
+    machine.add_python("python3.7", (3, 7, 16))
+    assert "$PYTHON (python3.7) is Python 3.7.16; this project needs CPython 3.8 to 3.13" in machine.error(
+        PYTHON="python3.7"
     )
     assert "$PYTHON (python4) does not run" in machine.error(PYTHON="python4")
 
@@ -175,7 +179,30 @@ def test_a_python_that_lacks_something_is_passed_over(machine):
     machine.add_python("python3.9", (3, 9, 18), venv=False)
     machine.add_python("python3", (3, 8, 18))
     assert machine.bootstrap(".venv").returncode == 0
-    assert machine.installations() == ["3.8 .[mxnet]"]
+    assert machine.installations() == ["3.8 numpy ."]
+
+
+def test_the_newest_python_wins_wherever_it_is(machine):
+    machine.add_python("python3", (3, 11, 2))
+    machine.add_python("python", (3, 9, 18), folder=machine.folder / ".pyenv" / "versions" / "3.9.18" / "bin")
+    newest = machine.add_python("python3", (3, 13, 0), folder=machine.folder / ".local/share/uv/python/cpython/bin")
+    said = machine.bootstrap(".venv").stderr.splitlines()
+    assert said == [
+        f"bootstrap: making {machine.project / '.venv'} with Python 3.13.0 ({newest})",
+        "bootstrap: installing MXNet and the project, and numpy",
+    ]
+    assert machine.installations() == ["3.13 numpy ."]
+
+
+def test_a_python_newer_than_any_that_was_tried_is_the_last_choice(machine):
+    machine.add_python("python3.15", (3, 15, 0))
+    machine.add_python("python3.14", (3, 14, 2))
+    said = machine.bootstrap(".venv").stderr
+    assert "bootstrap: Python 3.14.2 is newer than any that this project was tried on (3.13)\n" in said
+    assert machine.bootstrap(".venv").stderr == ""
+    machine.add_python("python3.8", (3, 8, 18))
+    machine.bootstrap("other")
+    assert machine.installations() == ["3.14 numpy .", "3.8 numpy ."]
 
 
 def test_a_shim_that_fails_does_not_hide_a_python_later_on_the_path(machine):
@@ -183,7 +210,7 @@ def test_a_shim_that_fails_does_not_hide_a_python_later_on_the_path(machine):
     machine.add("python3.12", "#!/bin/sh\nexit 127\n", shims)
     machine.add_python("python3.12", (3, 12, 1))
     assert machine.bootstrap(".venv", path=[shims]).returncode == 0
-    assert machine.installations() == ["3.12 .[mxnet]"]
+    assert machine.installations() == ["3.12 numpy ."]
 
 
 def test_uv_brings_its_own_python_where_no_other_will_do(machine):
@@ -193,7 +220,7 @@ def test_uv_brings_its_own_python_where_no_other_will_do(machine):
         "uv", f'#!/bin/sh\nfor venv; do :; done\n[ "$UV_PYTHON_PREFERENCE" = only-managed ] && {uv} -m venv "$venv"\n'
     )
     assert machine.bootstrap(".venv").returncode == 0
-    assert machine.installations() == ["3.12 .[mxnet]"]
+    assert machine.installations() == ["3.12 numpy ."]
     assert machine.bootstrap(".venv").stderr == ""
 
 
@@ -218,7 +245,7 @@ def test_the_second_run_does_nothing(machine):
     assert "making" in machine.bootstrap(".venv", "test,dev").stderr
     second = machine.bootstrap(".venv", "dev")
     assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
-    assert machine.installations() == ["3.11 .[test,dev]"]
+    assert machine.installations() == ["3.11 numpy .[test,dev]"]
 
 
 @pytest.mark.parametrize("name", ["setup.cfg", "setup.py", "pyproject.toml", "scripts/bootstrap"])
@@ -233,10 +260,28 @@ def test_a_changed_file_means_another_installation_in_the_same_environment(machi
 
 def test_more_extras_are_added_to_those_that_are_there(machine):
     machine.add_python("python3.11", (3, 11, 2))
-    machine.bootstrap(".venv", "mxnet")
-    machine.bootstrap(".venv", "test,dev")
-    assert machine.installations() == ["3.11 .[mxnet]", "3.11 .[dev,mxnet,test]"]
-    assert machine.bootstrap(".venv", "mxnet").stderr == ""
+    machine.bootstrap(".venv")
+    machine.bootstrap(".venv", "test")
+    machine.bootstrap(".venv", "hub,dev")
+    assert machine.installations() == ["3.11 numpy .", "3.11 numpy .[test]", "3.11 numpy .[dev,hub,test]"]
+    assert machine.bootstrap(".venv", "test").stderr == ""
+
+
+def test_another_numpy_means_another_installation_in_the_same_environment(machine):
+    machine.add_python("python3.11", (3, 11, 2))
+    machine.bootstrap(".venv")
+    assert "making" not in machine.bootstrap(".venv", NUMPY="numpy<2").stderr
+    assert machine.bootstrap(".venv").stderr == ""
+    machine.bootstrap(".venv", "test")
+    assert machine.installations() == ["3.11 numpy .", "3.11 numpy<2 .", "3.11 numpy<2 .[test]"]
+
+
+def test_another_python_gets_the_newest_numpy_again(machine):
+    machine.add_python("python3.11", (3, 11, 2))
+    machine.add_python("python3.13", (3, 13, 0))
+    machine.bootstrap(".venv", PYTHON="python3.11", NUMPY="numpy<2")
+    machine.bootstrap(".venv", PYTHON="python3.13")
+    assert machine.installations() == ["3.11 numpy<2 .", "3.13 numpy ."]
 
 
 def test_another_python_means_another_environment(machine):
@@ -245,7 +290,7 @@ def test_another_python_means_another_environment(machine):
     machine.bootstrap(".venv")
     assert machine.bootstrap(".venv", PYTHON="python3.11").stderr == ""
     machine.bootstrap(".venv", PYTHON="python3.8")
-    assert machine.installations() == ["3.11 .[mxnet]", "3.8 .[mxnet]"]
+    assert machine.installations() == ["3.11 numpy .", "3.8 numpy ."]
     assert machine.bootstrap(".venv", PYTHON="python3.8").stderr == ""
 
 
