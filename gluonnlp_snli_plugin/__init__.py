@@ -17,8 +17,8 @@ except ModuleNotFoundError as error:
     if error.name != "mxnet":
         raise
     message = (
-        "gluonnlp_snli_plugin needs MXNet 1.9.1: pip install mxnet==1.9.1 for CPU, or the mxnet-cu* wheel of your CUDA "
-        "(docs/installation.md)"
+        "gluonnlp_snli_plugin needs MXNet 1.9.1: pip install --no-deps mxnet==1.9.1 for CPU, or the mxnet-cu* wheel of "
+        "your CUDA (docs/installation.md)"
     )
     if os.path.basename(sys.argv[0]) == "gluonnlp-snli":  # a command gets one line, not a traceback
         sys.exit(f"gluonnlp-snli: error: {message}")
