@@ -29,6 +29,22 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 REPOSITORY = Path(__file__).parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 
+REFERENCE_ENV = Path(os.environ.get("REFERENCE_ENV", REPOSITORY / ".venv-reference"))
+
+# What some tests need that an environment of this project does not bring, by their marker: whether it is there, and how
+# to get it. Skipped from one place, so that a summary has one line for each.
+NEEDS = {
+    "horovod": (lambda: importlib.util.find_spec("horovod"), "Horovod is not installed: make horovod"),
+    "reference": (
+        (REFERENCE_ENV / "requirements.txt").exists,
+        f"{REFERENCE_ENV}, with torch and transformers, is missing: make reference",
+    ),
+    "gluonnlp_scripts": (
+        lambda: os.environ.get("GLUONNLP_SCRIPTS"),
+        "GLUONNLP_SCRIPTS does not name a checkout of dmlc/gluon-nlp at tag v0.10.0",
+    ),
+}
+
 WORDS = "a the man woman dog cat is are not sleeping awake running eating outside inside two three red blue".split()
 
 
@@ -47,6 +63,19 @@ def _encodable(value):
     if isinstance(value, (list, tuple)):
         return type(value)(map(_encodable, value))
     return value
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    for name, (is_there, reason) in NEEDS.items():
+        if item.get_closest_marker(name) and not is_there():
+            pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def reference_python():
+    """The Python of the environment with torch and transformers; for tests marked `reference`."""
+    return REFERENCE_ENV / "bin" / "python"
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 BENCHMARK = Path(__file__).parents[2] / "scripts" / "benchmark"
-REFERENCE = Path(os.environ.get("REFERENCE_ENV", Path(__file__).parents[2] / ".venv-reference"))
 CHECKOUT = os.environ.get("GLUONNLP_SCRIPTS")
 CONTENDERS = ["ours", "gluonnlp", "chapter"]
 
@@ -90,11 +89,10 @@ def test_contenders_take_turns_on_the_same_pairs(compare, tmp_path):
 
 
 @pytest.mark.slow
-def test_hugging_face_reads_the_same_pairs_and_tokens(compare):
-    if not (REFERENCE / "bin" / "python").exists():
-        pytest.skip(f"{REFERENCE} is missing: `make reference` makes it, with torch and transformers")
+@pytest.mark.reference
+def test_hugging_face_reads_the_same_pairs_and_tokens(compare, reference_python):
     contenders = ["ours", "hugging-face", "hugging-face-bf16", "hugging-face-padded"]
-    measured, page, _ = compare(contenders, "--reference-env", REFERENCE)
+    measured, page, _ = compare(contenders, "--reference-env", reference_python.parents[1])
     check(measured, page, contenders)
     assert {tokens_of(measured, name) for name in contenders} == {tokens_of(measured, "ours")}
 
@@ -113,7 +111,7 @@ def test_a_contender_that_fails_is_left_out_with_its_last_words(compare, tmp_pat
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not CHECKOUT, reason="GLUONNLP_SCRIPTS names no checkout of dmlc/gluon-nlp at tag v0.10.0")
+@pytest.mark.gluonnlp_scripts
 def test_the_script_itself_takes_part_where_there_is_a_checkout(compare):
     measured, page, _ = compare(["ours", "gluonnlp"], scripts=CHECKOUT)
     check(measured, page, ["ours", "gluonnlp"])

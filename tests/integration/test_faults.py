@@ -1,6 +1,5 @@
 """Runs that are killed, interrupted and starved, as processes; then resumed."""
 
-import importlib.util
 import json
 import os
 import random
@@ -16,10 +15,6 @@ from safetensors.numpy import load_file
 
 PROGRAM = [sys.executable, "-m", "gluonnlp_snli_plugin"]
 KILLS = int(os.environ.get("KILLS", 4))
-
-needs_horovod = pytest.mark.skipif(
-    importlib.util.find_spec("horovod") is None, reason="Horovod is not installed: make horovod"
-)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +108,7 @@ def test_a_signal_leaves_a_checkpoint_and_its_status(arguments, expected, tmp_pa
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "backend, number",
-    [("dist_sync", signal.SIGTERM), pytest.param("horovod", signal.SIGINT, marks=needs_horovod)],
+    [("dist_sync", signal.SIGTERM), pytest.param("horovod", signal.SIGINT, marks=pytest.mark.horovod)],
 )
 def test_ranks_stop_together_and_go_on_together(arguments, tmp_path, backend, number):
     folders = tmp_path / "whole", tmp_path / "stopped"

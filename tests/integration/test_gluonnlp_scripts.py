@@ -1,6 +1,5 @@
 """GluonNLP's own scripts, where $GLUONNLP_SCRIPTS names a checkout of dmlc/gluon-nlp at tag v0.10.0."""
 
-import importlib.util
 import json
 import os
 import re
@@ -11,11 +10,8 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = os.environ.get("GLUONNLP_SCRIPTS")
-pytestmark = pytest.mark.skipif(
-    not CHECKOUT, reason="GLUONNLP_SCRIPTS names no checkout of dmlc/gluon-nlp at tag v0.10.0"
-)
-HAS_HOROVOD = importlib.util.find_spec("horovod") is not None
-BACKENDS = ["dist_sync", pytest.param("horovod", marks=pytest.mark.skipif(not HAS_HOROVOD, reason="make horovod"))]
+pytestmark = pytest.mark.gluonnlp_scripts
+BACKENDS = ["dist_sync", pytest.param("horovod", marks=pytest.mark.horovod)]
 
 
 @pytest.fixture
@@ -130,10 +126,7 @@ CORPUS = "\n\n".join(
     [
         ("device", []),
         ("dist_sync_device", ["--np", 2, "--comm", "dist_sync"]),
-        pytest.param(
-            *("horovod", ["--np", 2, "--comm", "horovod"]),
-            marks=pytest.mark.skipif(not HAS_HOROVOD, reason="make horovod"),
-        ),
+        pytest.param("horovod", ["--np", 2, "--comm", "horovod"], marks=pytest.mark.horovod),
     ],
 )
 def test_pretraining_ends_in_the_model_store(

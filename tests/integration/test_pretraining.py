@@ -75,10 +75,8 @@ def test_the_recipe_goes_from_text_to_a_classifier(home, pairs_file, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["dist_sync", "horovod"])
+@pytest.mark.parametrize("backend", ["dist_sync", pytest.param("horovod", marks=pytest.mark.horovod)])
 def test_ranks_train_one_bert(command, text, vocabulary, tmp_path, backend):
-    if backend == "horovod":
-        pytest.importorskip("horovod.mxnet", reason="make horovod builds it")
     folder = tmp_path / "ranks"
     done = command(*_settings(text, vocabulary, folder), "--np", 2, "--comm", backend)
     assert done.returncode == 0, done.stderr

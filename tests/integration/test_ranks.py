@@ -1,7 +1,6 @@
 """Several ranks: a script that knows of one process, a script that communicates by itself, and ``finetune``."""
 
 import contextlib
-import importlib.util
 import json
 import os
 import re
@@ -19,10 +18,7 @@ import pytest
 SCRIPT = Path(__file__).parent / "finetune_script.py"
 WORDS = "a the man woman dog cat is are not sleeping awake running eating outside inside two three red blue".split()
 
-needs_horovod = pytest.mark.skipif(
-    importlib.util.find_spec("horovod") is None, reason="Horovod is not installed: make horovod"
-)
-BACKENDS = ["dist_sync", pytest.param("horovod", marks=needs_horovod)]
+BACKENDS = ["dist_sync", pytest.param("horovod", marks=pytest.mark.horovod)]
 
 
 def write_pairs(path, number):
@@ -257,7 +253,7 @@ def test_machines_that_share_no_disk(tiny_name, tmp_path):
     assert len(reports) == 2 and reports[0] == reports[1]
 
 
-@needs_horovod
+@pytest.mark.horovod
 def test_the_recipe_for_horovod(tiny_name, tmp_path):
     pairs = write_pairs(tmp_path / "pairs.jsonl", 32)
     settings = ["--dataset-name", tiny_name, "--train-file", pairs, "--dev-file", pairs, "--max-len", 48, "--epochs", 1]
@@ -308,7 +304,7 @@ with open("seen-%d" % hvd.rank(), "w") as file:
 @pytest.mark.skipif(mx.context.num_gpus() > 0, reason="this is about machines without a GPU")
 @pytest.mark.parametrize(
     "backend, source, gradient",
-    [("dist_sync", PARAMETER_SERVER, 3.0), pytest.param("horovod", HOROVOD, 1.5, marks=needs_horovod)],
+    [("dist_sync", PARAMETER_SERVER, 3.0), pytest.param("horovod", HOROVOD, 1.5, marks=pytest.mark.horovod)],
 )
 def test_a_script_that_communicates_by_itself_is_left_to_do_so(command, tmp_path, backend, source, gradient):
     (tmp_path / "script.py").write_text(source)

@@ -59,7 +59,7 @@ def test_a_file_of_the_script_is_exported_like_a_run(tiny_name, pairs_file, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not CHECKOUT, reason="GLUONNLP_SCRIPTS names no checkout of dmlc/gluon-nlp at tag v0.10.0")
+@pytest.mark.gluonnlp_scripts
 def test_the_script_takes_it(command, tiny_name, pairs_file, tmp_path):
     settings = ["--train-file", pairs_file, "--dev-file", pairs_file, "--dataset-name", tiny_name, "--max-len", 32]
     out = tmp_path / "out"

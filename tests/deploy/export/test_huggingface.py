@@ -1,9 +1,7 @@
 """Hugging Face: transformers gives the same logits, and what it loads comes back by import-bert."""
 
 import json
-import os
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +13,6 @@ from gluonnlp_snli_plugin.deploy.export import export
 from gluonnlp_snli_plugin.errors import UsageError
 from gluonnlp_snli_plugin.model.importing import import_classifier
 
-REFERENCE = Path(os.environ.get("REFERENCE_ENV", Path(__file__).parents[3] / ".venv-reference"))
 ASK = """
 import json, sys, torch, transformers
 folder, pairs = sys.argv[1], json.load(sys.stdin)
@@ -40,12 +37,8 @@ VARIANTS = {
 }
 
 
-def ask_transformers(folder, pairs):
-    if not (REFERENCE / "bin" / "python").exists():
-        pytest.skip(f"{REFERENCE} is missing: `make reference` makes it, with torch and transformers")
-    done = subprocess.run(
-        [REFERENCE / "bin" / "python", "-I", "-c", ASK, folder], input=json.dumps(pairs), capture_output=True, text=True
-    )
+def ask_transformers(python, folder, pairs):
+    done = subprocess.run([python, "-I", "-c", ASK, folder], input=json.dumps(pairs), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -72,18 +65,22 @@ def test_it_comes_back_with_the_same_logits(make_model, pairs, pairs_file, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.reference
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_transformers_gives_the_same_logits(make_model, pairs, pairs_file, tmp_path, variant):
+def test_transformers_gives_the_same_logits(reference_python, make_model, pairs, pairs_file, tmp_path, variant):
     model = make_model(max_len=40, **VARIANTS[variant])
     export(model, "huggingface", tmp_path / "to", pairs_file)
-    answer = ask_transformers(tmp_path / "to", pairs)
+    answer = ask_transformers(reference_python, tmp_path / "to", pairs)
     np.testing.assert_allclose(answer["logits"], logits(model, pairs), atol=1e-4)
     assert answer["class"] == ("DebertaV2" if "mlp" in variant else "Bert") + "ForSequenceClassification"
 
 
 @pytest.mark.slow
+@pytest.mark.reference
 @pytest.mark.parametrize("head", ["pooled", "mlp"])
-def test_transformers_gives_the_same_logits_of_a_finetuned_minilm(minilm_name, shared_data, tmp_path, head):
+def test_transformers_gives_the_same_logits_of_a_finetuned_minilm(
+    reference_python, minilm_name, shared_data, tmp_path, head
+):
     train, dev = (shared_data / "snli_mini" / f"snli_mini_{name}.jsonl" for name in ("train", "dev"))
     few = tmp_path / "few.jsonl"
     few.write_text("".join(train.read_text().splitlines(keepends=True)[:160]))
@@ -92,7 +89,7 @@ def test_transformers_gives_the_same_logits_of_a_finetuned_minilm(minilm_name, s
     export(tmp_path / "out", "huggingface", tmp_path / "to", few)
     dataset = SNLI(file=dev)
     pairs = list(zip(dataset.premises, dataset.hypotheses))[:1000]
-    answer = ask_transformers(tmp_path / "to", pairs)
+    answer = ask_transformers(reference_python, tmp_path / "to", pairs)
     np.testing.assert_allclose(answer["logits"], logits(tmp_path / "out", pairs), atol=1e-4)
 
 
