@@ -58,8 +58,8 @@ def install(wheel, venv):
     subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", venv], check=True)
     python = venv / "bin" / "python"
     (site_packages,) = venv.glob("lib/python3*/site-packages")
-    # A folder named in a .pth file is searched for modules, but its own .pth files are not read: those of other packages
-    # are copied (setuptools provides distutils by one), and those of an editable install of this one stay out.
+    # A folder named in a .pth file is searched for modules, but its own .pth files are not read: those of others
+    # are copied (setuptools provides distutils by one), and those of an editable install of this project stay out.
     others = [path for path in sys.path if path.endswith("-packages")]
     (site_packages / "0-other-packages.pth").write_text("\n".join(others) + "\n")
     for path in (path for folder in others for path in Path(folder).glob("*.pth")):
