@@ -1,15 +1,193 @@
-"""Files that are whole or not there: atomic writes, locks and fingerprints."""
+"""Files that are whole or not there, and files from outside: atomic writes, locks, fingerprints, careful reads."""
 
 import contextlib
 import errno
 import fcntl
 import hashlib
+import io
 import json
 import os
+import select
+import stat
 import tempfile
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from .errors import UsageError
+
+# How large a file from outside can be, in bytes. Each is far above what there is, and below what fills a memory.
+JSON_BYTES = 32 << 20  # settings, records, indexes
+VOCABULARY_BYTES = 256 << 20
+WEIGHTS_BYTES = 24 << 30  # and the state of an optimizer
+LONGEST_LINE = 16 << 20
+
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def open_regular(path, mode="rb", encoding=None) -> Any:
+    """Open a regular file and nothing else; never waits, as opening a named pipe would.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened, or is something else.
+    """
+    with _naming(path):
+        return open(path, mode, encoding=encoding, opener=_regular)
+
+
+def _regular(path, flags):
+    return _opened(path, flags, (stat.S_IFREG,))
+
+
+def _opened(path, flags, kinds):
+    """A descriptor of a file of one of these kinds."""
+    try:
+        descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # of a socket; of a pipe to write to that nobody reads
+            raise
+        raise OSError(errno.ENXIO, "not a regular file", str(path)) from None
+    try:
+        kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
+        if kind == stat.S_IFDIR:
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if kind not in kinds:
+            raise OSError(errno.EINVAL, f"not a regular file, but {_KINDS.get(kind, 'something else')}", str(path))
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def require_regular(path, limit=WEIGHTS_BYTES):
+    """Raise an OSError unless there is a regular file of at most `limit` bytes; before another library opens it."""
+    with open_regular(path) as file:
+        _require_size(file, limit)
+
+
+def _require_size(file, limit):
+    size = os.fstat(file.fileno()).st_size
+    if size > limit:
+        raise OSError(errno.EFBIG, f"{size:,} bytes; such a file has at most {limit:,}", str(file.name))
+
+
+def read_bytes(path, limit=VOCABULARY_BYTES):
+    """The content of a file from outside.
+
+    Parameters
+    ----------
+    path : str or Path
+    limit : int
+        Bytes that such a file can have.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    OSError
+        If there is none, it is not a regular file, or is larger; ``strerror`` says which.
+    """
+    content = bytearray()
+    with open_regular(path) as file:
+        _require_size(file, limit)
+        for block in iter(lambda: file.read(1 << 20), b""):
+            content += block
+            if len(content) > limit:  # it has grown, or tells no size, as those in /proc
+                raise OSError(errno.EFBIG, f"more than {limit:,} bytes", str(path))
+    return bytes(content)
+
+
+def read_text(path, limit=VOCABULARY_BYTES):
+    """The content of a file of UTF-8 from outside, its line ends as ``\\n``; a ValueError if it is something else."""
+    return io.TextIOWrapper(io.BytesIO(read_bytes(path, limit)), "utf-8").read()
+
+
+def read_json(path, limit=JSON_BYTES) -> Any:
+    """The content of a file of JSON from outside.
+
+    Raises
+    ------
+    OSError
+        As :func:`read_bytes` does.
+    ValueError
+        If it is not JSON, or nested too deeply.
+    """
+    content = read_bytes(path, limit)
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def open_lines(path, pipe=False) -> BinaryIO:
+    """Open a file of text.
+
+    Parameters
+    ----------
+    path : str or Path
+    pipe : bool, default False
+        Whether it may be a pipe, which can be read once: one that the user has named.
+
+    Returns
+    -------
+    file
+        Of bytes, buffered. Reading it raises an OSError at a line longer than ``LONGEST_LINE``.
+
+    Raises
+    ------
+    OSError
+        If there is none, or it is something else.
+    """
+    with _naming(path):
+        descriptor = _opened(path, os.O_RDONLY, (stat.S_IFREG, stat.S_IFIFO) if pipe else (stat.S_IFREG,))
+    if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        select.select([descriptor], [], [])  # until somebody writes; before, it would seem to be at its end
+    os.set_blocking(descriptor, True)
+    return io.BufferedReader(BoundedLines(open(descriptor, "rb", buffering=0), path), 1 << 16)
+
+
+class BoundedLines(io.RawIOBase):
+    """Passes bytes on; raises an OSError where a line has no end, before it fills the memory.
+
+    Parameters
+    ----------
+    source : file
+        Of bytes.
+    path : str or Path
+        Its name.
+    longest : int, default LONGEST_LINE
+        Bytes of a line that are passed on at least, a buffer more at most.
+    """
+
+    def __init__(self, source, path, longest=LONGEST_LINE):
+        self._source, self._path, self._longest = source, path, longest
+        self._lines, self._behind_last_end = 0, 0
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        size = self._source.readinto(buffer)
+        block = bytes(memoryview(buffer)[:size])
+        self._lines += block.count(b"\n")
+        end = block.rfind(b"\n")
+        self._behind_last_end = len(block) - end - 1 if end >= 0 else self._behind_last_end + len(block)
+        if self._behind_last_end > self._longest:
+            what = f"line {self._lines + 1} is longer than {self._longest:,} bytes"
+            raise OSError(errno.EFBIG, what, str(self._path))
+        return size
+
+    def close(self):
+        self._source.close()
+        super().close()
 
 
 @contextlib.contextmanager
@@ -124,7 +302,7 @@ def json_text(content, encoding, indent=None):
 @contextlib.contextmanager
 def locked(path):
     """Hold the lock file `path` (made if need be), waiting for whoever holds it now."""
-    with open(path, "a") as lock:
+    with open_regular(path, "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -139,11 +317,17 @@ def is_utf8(path):
 
 
 def digest(path, algorithm="sha256"):
-    """Hash of a file's content, as hexadecimal digits."""
+    """Hash of a file's content, as hexadecimal digits; an OSError if it is not a regular file, or too large."""
+    with open_regular(path) as file:
+        _require_size(file, WEIGHTS_BYTES)
+        return digest_of(file, algorithm)
+
+
+def digest_of(file, algorithm="sha256"):
+    """Hash of what an open file holds from here on, as hexadecimal digits."""
     result = hashlib.new(algorithm)
-    with open(path, "rb") as content:
-        for block in iter(lambda: content.read(1 << 20), b""):
-            result.update(block)
+    for block in iter(lambda: file.read(1 << 20), b""):
+        result.update(block)
     return result.hexdigest()
 
 

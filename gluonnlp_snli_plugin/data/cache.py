@@ -19,7 +19,7 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from ..errors import DataError
-from ..files import cache_folder, digest, replacing
+from ..files import cache_folder, digest_of, open_lines, open_regular, replacing
 from .cache_key import cache_key
 from .encoding import SPECIAL_TOKENS, EncodedPairs, offsets_of
 from .reader import LABELS, PairReader, is_table
@@ -75,7 +75,7 @@ def encode_file(encoder, path, on_bad_row="error", with_texts=False):
         status = os.stat(path)
         before = _state(path)
         is_regular = stat.S_ISREG(status.st_mode)
-        sha256 = digest(path) if is_regular else ""
+        sha256 = _digest_of_lines(path) if is_regular else ""
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise DataError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     if not is_regular:  # a pipe can be read once only
@@ -126,9 +126,14 @@ def _texts_of(reader, num_pairs):
     return texts
 
 
+def _digest_of_lines(path):
+    with open_lines(path) as lines:
+        return digest_of(lines)
+
+
 def _hashed_lines(path, content):
     try:
-        with open(path, "rb") as lines:
+        with open_lines(path, pipe=True) as lines:
             for line in lines:
                 content.update(line)
                 yield line
@@ -173,7 +178,7 @@ def _load(file, key, encoder):
 
 def _read(file, key, encoder):
     """As :func:`_load`; raises ValueError unless everything about the file is right."""
-    with open(file, "rb") as opened:  # an empty one cannot be mapped, which is a ValueError too
+    with open_regular(file) as opened:  # an empty one cannot be mapped, which is a ValueError too
         mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
     if len(mapped) < _HEAD.size:
         raise ValueError("it is cut short")

@@ -22,7 +22,7 @@ import requests
 from tqdm import tqdm
 
 from ..errors import DownloadError
-from ..files import digest
+from ..files import digest, open_regular
 
 RETRY_DELAYS = (1.0, 4.0)  # seconds before the second and the third attempt
 TIMEOUT = (10, 60)  # seconds for the connection, and between two pieces of the answer
@@ -163,7 +163,7 @@ class _Download:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """Hold a lock that ends with the process; the file stays, as removing it would break the lock of a waiter."""
-        with open(self._root / ".lock", "a") as file:
+        with open_regular(self._root / ".lock", "a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

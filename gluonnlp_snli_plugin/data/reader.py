@@ -8,6 +8,7 @@ from typing import Dict, List
 import orjson
 
 from ..errors import DataError, UsageError
+from ..files import open_lines
 
 LABELS = ("entailment", "contradiction", "neutral")
 NO_GOLD_LABEL = "-"  # the annotators did not agree
@@ -98,7 +99,7 @@ class PairReader:
             yield iter(self._lines)
             return
         try:
-            with open(self.path, "rb") as file:
+            with open_lines(self.path, pipe=True) as file:
                 yield file.readlines(_BYTES_AT_ONCE)
                 yield from iter(lambda: file.readlines(_BYTES_AT_ONCE), [])
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name

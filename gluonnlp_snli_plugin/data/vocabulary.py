@@ -8,7 +8,7 @@ import gluonnlp as nlp
 import sentencepiece
 
 from ..errors import CheckpointError
-from ..files import is_utf8
+from ..files import VOCABULARY_BYTES, is_utf8, read_bytes, read_json, read_text
 from .charsmap import require_sound_charsmaps
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
@@ -42,7 +42,7 @@ def read_wordpieces(path, size=None):
         If the file cannot be read, lacks a special token or names a token twice.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_text(path)
     except UnicodeDecodeError as error:
         raise CheckpointError(f"{path} is no UTF-8 ({error.reason} at byte {error.start})") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
@@ -127,10 +127,10 @@ def read_vocabulary(path):
     if suffix not in (".vocab", ".json"):
         return read_wordpieces(path), {}
     try:
-        content = json.loads(Path(path).read_bytes())
+        content = read_json(path, VOCABULARY_BYTES)
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror}") from None
-    except (ValueError, RecursionError):
+    except ValueError:
         content = None
     if suffix == ".json" and not (isinstance(content, dict) and "token_to_idx" in content):
         return read_wordpieces(path), {}
@@ -173,7 +173,7 @@ def read_sentencepieces(path):
     if not is_utf8(path):
         raise CheckpointError(f"{path}: SentencePiece opens only files whose names are UTF-8")
     try:
-        content = Path(path).read_bytes()
+        content = read_bytes(path)
         require_sound_charsmaps(content)
         model = sentencepiece.SentencePieceProcessor()
         model.LoadFromSerializedProto(content)

@@ -6,9 +6,9 @@ import os
 import sys
 import traceback
 import types
-from pathlib import Path
 
 from ..errors import PluginError, UsageError
+from ..files import read_bytes
 
 
 class Script:
@@ -35,7 +35,7 @@ class Script:
         # What Python calls it in tracebacks and in __file__.
         self._file = os.path.abspath(path) if sys.version_info >= (3, 9) else self.path
         try:
-            source = Path(path).read_bytes()
+            source = read_bytes(path)
         except FileNotFoundError:
             raise UsageError(
                 f"there is no script {path}; GluonNLP's are in its repository, dmlc/gluon-nlp at tag v0.10.0"

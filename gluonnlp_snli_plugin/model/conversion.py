@@ -11,6 +11,7 @@ import numpy as np
 import safetensors
 
 from ..errors import CheckpointError
+from ..files import require_regular
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
@@ -137,6 +138,10 @@ class Tensors:
                     "AutoModel.from_pretrained(DIR).save_pretrained(DIR, safe_serialization=True)"
                 )
             raise CheckpointError(f"{self.path} is missing")
+        try:
+            require_regular(self.path)
+        except OSError as error:
+            raise CheckpointError(f"{self.path}: {error.strerror}") from None
         try:
             with safetensors.safe_open(str(self.path), framework="np") as file:
                 names = file.keys()

@@ -1,7 +1,6 @@
 """The ``model/`` folder of a fine-tuned model: weights, vocabulary, labels and settings, movable to another machine."""
 
 import dataclasses
-import json
 import os
 import shutil
 from pathlib import Path
@@ -18,7 +17,7 @@ from ..data.tokenizers import bert_tokenizer
 from ..data.truncation import list_truncations
 from ..data.vocabulary import read_vocabulary
 from ..errors import CheckpointError
-from ..files import digest, replacing, write_json
+from ..files import digest, read_json, replacing, write_json
 from .backbones import are_hparams, bert_hparams, is_dropout
 from .conversion import bert_mapping
 from .net import HEADS, SNLIBertClassifier
@@ -186,8 +185,8 @@ def weights_sha256(folder):
     str or None
     """
     try:
-        return str(json.loads((Path(folder) / "model" / _SETTINGS).read_bytes())["files"]["weights"]["sha256"])
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return str(read_json(Path(folder) / "model" / _SETTINGS)["files"]["weights"]["sha256"])
+    except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
@@ -211,7 +210,7 @@ def _read_settings(folder):
     """Settings and files (a dict by use) of a model folder, the files checked against their fingerprints."""
     path = folder / _SETTINGS
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path)
         if "format" not in content and "versions" in content:  # the settings of a run, not of a model
             raise CheckpointError(f"{folder} holds no model yet: its run ended before the first evaluation")
         if "format" not in content and "model_type" in content:
@@ -228,12 +227,16 @@ def _read_settings(folder):
         raise CheckpointError(f"{folder} holds no model: give the output folder of gluonnlp-snli finetune") from None
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise CheckpointError(f"{path} is damaged") from None
     for file, sha256 in named:
         if not os.path.isfile(file):
             raise CheckpointError(f"{file} is missing")
-        if digest(file) != sha256:
+        try:
+            is_whole = digest(file) == sha256
+        except OSError as error:
+            raise CheckpointError(f"{file}: {error.strerror}") from None
+        if not is_whole:
             raise CheckpointError(f"{file} is damaged: its content is not what {path} says")
     return settings, files
 

@@ -1,6 +1,5 @@
 """Reads a BERT in Hugging Face's layout: ``config.json``, ``vocab.txt``, ``model.safetensors``."""
 
-import json
 import logging
 import os
 import re
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from ..data.vocabulary import read_sentencepieces, read_wordpieces
 from ..errors import CheckpointError, UsageError
+from ..files import read_bytes, read_json
 from .backbones import bert_hparams
 from .conversion import ImportedBert, Tensors, convert_weights
 
@@ -80,12 +80,12 @@ def find_folder(source):
 def read_config(path):
     """The JSON object in a file, a dict."""
     try:
-        config = json.loads(path.read_bytes())
+        config = read_json(path)
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing") from None
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise CheckpointError(f"{path} is no JSON ({error})") from None
     if not isinstance(config, dict):
         raise CheckpointError(f"{path} is no JSON object")
@@ -170,7 +170,7 @@ def _vocabulary(folder, size, units, tensors):
     vocab, path = read_vocabulary_of(folder, size, units, tensors)
     if path.suffix != ".model":
         return vocab, vocab.to_json().encode(), ".vocab", {}
-    return vocab, path.read_bytes(), ".spiece", read_sentencepieces(path)[1]
+    return vocab, read_bytes(path), ".spiece", read_sentencepieces(path)[1]
 
 
 def read_vocabulary_of(folder, size, units, tensors):

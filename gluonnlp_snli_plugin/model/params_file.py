@@ -12,6 +12,7 @@ import numpy as np
 
 from ..data.vocabulary import is_sentencepiece, read_vocabulary
 from ..errors import CheckpointError, UsageError
+from ..files import read_bytes
 from . import store
 from .backbones import bert_hparams
 from .conversion import ImportedBert, add_missing_pooler, bert_mapping
@@ -72,7 +73,7 @@ def read_bert(path, name, vocab, backbone, root=None):
         hparams={**bert_hparams(backbone), **hparams},
         parameters=parameters,
         parts=parts,
-        vocab_content=file.read_bytes() if is_spiece else tokens.to_json().encode(),
+        vocab_content=read_bytes(file) if is_spiece else tokens.to_json().encode(),
         vocab_extension=".spiece" if is_spiece else ".vocab",
         special_tokens=special_tokens,
     )

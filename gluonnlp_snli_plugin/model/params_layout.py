@@ -10,7 +10,7 @@ import struct
 from typing import NamedTuple, Tuple
 
 from ..errors import CheckpointError
-from ..files import is_utf8
+from ..files import is_utf8, open_regular
 
 _LIST_MAGIC = (0x112).to_bytes(8, "little")  # what MXNet begins a list of arrays with
 _ARRAY_MAGIC = 0xF993FAC9  # of an array, as MXNet has written them since version 1.0
@@ -51,7 +51,7 @@ def read_layout(path):
     if not is_utf8(path):
         raise CheckpointError(f"{path}: MXNet opens only files whose names are UTF-8")
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             if file.read(len(_LIST_MAGIC)) != _LIST_MAGIC:
                 raise CheckpointError(f"{path} is no parameter file of MXNet")
             return _read(_Content(file), path)

@@ -1,12 +1,12 @@
 """A fine-tuned model as a graph of 8-bit operators: what ``export --format int8`` wrote, read back."""
 
-import json
 import warnings
 
 import mxnet as mx
 
 from ..data.snli import LABELS
 from ..errors import CheckpointError, UsageError
+from ..files import read_json
 from .params_layout import read_layout
 
 INPUTS = {"input_ids": "int32", "segment_ids": "int32", "valid_length": "float32"}
@@ -46,7 +46,7 @@ def load_quantized(graph, parameters, ctx):
     if any(context.device_type != "cpu" for context in contexts):
         raise UsageError(f"{graph.parent} holds an 8-bit model, which is for CPU")
     try:
-        foreign = sorted(set(_operators(json.loads(graph.read_bytes()))) - _OPERATORS)
+        foreign = sorted(set(_operators(read_json(graph))) - _OPERATORS)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise CheckpointError(f"{graph} is damaged") from None
     read_layout(parameters)

@@ -231,8 +231,12 @@ def check_files(checkpoint, root=None, with_weights=True):
 
 def _check_file(name, sha1, source, root):
     path = store_root(root) / name
-    problem = None if os.path.isfile(path) else "missing"
-    problem = problem or (None if digest(path, "sha1") == sha1 else "damaged")
+    try:
+        problem = None if digest(path, "sha1") == sha1 else "damaged"
+    except FileNotFoundError:
+        problem = "missing"
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror}") from None
     if problem:
         raise CheckpointError(f"{path} is {problem}: bring it in again from {source or 'where it came from'}")
 

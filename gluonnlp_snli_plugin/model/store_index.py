@@ -5,7 +5,6 @@ It is a JSON file beside them. It holds no paths, so that a store can be copied 
 
 import dataclasses
 import itertools
-import json
 import os
 import re
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, Dict, List
 from gluonnlp.base import get_home_dir
 
 from ..errors import CheckpointError, UsageError
-from ..files import is_utf8, write_json
+from ..files import is_utf8, read_json, write_json
 from .backbones import are_hparams, bert_hparams
 
 INDEX = "gluonnlp_snli_plugin.json"
@@ -170,7 +169,7 @@ def read_index(root=None):
     """
     path = store_root(root) / INDEX
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path)
         checkpoints = [_checkpoint(entry) for entry in content["checkpoints"]]
         # Before there were vocabularies without weights, there was no such key.
         alone = [_vocabulary(entry) for entry in content.get("vocabularies", [])]
@@ -181,7 +180,7 @@ def read_index(root=None):
         return Index()
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise CheckpointError(f"{path} is damaged: remove it and import the weights again") from None
 
 

@@ -4,7 +4,6 @@ A line has the fields of SNLI's own files, so that it is a labelled pair too, an
 """
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -13,7 +12,7 @@ import orjson
 
 from ..data.snli import LABELS
 from ..errors import DataError, PluginError
-from ..files import replacing, write_json
+from ..files import open_lines, read_json, replacing, write_json
 from .scores import Evaluation
 
 FOLDER = "predictions"  # in the output folder of a run
@@ -155,12 +154,12 @@ def read_record(folder, name):
     """
     path = Path(folder) / FOLDER / f"{name}.json"
     try:
-        about = json.loads(path.read_bytes())
+        about = read_json(path)
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
-    except (ValueError, RecursionError):
+    except ValueError:
         raise DataError(f"{path} is damaged") from None
     numbers = ("rows_without_gold_label", "bad_rows_left_out")
     if not isinstance(about, dict) or not all(type(about.get(name, 0)) is int for name in numbers):
@@ -184,7 +183,7 @@ def read_predictions(folder, name):
     path = Path(folder) / FOLDER / f"{name}.jsonl"
     rows: List[Any] = []
     try:
-        with open(path, "rb") as lines:
+        with open_lines(path) as lines:
             for line in lines:
                 rows.append(_values(line))
     except OSError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from ..errors import DataError, UsageError
+from ..files import read_bytes, read_json
 from ..model.folder import weights_sha256
 from .predictions import FOLDER, Predictions, read_predictions, read_record
 
@@ -107,12 +108,12 @@ def _read_all_predictions(folder):
 
 def _read_object(path):
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
-    except (ValueError, RecursionError):
+    except ValueError:
         raise DataError(f"{path} is damaged") from None
     if not isinstance(content, dict):
         raise DataError(f"{path} is damaged")
@@ -121,7 +122,7 @@ def _read_object(path):
 
 def _read_metrics(path):
     try:
-        text = path.read_bytes()
+        text = read_bytes(path)
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:

@@ -22,7 +22,7 @@ import numpy as np
 import safetensors.numpy
 
 from ..errors import CheckpointError, PluginError
-from ..files import digest
+from ..files import digest, read_json
 from .array_file import ArrayFile
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
@@ -196,13 +196,13 @@ def _sync(path):
 def _read(path):
     """The checkpoint in a folder, checked against its manifest before anything is made of it."""
     try:
-        manifest = json.loads((path / _MANIFEST).read_bytes())
+        manifest = read_json(path / _MANIFEST)
         if manifest["format"] != _FORMAT:
             raise CheckpointError(f"{path} is of format {manifest['format']}, this version reads format {_FORMAT}")
         for name in (_ARRAYS, _STATE):
             if digest(path / name) != manifest["files"][name]:
                 raise CheckpointError(f"{path / name} is damaged: its content is not what {_MANIFEST} says")
-        state = json.loads((path / _STATE).read_bytes())
+        state = read_json(path / _STATE)
         update = state.pop("update")
         if type(update) is not int or update != int(path.name):
             raise CheckpointError(f"{path} is one of update {update}")
@@ -211,5 +211,5 @@ def _read(path):
         raise CheckpointError(f"{error.filename} is missing") from None
     except OSError as error:
         raise CheckpointError(f"{error.filename or path}: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, safetensors.SafetensorError):
+    except (ValueError, TypeError, KeyError, AttributeError, safetensors.SafetensorError):
         raise CheckpointError(f"{path} is damaged") from None

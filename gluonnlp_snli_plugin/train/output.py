@@ -15,7 +15,7 @@ import mxnet
 import numpy
 
 from ..errors import PluginError, UsageError
-from ..files import write_json
+from ..files import open_regular, read_json, write_json
 from ..model.folder import load_model, save_model, weights_sha256
 from ..model.inference import probabilities
 from ..report import try_report
@@ -77,15 +77,15 @@ class OutputFolder:
     def _is_run(self, found):
         """Whether the folder is one that this class made, not somebody's who has a ``config.json`` too."""
         try:
-            config = json.loads((self.path / "config.json").read_bytes())
+            config = read_json(self.path / "config.json")
             return {"settings", "versions"} <= set(config)
-        except (OSError, ValueError, TypeError, RecursionError):
+        except (OSError, ValueError, TypeError):
             return set(found) <= set(_OURS) and "model" not in found
 
     def __enter__(self):
         with self._writing():
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.path / _LOCK, "a+", encoding="utf-8")
+            self._lock = open_regular(self.path / _LOCK, "a+", encoding="utf-8")
             self._take_lock()
             for name in () if self._resumes else _OURS:
                 entry = self.path / name
@@ -93,7 +93,7 @@ class OutputFolder:
                     shutil.rmtree(entry)
                 elif entry.exists():
                     entry.unlink()
-            self._metrics = open(self.path / _METRICS, "a", encoding="utf-8")
+            self._metrics = open_regular(self.path / _METRICS, "a", encoding="utf-8")
         return self
 
     def __exit__(self, *_):

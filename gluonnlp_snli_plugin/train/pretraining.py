@@ -11,7 +11,7 @@ from ..data.pretraining.documents import encode_documents
 from ..data.tokenizers import bert_tokenizer
 from ..data.vocabulary import is_sentencepiece, read_vocabulary
 from ..errors import UsageError
-from ..files import digest
+from ..files import digest, read_bytes
 from ..model import store
 from ..model.backbones import bert_hparams
 from ..model.conversion import ImportedBert
@@ -80,7 +80,7 @@ class Pretraining:
         self._vocab_file = _vocabulary_file(config)
         self._vocab, self._special_tokens = read_vocabulary(self._vocab_file)
         self._is_spiece = is_sentencepiece(self._vocab_file)
-        self._vocab_content = self._vocab_file.read_bytes() if self._is_spiece else self._vocab.to_json().encode()
+        self._vocab_content = read_bytes(self._vocab_file) if self._is_spiece else self._vocab.to_json().encode()
         self._source = os.path.realpath(config.output_dir)
         stored = store.checkpoints().get(f"{backbone}_{config.name}")
         # What this run itself has put there, and ended before it could say so, is no obstacle to going on with it.

@@ -1,11 +1,11 @@
 """What a run that is resumed was, and whether it still is what it was."""
 
 import dataclasses
-import json
 import os
 from pathlib import Path
 
 from ..errors import PluginError, UsageError
+from ..files import read_json
 from ..model.store import NAME
 
 # What may be different from now on: none of it has any effect on the result.
@@ -43,7 +43,7 @@ def recorded_run(kind, folder, **changes):
             option = f"--{name.replace('_', '-')}"
             raise UsageError(f"--resume goes on with the settings in {path}: no {option} with it")
     try:
-        record = json.loads(path.read_bytes())
+        record = read_json(path)
         if record.get("kind", "finetune") != kind.COMMAND:
             raise UsageError(f"it is a run of {str(record['kind'])[:20]!r}, not of {kind.COMMAND!r}")
         settings = dict(record["settings"])
@@ -57,7 +57,7 @@ def recorded_run(kind, folder, **changes):
         raise PluginError(f"{path}: {error.strerror}") from None
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise UsageError(f"{path} is damaged, or another version's: that run cannot be resumed") from None
     return dataclasses.replace(config, **changes), record
 
@@ -92,8 +92,8 @@ def _check_types(kind, settings, record):
 def finished(folder):
     """The summary of a run that has come to its end, or None."""
     try:
-        summary = json.loads((Path(folder) / "summary.json").read_bytes())
-    except (OSError, ValueError, RecursionError):
+        summary = read_json(Path(folder) / "summary.json")
+    except (OSError, ValueError):
         return None
     return summary if isinstance(summary, dict) else None
 

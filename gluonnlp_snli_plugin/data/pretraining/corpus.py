@@ -7,6 +7,7 @@ import re
 from typing import List
 
 from ...errors import DataError, UsageError
+from ...files import open_lines
 
 CORPUS_FORMATS = ("auto", "lines", "wikitext", "text")
 LONGEST_LINE = 1_000_000  # bytes
@@ -96,7 +97,7 @@ def _blocks(path):
     """The lines of a file, some thousands at a time, without white space around them."""
     number, begun = 1, b""  # the line that the next block continues
     try:
-        with open(path, "rb") as file:
+        with open_lines(path, pipe=True) as file:
             for content in iter(lambda: file.read(_BYTES_AT_ONCE), b""):
                 if number == 1 and not begun and content.startswith(codecs.BOM_UTF8):
                     content = content[len(codecs.BOM_UTF8) :]

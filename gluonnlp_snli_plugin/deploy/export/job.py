@@ -1,7 +1,6 @@
 """What is exported: a fine-tuned model, where it came from, and pairs with the logits it gives for them."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -13,6 +12,7 @@ from ...data.encoding import EncodedPairs
 from ...data.reader import LABELS, PairReader
 from ...data.sample import sample_pairs
 from ...errors import CheckpointError, DataError, UsageError
+from ...files import read_json
 from ...model.classifier_file import load_finetuned
 from ...model.folder import Model
 from ...model.net import SNLIBertClassifier
@@ -93,8 +93,8 @@ class Job:
     def record(self, name):
         """``config.json`` or ``summary.json`` of the run that trained the model; empty where there is none."""
         try:
-            content = json.loads((self.source / name).read_bytes())
-        except (OSError, ValueError, RecursionError):
+            content = read_json(self.source / name)
+        except (OSError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}
 
