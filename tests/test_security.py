@@ -14,6 +14,7 @@ import pytest
 
 import gluonnlp_snli_plugin
 from gluonnlp_snli_plugin import finetune, import_bert
+from gluonnlp_snli_plugin.cli import main
 from gluonnlp_snli_plugin.errors import CheckpointError
 from gluonnlp_snli_plugin.model.folder import load_model
 
@@ -136,3 +137,55 @@ def test_what_is_written_has_the_permissions_that_the_umask_leaves(tiny_bert, pa
     for path in written:
         mode = stat.S_IMODE(path.stat().st_mode)
         assert mode == (0o777 if path.is_dir() else 0o666) & ~umask, path
+
+
+def _replace(path, kind):
+    """Put something that is not a file of a sensible size in a file's place."""
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        with open(path, "wb") as sparse:
+            sparse.truncate(60 * 10**9)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "sparse"])
+def test_what_is_not_a_file_is_one_line_wherever_a_file_is_expected(
+    tiny_run, tiny_bert, pairs_file, tmp_path, capsys, kind
+):
+    (weights,) = (tiny_run / "model").glob("weights-*")
+    folder, pairs = tmp_path / "out", tmp_path / "pairs.jsonl"
+    predict, report = ["predict", folder, "--premise=a", "--hypothesis=b"], ["report", folder]
+    expected = [
+        *((tiny_run, f"model/{name}", predict) for name in ("config.json", "vocab.json", weights.name)),
+        *((tiny_run, name, report) for name in ("summary.json", "metrics.jsonl")),
+        *((tiny_run, f"predictions/{name}", report) for name in ("dev.json", "dev.jsonl")),
+        (tiny_run, "config.json", ["finetune", "--resume", folder]),
+        *(
+            (tiny_bert, name, ["import-bert", folder, "--name=a_uncased"])
+            for name in ("config.json", "vocab.txt", "model.safetensors")
+        ),
+    ]
+    for source, name, command in expected:
+        shutil.copytree(str(source), str(folder))
+        _replace(folder / name, kind)
+        _check_one_line(command, name if name != "vocab.txt" or kind == "sparse" else "no vocabulary", capsys)
+        shutil.rmtree(str(folder))
+    if kind == "pipe":  # one that the user names is read
+        return
+    shutil.copy(str(pairs_file), str(pairs))
+    _replace(pairs, kind)
+    for command in (
+        ["evaluate", tiny_run, "--file", pairs],
+        ["predict", tiny_run, "--file", pairs],
+        ["train-vocab", "--corpus", pairs, "--name=a_uncased", "--size=100"],
+    ):
+        _check_one_line(command, pairs.name, capsys)
+
+
+def _check_one_line(command, what, capsys):
+    assert main(list(map(str, command))) == 1, command
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("gluonnlp-snli: error: ") and what in line
