@@ -1,6 +1,24 @@
 """The errors a user can act on: one family, one line each."""
 
 
+def printable(text):
+    """A text in one line that controls no terminal and turns nothing around it: the rest of it as escapes.
+
+    Names of files and folders, and texts of others, are printed through it; they may hold line ends, terminal commands,
+    or marks that reverse what follows.
+
+    Parameters
+    ----------
+    text : object
+        Its str is meant.
+
+    Returns
+    -------
+    str
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
+
+
 class PluginError(Exception):
     """Something outside the program is wrong: a file, a name, a setting.
 
@@ -8,8 +26,7 @@ class PluginError(Exception):
     """
 
     def __str__(self):
-        # File names and texts of others may hold line ends, terminal commands, or marks that turn text around.
-        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in super().__str__())
+        return printable(super().__str__())
 
 
 class UsageError(PluginError, ValueError):

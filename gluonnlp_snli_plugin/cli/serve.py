@@ -1,5 +1,6 @@
 """Answer pairs over HTTP, with a page to try some by hand."""
 
+import socket
 from pathlib import Path
 
 from ..errors import UsageError
@@ -7,6 +8,7 @@ from .evaluate import add_device_arguments, add_model_arguments, load_predictor
 
 _BATCH_SIZE = 16  # of pairs of like length, out of the 64 that are computed in one go
 _LIMITS = {
+    "connections": ("connections", int, 512, "connections at a time; ulimit -n may allow fewer"),
     "waiting": ("waiting", int, 512, "pairs that may wait, of all clients together"),
     "seconds": ("seconds", float, 30, "time for a request"),
     "pairs": ("pairs", int, 256, "pairs in a request"),
@@ -19,6 +21,13 @@ _LIMITS = {
 def add_arguments(parser):
     add_model_arguments(parser)
     parser.add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen at; default: 127.0.0.1")
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name by which clients reach the service, besides addresses, localhost, this machine's name and H",
+    )
     parser.add_argument("--port", type=int, default=8000, metavar="P", help="0: any that is free; default: 8000")
     for name, (_, kind, default, what) in _LIMITS.items():
         parser.add_argument(
@@ -39,7 +48,7 @@ def run(options):
         if (error.name or "").startswith("gluonnlp_snli_plugin"):
             raise
         raise UsageError(
-            f"serve needs {error.name}, which is not here: pip install 'gluonnlp-snli-plugin[serve]'"
+            f"serve needs {error.name}, which is not installed: pip install 'gluonnlp-snli-plugin[serve]'"
         ) from None
     from ..serve.batching import Batcher
     from ..serve.question import Limits
@@ -56,4 +65,5 @@ def run(options):
             "backbone": settings.backbone,
             "dtype": options.dtype,
         }
-        server.run(make_app(batcher, limits, facts), bound, limits.seconds, options.model)
+        hosts = [options.host, socket.gethostname(), *options.allow_host]
+        server.run(make_app(batcher, limits, facts, hosts), bound, limits, options.model)

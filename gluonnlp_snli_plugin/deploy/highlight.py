@@ -6,7 +6,7 @@ import math
 import os
 from pathlib import Path
 
-from ..errors import PluginError
+from ..errors import PluginError, printable
 from ..files import replacing
 
 LEVELS = 5  # of colour for, and as many against, the answer
@@ -70,19 +70,19 @@ def text(prediction, explanation=None, colours=False):
 
 def _coloured(part, strength):
     if not strength:
-        return printable(part.text)
+        return _in_line(part.text)
     background = (_FOR if strength > 0 else _AGAINST)[abs(strength) - 1]
     foreground = _WHITE if background == _FOR[-1] else _BLACK
-    return f"\033[38;5;{foreground};48;5;{background}m{printable(part.text)}\033[0m"
+    return f"\033[38;5;{foreground};48;5;{background}m{_in_line(part.text)}\033[0m"
+
+
+def _in_line(text):
+    """A part of a sentence, its line ends and tabs as spaces."""
+    return printable("".join(" " if c.isspace() else c for c in text))
 
 
 def _signed(part, strength):
-    return printable(part.text) + (f"[{part.contribution:+.2f}]" if strength else "")
-
-
-def printable(text):
-    """A text in one line that cannot control a terminal, nor turn what is around it."""
-    return "".join(c if c.isprintable() else " " if c.isspace() else repr(c)[1:-1] for c in text)
+    return _in_line(part.text) + (f"[{part.contribution:+.2f}]" if strength else "")
 
 
 def style():
@@ -157,7 +157,7 @@ def _section(prediction, explanation):
 
 def _marked(part, strength):
     """A part as HTML; those that count are marked, those that were cut off struck through."""
-    shown = html.escape(printable(part.text))
+    shown = html.escape(_in_line(part.text))
     if strength:
         name = f"{'for' if strength > 0 else 'against'}{abs(strength)}"
         return f'<mark class="{name}" title="{part.contribution:+.2f}">{shown}</mark>'
@@ -167,7 +167,7 @@ def _marked(part, strength):
 def _numbers(parts):
     """The contributions as a table, for those who cannot see colours."""
     rows = "".join(
-        f'<tr><th scope="row">{html.escape(printable(part.text))}<td>{part.contribution:+.2f}'
+        f'<tr><th scope="row">{html.escape(_in_line(part.text))}<td>{part.contribution:+.2f}'
         for part, _ in parts
         if part.contribution is not None
     )

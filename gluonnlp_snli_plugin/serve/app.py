@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 from pathlib import Path
 
 import gluonnlp
@@ -14,11 +15,13 @@ from starlette.routing import Route
 
 from .. import __version__
 from ..deploy import highlight
+from ..errors import printable
 from .batching import Overloaded
 from .documentation import as_page, openapi
 from .question import Refusal, parse
 
 _MOST_READ = 32 << 20  # bytes of a body that is refused: read, so that the client gets to see why
+_MOST_HELD = 256 << 20  # bytes of all bodies that have not come to their ends
 _RETRY_AFTER = "1"  # second
 _BUSY = "too many pairs are waiting; try again later"
 _HEADERS = {
@@ -30,7 +33,7 @@ _HEADERS = {
 }
 
 
-def make_app(batcher, limits, facts):
+def make_app(batcher, limits, facts, hosts=()):
     """The application.
 
     Parameters
@@ -39,6 +42,9 @@ def make_app(batcher, limits, facts):
     limits : Limits
     facts : dict
         What ``/healthz`` tells besides.
+    hosts : iterable of str
+        Names under which clients may ask, besides ``localhost`` and all addresses. A page on the web can give a name
+        of its own the address of this machine, but the browser then sends that name.
 
     Returns
     -------
@@ -48,14 +54,10 @@ def make_app(batcher, limits, facts):
     document = openapi(limits)
     versions = {"gluonnlp-snli-plugin": __version__, "gluonnlp": gluonnlp.__version__, "mxnet": mxnet.__version__}
 
+    bodies = _Bodies(limits)
+
     async def predict(request):
-        try:
-            with batcher.place():
-                body = await _in_time(_body(request, limits.body_bytes), limits, 408, "the body did not come")
-        except Overloaded:
-            await _in_time(_body(request, limits.body_bytes, keeps=False), limits, 408, "the body did not come")
-            raise Refusal(503, _BUSY) from None
-        question = parse(body, limits)
+        question = parse(await bodies.read(request, batcher.is_full), limits)
         if question.explains and not batcher.predictor.can_explain:
             raise Refusal(422, "a model of 8 bits cannot be explained; ask without explain")
         try:
@@ -89,7 +91,7 @@ def make_app(batcher, limits, facts):
         exception_handlers={Refusal: _refused, HTTPException: _wrong_request, Exception: _failed},
     )
     app.router.redirect_slashes = False
-    return _with_headers(app)
+    return _with_headers(_for_hosts(app, {"localhost", *map(str.lower, hosts)}))
 
 
 async def _in_time(coroutine, limits, status, what):
@@ -99,21 +101,46 @@ async def _in_time(coroutine, limits, status, what):
         raise Refusal(status, f"{what} within {limits.seconds:g} s") from None
 
 
-async def _body(request, most, keeps=True):
-    """The body of a request, never more of it in memory than there may be."""
-    body, size = bytearray(), 0
-    try:
+class _Bodies:
+    """Reads the bodies of requests, never more of them into memory than there may be."""
+
+    def __init__(self, limits):
+        self._limits = limits
+        self._held = 0
+
+    async def read(self, request, is_busy):
+        """The body of a request of JSON; what is refused is read too, so that the client gets to see why."""
+        kind = request.headers.get("content-type", "")
+        is_json = kind.partition(";")[0].strip().lower() == "application/json"
+        refusal = Refusal(503, _BUSY) if is_busy else None
+        if not is_json:  # which a page from elsewhere cannot send
+            refusal = Refusal(415, "the body must be JSON, declared as Content-Type: application/json")
+        body = bytearray()
+        try:
+            reading = self._read(request, body, refusal)
+            refusal = await _in_time(reading, self._limits, 408, "the body did not come")
+        except ClientDisconnect:
+            raise Refusal(400, "the body ended early") from None
+        finally:
+            self._held -= len(body)
+        if refusal:
+            raise refusal
+        return bytes(body)
+
+    async def _read(self, request, body, refusal):
+        size, most = 0, self._limits.body_bytes
         async for block in request.stream():
             size += len(block)
-            if size <= most and keeps:
-                body += block
-            elif size > _MOST_READ:
+            if size > most:
+                refusal = Refusal(413, f"the body is larger than {most} bytes")
+            elif self._held + len(block) > _MOST_HELD:
+                refusal = refusal or Refusal(503, _BUSY)
+            if size > _MOST_READ:
                 break
-    except ClientDisconnect:
-        raise Refusal(400, "the body ended early") from None
-    if size > most:
-        raise Refusal(413, f"the body is larger than {most} bytes")
-    return bytes(body)
+            if not refusal:
+                body += block
+                self._held += len(block)
+        return refusal
 
 
 def _as_json(prediction, explanation):
@@ -145,6 +172,36 @@ async def _wrong_request(request, error):
 async def _failed(request, error):
     """What a client is told where the fault is ours; the log gets the whole story."""
     return JSONResponse({"error": "the service failed; its log says why"}, 500)
+
+
+def _for_hosts(app, names):
+    """An application that answers under these names, and under any address."""
+
+    async def wrapped(scope, receive, send):
+        if scope["type"] == "http":
+            hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+            foreign = next((host for host in hosts if not _is_address(_name(host)) and _name(host) not in names), None)
+            if foreign is not None:
+                what = f"this service does not answer as {printable(foreign)}; its option --allow-host NAME allows it"
+                await JSONResponse({"error": what}, 421)(scope, receive, send)
+                return
+        await app(scope, receive, send)
+
+    return wrapped
+
+
+def _name(host):
+    """The name in a header ``Host``, without the port."""
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return name.lower().rstrip(".")
+
+
+def _is_address(name):
+    try:
+        ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def _with_headers(app):

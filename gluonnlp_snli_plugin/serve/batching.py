@@ -65,6 +65,11 @@ class Batcher:
             rounds.cancel()
             self._thread.shutdown()
 
+    @property
+    def is_full(self):
+        """Whether not one pair more may wait."""
+        return self.waiting >= self._max_waiting
+
     @contextlib.contextmanager
     def place(self, cost=1):
         """Stand in the queue while the context lasts; raises :class:`Overloaded` where it is full."""

@@ -72,10 +72,12 @@ def openapi(limits):
         "properties": {"predictions": {"type": "array", "items": prediction}},
     }
     refusals = {
-        "400": "no JSON",
+        "400": "the body is not valid JSON",
         "408": f"the body did not come within {limits.seconds:g} s",
         "413": f"more than {limits.body_bytes} bytes",
-        "422": "JSON that is no such question; error says where",
+        "415": "the header Content-Type is not application/json",
+        "421": "the header Host has a name that the service was not told of",
+        "422": "JSON of another form; error says where",
         "503": "too many pairs are waiting; try again after the seconds in Retry-After",
     }
     error = {"type": "object", "properties": {"error": {"type": "string"}}}
@@ -132,7 +134,7 @@ def _operation(path, method, operation):
     about = ". ".join(operation[key] for key in ("summary", "description") if key in operation)
     shown = [f"<section>\n<h2><code>{method.upper()} {path}</code></h2>\n<p>{html.escape(about)}.</p>\n"]
     if "requestBody" in operation:
-        command = f"curl -d '{json.dumps(_PAIR)}' http://127.0.0.1:8000{path}"
+        command = f"curl -H 'Content-Type: application/json' -d '{json.dumps(_PAIR)}' http://127.0.0.1:8000{path}"
         shown.append(f'<pre tabindex="0"><code>{html.escape(command, quote=False)}</code></pre>\n')
         shown += map(_fields, _schema(operation["requestBody"])["oneOf"])
     for answer in operation["responses"].values():

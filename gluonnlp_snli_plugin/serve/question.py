@@ -11,10 +11,12 @@ _KINDS = {dict: "an object", list: "an array", int: "a number", float: "a number
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What a service takes upon itself.
+    """Limits of a service.
 
     Attributes
     ----------
+    connections : int
+        At a time.
     waiting : int
         Pairs that may wait for their answers, of all clients together.
     seconds : float
@@ -29,6 +31,7 @@ class Limits:
         Of a request.
     """
 
+    connections: int
     waiting: int
     seconds: float
     pairs: int
@@ -74,12 +77,12 @@ def parse(body, limits):
     Raises
     ------
     Refusal
-        400 if it is no JSON, 422 if it is no question.
+        400 if it is not valid JSON, 422 if it is no question.
     """
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise Refusal(400, f"the body is no JSON: {error}") from None
+        raise Refusal(400, f"the body is not valid JSON: {error}") from None
     if not isinstance(content, dict):
         raise Refusal(422, f"the body is {_kind(content)}; it must be an object with premise and hypothesis, or pairs")
     explains = content.get("explain", False)

@@ -10,6 +10,7 @@ import sys
 import uvicorn
 
 from ..errors import PluginError, UsageError
+from .connections import IDLE_SECONDS, Server, Sparing, possible_connections
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
@@ -58,7 +59,7 @@ def _closing_where_taken(bound, host, port):
         raise PluginError(f"port {port} of {host}: {error.strerror}; another one: --port P (0: any free one)") from None
 
 
-def run(app, bound, seconds, what):
+def run(app, bound, limits, what):
     """Serve until SIGTERM or Ctrl-C; requests in flight are finished first.
 
     Parameters
@@ -67,17 +68,22 @@ def run(app, bound, seconds, what):
         ASGI.
     bound : socket
         From :func:`bind`.
-    seconds : float
-        How long to wait for requests in flight.
+    limits : Limits
     what : str
         Is served, for the log.
+
+    Raises
+    ------
+    PluginError
+        If there cannot be any connections.
     """
+    connections = possible_connections(limits.connections)
     host, port = bound.getsockname()[:2]
     with _closing_where_taken(bound, host, port):
         bound.listen(2048)
     address = ipaddress.ip_address(host.split("%")[0])
     if not address.is_loopback:
-        _log.warning("whoever can reach this machine can ask: there are no passwords, and nothing is encrypted")
+        _log.warning("everyone who can reach this machine can use the service: no passwords, no encryption")
     shown = f"[{host}]" if address.version == 6 else host
     config = uvicorn.Config(
         app,
@@ -89,14 +95,18 @@ def run(app, bound, seconds, what):
         log_level=logging.ERROR,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=int(seconds) + 1,
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=int(limits.seconds) + 1,
     )
-    logging.getLogger("uvicorn").addHandler(logging.StreamHandler(sys.stderr))
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(Sparing())
+    for name in ("uvicorn", "asyncio"):
+        logging.getLogger(name).addHandler(handler)
     # uvicorn raises the signal again that has stopped it: SIGTERM is a proper end, Ctrl-C a KeyboardInterrupt.
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         _log.info("%s is served at http://%s:%d/ (Ctrl-C stops)", what, shown, port)
-        uvicorn.Server(config).run(sockets=[bound])
+        Server(config, bound, connections).run()
     finally:
         signal.signal(signal.SIGTERM, before)
         bound.close()

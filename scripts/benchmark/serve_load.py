@@ -91,7 +91,7 @@ def measure(port, bodies, num_clients, seconds):
             i = number * len(bodies) // num_clients
             while time.perf_counter() < begin + seconds:
                 start = time.perf_counter()
-                connection.request("POST", "/predict", bodies[i % len(bodies)])
+                connection.request("POST", "/predict", bodies[i % len(bodies)], {"Content-Type": "application/json"})
                 response = connection.getresponse()
                 answer = response.read()
                 if response.status != 200:

@@ -20,7 +20,9 @@ from gluonnlp_snli_plugin.serve.question import Limits
 
 QUESTION = {"premise": "a dog", "hypothesis": "two cats", "explain": False}
 QUESTIONS = {"pairs": [{"sentence1": "a dog", "sentence2": "two cats"}, {"premise": "a", "hypothesis": "b"}]}
-LIMITS = Limits(waiting=1000, seconds=30, pairs=20, explained_pairs=2, characters=1000, body_bytes=200_000)
+LIMITS = Limits(
+    connections=9, waiting=1000, seconds=30, pairs=20, explained_pairs=2, characters=1000, body_bytes=200_000
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +51,13 @@ def ask(tiny_name):
         async def send(message):
             sent.append(message)
 
-        scope = {"type": "http", "method": method, "path": path, "raw_path": b"", "query_string": b"", "headers": []}
-        await app({**scope, "http_version": "1.1", "scheme": "http", "root_path": "", "client": None}, receive, send)
+        headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+        scope = {"type": "http", "method": method, "path": path, "raw_path": b"", "query_string": b"", "client": None}
+        await app(
+            {**scope, "headers": headers, "http_version": "1.1", "scheme": "http", "root_path": "", "client": None},
+            receive,
+            send,
+        )
         return sent[0]["status"], json.loads(b"".join(message.get("body", b"") for message in sent[1:]))
 
     yield lambda body, path="/predict", method="POST": loop.run_until_complete(request(body, path, method))

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -14,15 +15,16 @@ import pytest
 
 
 class Service:
-    """A running ``gluonnlp-snli serve``."""
+    """A running ``gluonnlp-snli serve``, which may have so many files open."""
 
-    def __init__(self, folder, *options):
+    def __init__(self, folder, *options, open_files=None):
         pytest.importorskip("starlette")
         pytest.importorskip("uvicorn")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gluonnlp_snli_plugin", "serve", str(folder), "--port", "0", *map(str, options)],
             stderr=subprocess.PIPE,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
+            preexec_fn=open_files and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))),
         )
         self.said = []
         for line in self.process.stderr:
@@ -39,12 +41,12 @@ class Service:
         for line in self.process.stderr:
             self.said.append(line.decode())
 
-    def ask(self, content, path="/predict", method="POST", timeout=600, headers=()):
-        """Status, JSON and headers of an answer; `content` is sent as it is if it is bytes."""
+    def ask(self, content, path="/predict", method="POST", timeout=600, headers=(), kind="application/json"):
+        """Status, JSON and headers of an answer; `content` is sent as it is if it is bytes, declared as `kind`."""
         body = content if content is None or isinstance(content, bytes) else json.dumps(content).encode()
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         with contextlib.closing(connection):
-            connection.request(method, path, body, dict(headers))
+            connection.request(method, path, body, {**({"Content-Type": kind} if kind else {}), **dict(headers)})
             response = connection.getresponse()
             return response.status, json.loads(response.read()), dict(response.getheaders())
 
@@ -58,13 +60,13 @@ class Service:
         return self.process.wait(timeout)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def start():
     """Starts a :class:`Service`."""
     services = []
 
-    def run(*arguments):
-        services.append(Service(*arguments))
+    def run(*arguments, **more):
+        services.append(Service(*arguments, **more))
         return services[-1]
 
     yield run
@@ -74,7 +76,7 @@ def start():
         service.process.stderr.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def service(start, tiny_run):
     """A service with settings as they come."""
     return start(tiny_run)

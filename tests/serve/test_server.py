@@ -1,10 +1,12 @@
 """The real service under real clients."""
 
 import concurrent.futures
+import contextlib
 import json
-import os
+import re
 import signal
 import socket
+import sys
 import time
 
 import pytest
@@ -82,14 +84,14 @@ def test_health_says_what_is_served(service, tiny_run):
 @pytest.mark.parametrize(
     "content, status, complaint",
     [
-        (b"", 400, "no JSON"),
-        (b"no json", 400, "no JSON"),
-        (b"\xff\xfe", 400, "no JSON"),
-        (b'{"premise": NaN}', 400, "no JSON"),
-        (b'{"premise": "\\ud800", "hypothesis": "b"}', 400, "no JSON"),
-        (b"[" * 100_000, 400, "no JSON"),
+        (b"", 400, "not valid JSON"),
+        (b"no json", 400, "not valid JSON"),
+        (b"\xff\xfe", 400, "not valid JSON"),
+        (b'{"premise": NaN}', 400, "not valid JSON"),
+        (b'{"premise": "\\ud800", "hypothesis": "b"}', 400, "not valid JSON"),
+        (b"[" * 100_000, 400, "not valid JSON"),
         ([], 422, "the body is an array"),
-        (None, 400, "no JSON"),
+        (None, 400, "not valid JSON"),
         (7, 422, "the body is a number"),
         ({}, 422, "premise is missing"),
         ({"premise": "a"}, 422, "hypothesis is missing"),
@@ -138,13 +140,20 @@ def test_garbage_that_is_no_http_does_no_harm(service):
 
 
 def test_a_body_that_ends_early_or_never_ends_is_given_up(start, tiny_run):
-    service = start(tiny_run, "--max-seconds", 1)
-    head = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n"
+    service = start(tiny_run, "--max-seconds", 1, open_files=128)
+    assert re.search("at most [0-9]+ connections at a time, not 512: ulimit -n is 128", service.said[0])
+    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
     with socket.create_connection(("127.0.0.1", service.port), timeout=600) as connection:
         connection.sendall(head + b"{")
     with socket.create_connection(("127.0.0.1", service.port), timeout=600) as connection:
         connection.sendall(head + b"{")
         assert connection.recv(4096).startswith(b"HTTP/1.1 408 ")
+    with contextlib.ExitStack() as stack:
+        for begin in (b"", head[:30], head + b"{") * 100:
+            silent = stack.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=600))
+            silent.sendall(begin)
+        assert [service.ask(PAIR)[0] for _ in range(5)] == [200] * 5
+    assert len(service.said) < 10
     assert service.ask(None, "/healthz", "GET")[1]["waiting"] == 0
     assert not any("Traceback" in line for line in service.said)
 
@@ -178,9 +187,25 @@ def test_what_takes_too_long_is_given_up(start, tiny_run):
     assert any("within 0.001 s" in found["error"] for _, found, _ in answers)
 
 
-@pytest.mark.parametrize("number, status", [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_a_signal_lets_requests_in_flight_finish(start, tiny_run, number, status):
-    service = start(tiny_run, "--max-waiting", 5000)
+@pytest.mark.parametrize(
+    "number, status, options",
+    [
+        (signal.SIGTERM, 0, ["--dtype", "int8"]),
+        (signal.SIGINT, 130, ["--host", "0.0.0.0", "--allow-host", "nli.local"]),
+    ],
+    ids=["SIGTERM", "SIGINT"],
+)
+def test_a_signal_lets_requests_in_flight_finish(start, tiny_run, native_operators, number, status, options):
+    service = start(tiny_run, "--max-waiting", 5000, *options)
+    if "--host" in options:
+        assert service.said[0].startswith("everyone who can reach this machine can use the service")
+        for host, known in (
+            ("NLI.local:80", 200),
+            (socket.gethostname(), 200),
+            ("192.0.2.1", 200),
+            ("nli.local.x", 421),
+        ):
+            assert service.ask(None, "/healthz", "GET", headers={"Host": host})[0] == known
     with concurrent.futures.ThreadPoolExecutor(8) as clients:
         answers = [clients.submit(service.ask, {**HUGE, "pairs": HUGE["pairs"][:8], "explain": True}) for _ in range(8)]
         while not service.ask(None, "/healthz", "GET")[1]["waiting"] >= 8 * 8 * 50:
@@ -193,10 +218,34 @@ def test_a_signal_lets_requests_in_flight_finish(start, tiny_run, number, status
         service.ask(PAIR)
 
 
-def test_loopback_only_unless_told_otherwise(service, start, tiny_run):
+def test_it_listens_on_the_loopback_interface_by_default(service, tiny_run):
     assert service.said[0] == f"{tiny_run} is served at http://127.0.0.1:{service.port}/ (Ctrl-C stops)\n"
-    everywhere = start(tiny_run, "--host", "0.0.0.0")
-    assert everywhere.said[0].startswith("whoever can reach this machine can ask")
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "localhost.evil.example", "127.0.0.1.x", "", "\x1b"]
+)
+def test_a_name_that_is_not_its_own_gets_no_answer(service, host):
+    for content, path, method in ((PAIR, "/predict", "POST"), (None, "/", "GET")):
+        status, found, _ = service.ask(content, path, method, headers={"Host": host})
+        assert status == 421 and "--allow-host" in found["error"] and found["error"].isprintable()
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST.:8000", "127.0.0.1", "[::1]:80", "[fe80::1%eth0]", "10.1.2.3:1"]
+)
+def test_addresses_and_localhost_are_its_own(service, host):
+    assert service.ask(PAIR, headers={"Host": host})[0] == 200
+
+
+@pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "text/json"])
+def test_what_is_not_declared_as_json_is_refused(service, kind):
+    status, found, _ = service.ask(PAIR, kind=kind)
+    assert (status, found) == (415, {"error": "the body must be JSON, declared as Content-Type: application/json"})
+
+
+def test_what_is_declared_as_json_may_have_a_charset(service):
+    assert service.ask(PAIR, kind="Application/JSON; charset=utf-8")[0] == 200
 
 
 def test_a_port_in_use_is_one_line(service, tiny_run, capsys):
@@ -229,16 +278,14 @@ def test_no_model_no_service(tmp_path, capsys):
     assert "holds no model" in capsys.readouterr().err
 
 
-def test_without_the_extra_there_is_one_line_that_says_how_to_get_it(tiny_run, command, tmp_path):
-    (tmp_path / "uvicorn.py").write_text("raise ModuleNotFoundError(\"No module named 'uvicorn'\", name='uvicorn')")
-    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    done = command("serve", tiny_run, env={**os.environ, "PYTHONPATH": path})
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "serve needs uvicorn, which is not here: pip install 'gluonnlp-snli-plugin[serve]'" in done.stderr
-
-
-def test_with_8_bit_integers(start, tiny_run, native_operators):
-    assert start(tiny_run, "--dtype", "int8").ask(PAIR)[0] == 200
+def test_without_the_extra_there_is_one_line_that_says_how_to_get_it(tiny_run, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)  # as if it were not there
+    for name in ("connections", "server"):
+        monkeypatch.delitem(sys.modules, f"gluonnlp_snli_plugin.serve.{name}", raising=False)
+        monkeypatch.delattr(f"gluonnlp_snli_plugin.serve.{name}", raising=False)
+    assert main(["serve", str(tiny_run)]) == 2
+    line = capsys.readouterr().err
+    assert "serve needs uvicorn, which is not installed: pip install 'gluonnlp-snli-plugin[serve]'" in line
 
 
 def test_an_exported_model_of_8_bits_answers_and_is_not_explained(start, tiny_run, pairs_file, tmp_path, capsys):
