@@ -14,6 +14,7 @@ from .. import __version__
 from ..errors import PluginError, Stopped, UsageError
 from ..train.comm import HAS_SAID_WHY, LAUNCHER, launched_backend, leave_ranks
 from . import evaluate, export, finetune, import_bert, list, predict, pretrain, report, run, serve, train_vocab
+from .streams import standard_streams
 
 PROGRAM = "gluonnlp-snli"
 _COMMANDS = {
@@ -51,7 +52,7 @@ def main(arguments=None):
     int
         Exit status: 0, 2 for a request that makes no sense, 1 for a run that failed, 130 for Ctrl-C.
     """
-    with _logging_to_standard_error(), _printing_every_name():
+    with standard_streams(), _logging_to_standard_error():
         status = _run(sys.argv[1:] if arguments is None else arguments)
     if status and launched_backend():
         leave_ranks(status)
@@ -72,20 +73,6 @@ def _logging_to_standard_error():
         log.setLevel(before[1])
 
 
-@contextlib.contextmanager
-def _printing_every_name():
-    """Let standard output show file names that are no UTF-8, as standard error does."""
-    output = sys.stdout
-    if not hasattr(output, "reconfigure") or output.errors != "strict":
-        yield
-        return
-    output.reconfigure(errors="backslashreplace")
-    try:
-        yield
-    finally:
-        output.reconfigure(errors="strict")
-
-
 def _run(arguments):
     parser = _Parser(prog=PROGRAM, description="Natural language inference with BERT in GluonNLP.")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
@@ -98,16 +85,20 @@ def _run(arguments):
     try:
         if any("\0" in argument for argument in arguments):  # which no shell can pass, but another program might
             raise UsageError("an argument holds a NUL character")
-        options = parser.parse_args(arguments)
+        try:
+            options = parser.parse_args(arguments)
+        except SystemExit:  # after --help
+            sys.stdout.flush()
+            raise
         options.arguments = arguments
         status = options.run(options) or 0
         sys.stdout.flush()
         return status
     except Stopped as stopped:
-        print(f"{PROGRAM}: {stopped}", file=sys.stderr)
+        _say(stopped)
         return stopped.status
     except PluginError as error:
-        print(f"{PROGRAM}: error: {error}", file=sys.stderr)
+        _say(f"error: {error}")
         if isinstance(error, UsageError):
             return 2
         return HAS_SAID_WHY if LAUNCHER in os.environ else 1
@@ -115,11 +106,15 @@ def _run(arguments):
         reason = "".join(str(error).strip().splitlines()[-1:])
         if isinstance(error, mx.MXNetError) and not re.search("allocate|bad_alloc", reason):
             raise
-        print(f"{PROGRAM}: error: not enough memory for that: {reason}", file=sys.stderr)
+        _say(f"error: not enough memory for that: {reason}")
         return HAS_SAID_WHY if LAUNCHER in os.environ else 1
     except KeyboardInterrupt:
-        print(f"{PROGRAM}: interrupted", file=sys.stderr)
+        _say("interrupted")
         return 128 + signal.SIGINT
-    except BrokenPipeError:  # whoever read our output has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of standard output has had enough
         return 0
+
+
+def _say(what):
+    with contextlib.suppress(OSError):  # standard error is full
+        print(f"{PROGRAM}: {what}", file=sys.stderr)
