@@ -285,7 +285,9 @@ def write_json(path, content):
 
 
 def json_text(content, encoding, indent=None):
-    """JSON that people can read, or ASCII where `encoding` lacks a character, as for a file name that is no UTF-8.
+    """JSON that people can read, or ASCII where `encoding` lacks a character, as for a file name that is not UTF-8.
+
+    Characters that control a terminal, or turn the text around them, are escaped.
 
     Returns
     -------
@@ -295,8 +297,10 @@ def json_text(content, encoding, indent=None):
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
-        text = json.dumps(content, indent=indent)
-    return text
+        return json.dumps(content, indent=indent)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import sys
 import mxnet as mx
 
 from .. import __version__
-from ..errors import PluginError, Stopped, UsageError
+from ..errors import PluginError, Stopped, UsageError, printable
 from ..train.comm import HAS_SAID_WHY, LAUNCHER, launched_backend, leave_ranks
 from . import evaluate, export, finetune, import_bert, list, predict, pretrain, report, run, serve, train_vocab
 from .streams import standard_streams
@@ -59,12 +59,21 @@ def main(arguments=None):
     return status
 
 
+class _Printable(logging.Formatter):
+    """Messages in one line, whatever names are in them."""
+
+    def formatMessage(self, record):
+        return printable(super().formatMessage(record))
+
+
 @contextlib.contextmanager
 def _logging_to_standard_error():
     """Show the package's own messages, and leave the root logger to the scripts that ``run`` runs."""
     log = logging.getLogger("gluonnlp_snli_plugin")
     before = log.handlers[:], log.level, log.propagate
-    log.handlers[:], log.propagate = [logging.StreamHandler(sys.stderr)], False
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Printable())
+    log.handlers[:], log.propagate = [handler], False
     log.setLevel(logging.INFO)
     try:
         yield

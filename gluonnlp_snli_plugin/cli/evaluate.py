@@ -7,7 +7,7 @@ import os
 from ..data.snli import LABELS
 from ..deploy.evaluation import ask, keep
 from ..deploy.predictor import DTYPES, Predictor
-from ..errors import PluginError
+from ..errors import PluginError, printable
 from ..memory import give_back_large_blocks
 from ..report import try_report
 from ..report.predictions import write_lines
@@ -111,13 +111,14 @@ def _figures(models, answers):
 
 def _table(models, answers):
     """One file in full, or a row for each."""
+    models = list(map(printable, models))
     if len(answers) == 1:
         (one,) = answers
         alone = [f"accuracy {e.accuracy:.4f} of {m} alone" for m, e in zip(models, one.members)] if models[1:] else []
         return "\n".join([str(one.evaluation), *([""] if alone else []), *alone])
     rows = [["", "pairs", "accuracy", *(f"F1 {label}" for label in LABELS), "truncated"]]
     for one in answers:
-        rows.append(_row(one.file, one.evaluation))
+        rows.append(_row(printable(one.file), one.evaluation))
         if models[1:]:
             rows += [_row(f"  {model} alone", evaluation) for model, evaluation in zip(models, one.members)]
     rows.append(_row("all", sum((one.evaluation for one in answers), Evaluation())))
@@ -131,4 +132,10 @@ def _table(models, answers):
 
 def _row(name, evaluation):
     f1 = [f"{figures['f1']:.4f}" for figures in evaluation.per_class.values()]
-    return [name, str(evaluation.num_pairs), f"{evaluation.accuracy:.4f}", *f1, str(evaluation.num_truncated)]
+    return [
+        printable(name),
+        str(evaluation.num_pairs),
+        f"{evaluation.accuracy:.4f}",
+        *f1,
+        str(evaluation.num_truncated),
+    ]

@@ -1,6 +1,7 @@
 """Write a fine-tuned model in the format of another program, and check that it gives the same logits."""
 
 from ..deploy.export import FORMATS, export
+from ..errors import printable
 from .evaluate import add_model_arguments
 
 
@@ -26,6 +27,6 @@ def run(options):
         options.backbone,
     )
     for name, value in done.more.items():
-        print(f"{name:12}  {value}")
+        print(f"{name:12}  {printable(value)}")
     print(f"{'checked':12}  {done.num_pairs} pairs: logits differ by at most {done.difference:.2g}")
-    print(f"{done.format:12}  {done.folder}")
+    print(f"{done.format:12}  {printable(done.folder)}")

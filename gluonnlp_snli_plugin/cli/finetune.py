@@ -2,6 +2,7 @@
 
 import os
 
+from ..errors import printable
 from ..train.finetune_config import FinetuneConfig
 from ..train.finetuning import finetune
 from .training import add_training_arguments, run_training
@@ -20,6 +21,7 @@ def _show(summary, folder):
     if "test_accuracy" in summary:
         print(f"test accuracy  {summary['test_accuracy']:.4f}")
     print(f"training       {summary['train_pairs_per_second']:.0f} pairs/s, {summary['seconds']:.0f} s in all")
-    print(f"model          {folder}/model")
+    shown = printable(folder)
+    print(f"model          {shown}/model")
     if os.path.exists(os.path.join(folder, "report.html")):
-        print(f"report         {folder}/report.html")
+        print(f"report         {shown}/report.html")

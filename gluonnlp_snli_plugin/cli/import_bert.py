@@ -1,6 +1,6 @@
 """Bring a pretrained BERT into the local model store, or a fine-tuned classifier of Hugging Face's into a folder."""
 
-from ..errors import UsageError
+from ..errors import UsageError, printable
 from ..model.importing import import_bert, import_classifier
 from ..model.store import store_root
 
@@ -35,7 +35,7 @@ def run(options):
         options.source, options.name, options.root, options.overwrite, options.vocab, options.backbone
     )
     parts = ", ".join(["encoder", *checkpoint.parts])
-    print(f"{checkpoint.backbone} as {checkpoint.dataset_name} ({parts}) in {store_root(options.root)}")
+    print(f"{checkpoint.backbone} as {checkpoint.dataset_name} ({parts}) in {printable(store_root(options.root))}")
     print(f"fine-tune it: gluonnlp-snli finetune --dataset-name {checkpoint.dataset_name} --output-dir OUT ...")
 
 
@@ -46,5 +46,5 @@ def _import_classifier(options):
     labels = None if options.labels is None else options.labels.split(",")
     settings = import_classifier(options.source, options.output_dir, labels, options.overwrite).settings
     case = "uncased" if settings.lower else "cased"
-    print(f"{settings.backbone}, {case}, up to {settings.max_len} tokens, in {options.output_dir}")
-    print(f"try it: gluonnlp-snli evaluate {options.output_dir} --file F")
+    print(f"{settings.backbone}, {case}, up to {settings.max_len} tokens, in {printable(options.output_dir)}")
+    print(f"try it: gluonnlp-snli evaluate {printable(options.output_dir)} --file F")

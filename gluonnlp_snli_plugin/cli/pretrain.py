@@ -1,5 +1,6 @@
 """Pretrain a BERT on text: masked words and next sentences."""
 
+from ..errors import printable
 from ..model.store import store_root
 from ..train.pretrain_config import PretrainConfig
 from ..train.pretraining import pretrain
@@ -18,5 +19,5 @@ def _show(summary, folder):
     print(f"masked words   loss {summary['mlm_loss']:.4f}, accuracy {summary['mlm_accuracy']:.4f} (held-out documents)")
     print(f"next sentence  loss {summary['nsp_loss']:.4f}, accuracy {summary['nsp_accuracy']:.4f}")
     print(f"training       {summary['train_tokens_per_second']:.0f} tokens/s, {summary['seconds']:.0f} s in all")
-    print(f"BERT           {summary['backbone']} as {summary['dataset_name']} in {store_root()}")
+    print(f"BERT           {summary['backbone']} as {summary['dataset_name']} in {printable(store_root())}")
     print(f"fine-tune it:  gluonnlp-snli finetune --dataset-name {summary['dataset_name']} --output-dir OUT ...")

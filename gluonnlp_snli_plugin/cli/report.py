@@ -1,5 +1,6 @@
 """Make the page of a run again, or one that compares runs."""
 
+from ..errors import printable
 from ..report import write_report
 
 _COMPARISON = "comparison.html"
@@ -13,4 +14,4 @@ def add_arguments(parser):
 
 def run(options):
     to = options.to or (_COMPARISON if len(options.folders) > 1 else None)
-    print(write_report(options.folders, to))
+    print(printable(write_report(options.folders, to)))

@@ -2,6 +2,7 @@
 
 from ..data.pretraining.corpus import CORPUS_FORMATS
 from ..data.subwords import MODEL_TYPES
+from ..errors import printable
 from ..model.store import store_root
 from ..model.train_vocab import train_vocabulary
 
@@ -26,5 +27,5 @@ def run(options):
         options.root,
         options.overwrite,
     )
-    print(f"{options.size} pieces ({options.model_type}) as {vocabulary.name} in {store_root(options.root)}")
+    print(f"{options.size} pieces ({options.model_type}) as {vocabulary.name} in {printable(store_root(options.root))}")
     print(f"pretrain a BERT with it: gluonnlp-snli pretrain --vocab {vocabulary.name} --corpus F --name NAME ...")
