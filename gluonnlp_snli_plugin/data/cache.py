@@ -19,10 +19,12 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from ..errors import DataError
-from ..files import cache_folder, digest_of, open_lines, open_regular, replacing
+from ..files import cache_folder, digest, open_regular, replacing
 from .cache_key import cache_key
 from .encoding import SPECIAL_TOKENS, EncodedPairs, offsets_of
-from .reader import LABELS, PairReader, is_table
+from .nli import LABELS
+from .reader import PairReader
+from .source import opened
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
@@ -30,7 +32,7 @@ _SMALLEST_FILE = 4 << 20  # bytes; what is smaller is encoded in less than a ten
 _KEPT_BYTES = 4 << 30
 _ABANDONED = 24 * 3600  # seconds after which the temporary file of a process that died is removed
 
-_MAGIC = b"SNLI pairs 0001\n"
+_MAGIC = b"SNLI pairs 0002\n"
 _HEAD = struct.Struct("<16s32sQ")  # magic, SHA-256 of all that follows, bytes of the JSON before the arrays
 _ALIGNMENT = 64
 _INT = np.dtype("<i4")
@@ -42,13 +44,14 @@ class EncodedFile(NamedTuple):
 
     encoded: EncodedPairs
     sha256: str  #: of the file's content
-    num_unlabelled: int  #: rows left out because their gold label is ``-``
+    num_unlabelled: int  #: rows left out because they have no gold label
     num_bad: int  #: rows left out because of ``on_bad_row='skip'``
+    first_bad: Optional[str]  #: where the first of them is, and what is wrong with it
     texts: Optional[Tuple[List[str], List[str]]] = None  #: premises and hypotheses, where they were asked for
 
 
-def encode_file(encoder, path, on_bad_row="error", with_texts=False):
-    """Encode the labelled pairs of a file in SNLI's format, or take them from the cache.
+def encode_file(encoder, path, on_bad_row="error", with_texts=False, columns=None, labels=None):
+    """Encode the labelled pairs of a file, or take them from the cache.
 
     Parameters
     ----------
@@ -59,6 +62,8 @@ def encode_file(encoder, path, on_bad_row="error", with_texts=False):
     on_bad_row : {'error', 'skip'}, default 'error'
     with_texts : bool, default False
         Whether the sentences are wanted too.
+    columns, labels : str, mapping or None
+        As :class:`PairReader` takes them.
 
     Returns
     -------
@@ -70,32 +75,33 @@ def encode_file(encoder, path, on_bad_row="error", with_texts=False):
     DataError
         If the file or a row of it cannot be used, or there are no labelled pairs.
     """
-    reader = PairReader(path, on_bad_row)
+    reader = PairReader(path, on_bad_row, columns=columns, labels=labels)
     try:
         status = os.stat(path)
         before = _state(path)
         is_regular = stat.S_ISREG(status.st_mode)
-        sha256 = _digest_of_lines(path) if is_regular else ""
+        sha256 = digest(path) if is_regular else ""
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise DataError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     if not is_regular:  # a pipe can be read once only
         content = hashlib.sha256()
-        reader = PairReader(path, on_bad_row, lines=_hashed_lines(path, content))
+        lines = _hashed_lines(path, content)
+        reader = PairReader(path, on_bad_row, lines=lines, columns=columns, labels=labels)
         return _encode(encoder, reader, content.hexdigest, with_texts)
 
     file = None
     if status.st_size >= _SMALLEST_FILE:
-        key = cache_key(encoder, sha256, is_table(path), on_bad_row)
+        key = cache_key(encoder, sha256, reader.settings)
         file = key and _cache_file(key)
     if not file:
         return _encode(encoder, reader, lambda: sha256, with_texts)
     found = _load(file, key, encoder)
     if found:
-        encoded, num_unlabelled, num_bad = found
+        encoded, num_unlabelled, num_bad, first_bad = found
         texts = _texts_of(reader, len(encoded)) if with_texts else None
-        return EncodedFile(encoded, sha256, num_unlabelled, num_bad, texts)
+        return EncodedFile(encoded, sha256, num_unlabelled, num_bad, first_bad, texts)
     result = _encode(encoder, reader, lambda: sha256, with_texts)
-    if before and _state(path) == before and key == cache_key(encoder, sha256, is_table(path), on_bad_row):
+    if before and _state(path) == before and key == cache_key(encoder, sha256, reader.settings):
         # Nobody wrote to the file, or changed the vocabulary, in the meantime.
         _store(file, key, result)
     return result
@@ -105,8 +111,9 @@ def _encode(encoder, reader, sha256, with_texts):
     texts: Any = ([], []) if with_texts else None
     encoded = encoder.encode_parts(_gathered(reader.columns(), texts) if with_texts else reader.columns())
     if not len(encoded):
-        raise DataError(f"{reader.path} has no labelled pairs")
-    return EncodedFile(encoded, sha256(), reader.num_unlabelled, reader.num_bad, texts)
+        why = f": {reader.num_bad} rows cannot be used; first, {reader.first_bad}" if reader.num_bad else ""
+        raise DataError(f"{reader.path} has no labelled pairs{why}")
+    return EncodedFile(encoded, sha256(), reader.num_unlabelled, reader.num_bad, reader.first_bad, texts)
 
 
 def _gathered(parts, texts):
@@ -126,19 +133,9 @@ def _texts_of(reader, num_pairs):
     return texts
 
 
-def _digest_of_lines(path):
-    with open_lines(path) as lines:
-        return digest_of(lines)
-
-
 def _hashed_lines(path, content):
-    try:
-        with open_lines(path, pipe=True) as lines:
-            for line in lines:
-                content.update(line)
-                yield line
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}") from None
+    with opened(path, content) as lines:
+        yield from lines
 
 
 def _state(path):
@@ -163,13 +160,13 @@ def _cache_file(key):
 
 
 def _load(file, key, encoder):
-    """Encoded pairs, number of unlabelled and of bad rows; None if there are none that can be used."""
+    """Encoded pairs, what was left out as :class:`EncodedFile` has it; None if there are none that can be used."""
     try:
         found = _read(file, key, encoder)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
-        _log.warning("%s is encoded anew: %s", file, error)
+        _log.warning("%s is encoded again: %s", file, error)
         return None
     with contextlib.suppress(OSError):
         os.utime(file)  # what was used last is removed last
@@ -194,6 +191,9 @@ def _read(file, key, encoder):
     if not all(type(count) is int and count >= 0 for count in counts):
         raise ValueError("its counts are wrong")
     tokens, pairs, truncated, unlabelled, bad = map(int, counts)
+    first_bad = header.get("first_bad")
+    if not isinstance(first_bad, str if bad else type(None)):
+        raise ValueError("its first bad row is wrong")
     start = _arrays_at(json_size)
     if len(mapped) != start + (tokens + 3 * pairs) * _INT.itemsize:
         raise ValueError("its size is wrong")
@@ -210,7 +210,7 @@ def _read(file, key, encoder):
     if not is_sound:
         raise ValueError("its numbers make no sense")
     padding_id = encoder.vocab[encoder.vocab.padding_token]
-    return EncodedPairs(input_ids, offsets, len_a, len_b, labels, padding_id, truncated), unlabelled, bad
+    return EncodedPairs(input_ids, offsets, len_a, len_b, labels, padding_id, truncated), unlabelled, bad, first_bad
 
 
 def _is_within(array, end):
@@ -225,7 +225,7 @@ def _store(file, key, result):
     """Write a file of the cache, whole or not at all; a cache that cannot be written is no error."""
     encoded = result.encoded
     counts = (len(encoded.input_ids), len(encoded), encoded.num_truncated, result.num_unlabelled, result.num_bad)
-    header = json.dumps({"key": key, **dict(zip(_COUNTS, counts))}).encode()
+    header = json.dumps({"key": key, **dict(zip(_COUNTS, counts)), "first_bad": result.first_bad}).encode()
     arrays = (encoded.input_ids, encoded.len_a, encoded.len_b, encoded.labels)
     parts: List[Any] = [header.ljust(_arrays_at(len(header)) - _HEAD.size, b"\0")]
     parts += [np.ascontiguousarray(array, _INT).data for array in arrays]  # not copied

@@ -12,10 +12,9 @@ from gluonnlp.vocab import BERTVocab
 from ..files import digest
 from . import truncation
 from .encoding import PairEncoder
-from .reader import LABELS
 from .tokenizers import CachedTokenizer
 
-_ENCODER = 1  # to be raised whenever reading or encoding gives something else for the same input
+_ENCODER = 2  # to be raised whenever reading or encoding gives something else for the same input
 _TRUNCATIONS = (
     truncation.LongestFirst,
     truncation.Equal,
@@ -30,7 +29,7 @@ _PARTS_OF_WORDPIECE = _PARTS | {"wordpiece_tokenizer"}
 _PARTS_OF_SP = _PARTS | {"sentencepiece", "_path", "_num_best", "_alpha"}
 
 
-def cache_key(encoder, sha256, is_table, on_bad_row):
+def cache_key(encoder, sha256, reading):
     """Name for what `encoder` makes of a file: a hash of everything that it depends on.
 
     Parameters
@@ -38,9 +37,8 @@ def cache_key(encoder, sha256, is_table, on_bad_row):
     encoder : PairEncoder
     sha256 : str
         Of the file's content.
-    is_table : bool
-        Whether the file is read as tab-separated.
-    on_bad_row : {'error', 'skip'}
+    reading : list
+        How the file is read: ``PairReader.settings``.
 
     Returns
     -------
@@ -58,8 +56,7 @@ def cache_key(encoder, sha256, is_table, on_bad_row):
         return None
     settings = {
         "encoder": _ENCODER,
-        "file": [sha256, is_table, on_bad_row],
-        "labels": LABELS,
+        "file": [sha256, reading],
         "tokenizer": tokenizer,
         "vocab": _vocab_settings(host.vocab),
         "special": None if encoder.vocab is host.vocab else _vocab_settings(encoder.vocab),

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import UsageError
 from . import truncation as truncations
-from .reader import LABELS
+from .nli import LABELS
 from .tokenizers import CachedTokenizer, flat_ids
 
 SPECIAL_TOKENS = 3  # [CLS], [SEP], [SEP]

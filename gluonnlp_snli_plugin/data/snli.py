@@ -1,4 +1,4 @@
-"""The SNLI corpus: ``nlp.data.create('SNLI', segment='dev')``, and every file with the same three fields.
+"""The SNLI corpus: ``nlp.data.create('SNLI', segment='dev')``, and every other file of labelled pairs.
 
 Bowman et al., "A large annotated corpus for learning natural language inference", EMNLP 2015.
 """
@@ -13,13 +13,15 @@ from gluonnlp.base import get_home_dir
 from .. import registry
 from ..errors import UsageError
 from .download import SNLI_ARCHIVE
-from .reader import LABELS, PairReader
+from .losses import tell_left_out
+from .nli import LABELS
+from .reader import PairReader
 
 SEGMENTS = ("train", "dev", "test")
 
-# Where segments come from that are asked for without file and root: a folder, or files by segment. Where some files
-# are named, a segment that is not holds no pairs.
-SOURCE: Dict[str, Any] = {"root": None, "files": None}
+# Where segments come from that are asked for without file and root: a folder, or files by segment, and how these are
+# written. Where some files are named, a segment that is not holds no pairs.
+SOURCE: Dict[str, Any] = {"root": None, "files": None, "columns": None, "labels": None}
 
 
 @registry.dataset(segment=list(SEGMENTS))
@@ -38,17 +40,22 @@ class SNLI(mx.gluon.data.Dataset):
     root : str or None
         Folder of the files, default ``$MXNET_HOME/datasets/snli``.
     file : str or None
-        A file with SNLI's three fields to read instead, wherever it is.
+        A file of labelled pairs to read instead, wherever it is; :class:`PairReader` says what it can be.
     on_bad_row : {'error', 'skip'}, default 'error'
         Whether a row that cannot be used is an error or left out.
     url : str or None
         Where to download the archive, default the environment variable ``SNLI_URL``, else its page at Stanford NLP.
+    columns : dict of str to str, or None
+        The names of the columns of `file` that are not found by themselves: ``{'premise': ..., 'hypothesis': ...,
+        'label': ...}``.
+    labels : dict of str to str, or None
+        What labels of `file` mean that are not known: ``{'0': 'entailment', ...}``.
 
     Attributes
     ----------
     premises, hypotheses, labels : list of str
     num_unlabelled, num_bad : int
-        Rows left out, as in :class:`PairReader`.
+        Rows left out, as in :class:`PairReader`; they are logged too.
 
     Raises
     ------
@@ -64,9 +71,12 @@ class SNLI(mx.gluon.data.Dataset):
     ['Two women are embracing while holding to go packages.', 'The sisters are hugging goodbye ...', 'neutral']
     """
 
-    def __init__(self, segment="train", root=None, file=None, on_bad_row="error", url=None):
+    def __init__(self, segment="train", root=None, file=None, on_bad_row="error", url=None, columns=None, labels=None):
+        is_from_source = file is None and root is None and SOURCE["files"]
+        if is_from_source:
+            columns, labels = columns or SOURCE["columns"], labels or SOURCE["labels"]
         self.path = segment_file(segment, root, file, url)
-        reader = PairReader(self.path, on_bad_row)
+        reader = PairReader(self.path, on_bad_row, columns=columns, labels=labels)
         self.premises: List[str] = []
         self.hypotheses: List[str] = []
         self.labels: List[str] = []
@@ -77,6 +87,7 @@ class SNLI(mx.gluon.data.Dataset):
             self.labels += map(one_of.__getitem__, labels)
         self.num_unlabelled = reader.num_unlabelled
         self.num_bad = reader.num_bad
+        tell_left_out(self.path, len(self), reader)
 
     def __len__(self):
         return len(self.labels)

@@ -5,7 +5,9 @@ from mxnet.gluon.data import SimpleDataset
 from mxnet.metric import Accuracy
 
 from .. import registry
-from .snli import LABELS, SNLI
+from .losses import tell_missing_classes
+from .nli import NLI
+from .snli import SNLI
 
 
 @registry.task("SNLI")
@@ -30,7 +32,9 @@ class SNLITask(GlueTask):
     name = "SNLI"
 
     def __init__(self, root=None, files=None):
-        super().__init__(class_labels=list(LABELS), metrics=Accuracy(), is_pair=True)
+        super().__init__(
+            class_labels=list(NLI.labels), metrics=Accuracy(), is_pair=True, label_alias=dict(NLI.label_alias)
+        )
         self._root = root
         self._files = files or {}
 
@@ -46,6 +50,17 @@ class SNLITask(GlueTask):
         SNLI
         """
         return SNLI(segment, root=self._root, file=self._files.get(segment))
+
+    def dataset_train(self):
+        """The training pairs; says so where a class has none.
+
+        Returns
+        -------
+        tuple of (str, SNLI) : the segment name, and rows ``[premise, hypothesis, label]``.
+        """
+        segment, dataset = super().dataset_train()
+        tell_missing_classes(dataset.path, set(dataset.labels), self.class_labels)
+        return segment, dataset
 
     def dataset_test(self):
         """The test pairs without their labels, as GluonNLP's scripts expect of every test segment.

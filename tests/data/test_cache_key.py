@@ -6,13 +6,15 @@ import pytest
 from gluonnlp_snli_plugin.data import truncation
 from gluonnlp_snli_plugin.data.cache_key import cache_key
 from gluonnlp_snli_plugin.data.encoding import PairEncoder
-from gluonnlp_snli_plugin.data.snli import LABELS
+from gluonnlp_snli_plugin.data.nli import NLI
+from gluonnlp_snli_plugin.data.reader import PairReader
 from gluonnlp_snli_plugin.data.tokenizers import CachedTokenizer, bert_tokenizer
 from gluonnlp_snli_plugin.data.vocabulary import read_sentencepieces, wordpiece_vocab
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghij", "##a", "the", "dog", "."]
 VOCAB = wordpiece_vocab(TOKENS)
 SHA256 = "0" * 64
+READING = PairReader("a.jsonl").settings
 
 
 def encoder(vocab=VOCAB, lower=True, max_len=20, strategy="longest_first"):
@@ -20,60 +22,61 @@ def encoder(vocab=VOCAB, lower=True, max_len=20, strategy="longest_first"):
 
 
 OTHERS = {
-    "the content of the file": (encoder(), "1" * 64, False, "error"),
-    "the format of the file": (encoder(), SHA256, True, "error"),
-    "what is done with bad rows": (encoder(), SHA256, False, "skip"),
-    "case": (encoder(lower=False), SHA256, False, "error"),
-    "the length": (encoder(max_len=21), SHA256, False, "error"),
-    "a token": (encoder(wordpiece_vocab([*TOKENS[:-1], "!"])), SHA256, False, "error"),
-    "one more token": (encoder(wordpiece_vocab([*TOKENS, "!"])), SHA256, False, "error"),
-    "the order of tokens": (encoder(wordpiece_vocab([*TOKENS[:-2], ".", "dog"])), SHA256, False, "error"),
-    "the id of the padding": (encoder(wordpiece_vocab(["[UNK]", "[PAD]", *TOKENS[2:]])), SHA256, False, "error"),
-    **{name: (encoder(strategy=name), SHA256, False, "error") for name in ("equal", "ratio", "only_first")},
-    "only_second": (encoder(strategy="only_second"), SHA256, False, "error"),
+    "the content of the file": (encoder(), "1" * 64, READING),
+    "the format of the file": (encoder(), SHA256, PairReader("a.tsv").settings),
+    "what is done with bad rows": (encoder(), SHA256, PairReader("a.jsonl", "skip").settings),
+    "the columns": (encoder(), SHA256, PairReader("a.jsonl", columns="label=x").settings),
+    "the meaning of labels": (encoder(), SHA256, PairReader("a.jsonl", labels="0=neutral").settings),
+    "the labels of the task": (encoder(), SHA256, PairReader("a.jsonl", schema=NLI._replace(labels=("a",))).settings),
+    "case": (encoder(lower=False), SHA256, READING),
+    "the length": (encoder(max_len=21), SHA256, READING),
+    "a token": (encoder(wordpiece_vocab([*TOKENS[:-1], "!"])), SHA256, READING),
+    "one more token": (encoder(wordpiece_vocab([*TOKENS, "!"])), SHA256, READING),
+    "the order of tokens": (encoder(wordpiece_vocab([*TOKENS[:-2], ".", "dog"])), SHA256, READING),
+    "the id of the padding": (encoder(wordpiece_vocab(["[UNK]", "[PAD]", *TOKENS[2:]])), SHA256, READING),
+    **{name: (encoder(strategy=name), SHA256, READING) for name in ("equal", "ratio", "only_first")},
+    "only_second": (encoder(strategy="only_second"), SHA256, READING),
     "the encoder's vocabulary": (
         PairEncoder(bert_tokenizer(VOCAB, True), wordpiece_vocab([*TOKENS, "!"]), 20),
         SHA256,
-        False,
-        "error",
+        READING,
     ),
     "the longest word": (
         PairEncoder(nlp.data.BERTTokenizer(VOCAB, max_input_chars_per_word=99), VOCAB, 20),
         SHA256,
-        False,
-        "error",
+        READING,
     ),
 }
 
 
 def test_everything_in_the_key_makes_another_key():
     keys = {name: cache_key(*arguments) for name, arguments in OTHERS.items()}
-    keys["none of them"] = cache_key(encoder(), SHA256, False, "error")
+    keys["none of them"] = cache_key(encoder(), SHA256, READING)
     assert all(len(key) == 64 for key in keys.values())
     assert len(set(keys.values())) == len(keys)
 
 
 def test_the_same_settings_have_the_same_key_in_every_process():
     vocab = nlp.vocab.BERTVocab.from_json(VOCAB.to_json())
-    assert cache_key(encoder(vocab), SHA256, False, "error") == cache_key(encoder(), SHA256, False, "error")
+    assert cache_key(encoder(vocab), SHA256, READING) == cache_key(encoder(), SHA256, READING)
 
 
-@pytest.mark.parametrize("what", ["_ENCODER", "LABELS", "gluonnlp", "unicodedata"])
+@pytest.mark.parametrize("what", ["_ENCODER", "gluonnlp", "unicodedata"])
 def test_another_version_has_another_key(monkeypatch, what):
-    before = cache_key(encoder(), SHA256, False, "error")
+    before = cache_key(encoder(), SHA256, READING)
 
     class Other:
         __version__ = unidata_version = "0"
 
-    other = {"_ENCODER": 0, "LABELS": LABELS[::-1]}.get(what, Other)
+    other = {"_ENCODER": 0}.get(what, Other)
     monkeypatch.setattr(f"gluonnlp_snli_plugin.data.cache_key.{what}", other)
-    assert cache_key(encoder(), SHA256, False, "error") != before
+    assert cache_key(encoder(), SHA256, READING) != before
 
 
 def test_the_words_a_tokenizer_has_met_do_not_change_the_key():
     used = encoder()
     used("the dog", "a cat")
-    assert cache_key(used, SHA256, False, "error") == cache_key(encoder(), SHA256, False, "error")
+    assert cache_key(used, SHA256, READING) == cache_key(encoder(), SHA256, READING)
 
 
 @pytest.fixture
@@ -89,7 +92,7 @@ def sentencepiece_encoder(tmp_path, train_sentencepiece):
 
 
 def test_sentencepiece_encoders_have_keys_of_their_own(sentencepiece_encoder, tmp_path):
-    arguments = (SHA256, False, "error")
+    arguments = (SHA256, READING)
     plain = cache_key(sentencepiece_encoder(), *arguments)
     assert plain == cache_key(sentencepiece_encoder(), *arguments)
     assert (
@@ -138,8 +141,8 @@ def _with_setting():
     ids=["tokenizer", "memory", "changed tokenizer", "truncation", "truncation with a setting", "encoder"],
 )
 def test_what_is_not_known_through_and_through_has_no_key(make):
-    assert cache_key(make(), SHA256, False, "error") is None
+    assert cache_key(make(), SHA256, READING) is None
 
 
 def test_a_tokenizer_that_samples_has_no_key(sentencepiece_encoder):
-    assert cache_key(sentencepiece_encoder(num_best=-1, alpha=0.1), SHA256, False, "error") is None
+    assert cache_key(sentencepiece_encoder(num_best=-1, alpha=0.1), SHA256, READING) is None

@@ -101,8 +101,8 @@ def test_the_name_says_that_a_file_is_a_table(write, name):
     assert list(SNLI(file=write(name, as_table()))) == ROWS
 
 
-@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a"])
-def test_every_other_name_means_json_lines(write, name):
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a", "a.txt"])
+def test_json_lines_are_recognized_under_any_name_but_a_tables(write, name):
     assert list(SNLI(file=write(name, as_json()))) == ROWS
 
 
@@ -144,7 +144,7 @@ def test_glues_mnli_is_read_and_its_quotes_stand_for_themselves(write, annotator
     ]
     dataset = SNLI(file=write("dev_matched.tsv", "\n".join(map("\t".join, [names, row]))))
     assert list(dataset) == [['"Well, he said', 'a 12" b ', "neutral"]]
-    with pytest.raises(DataError, match="no header with the columns sentence1, sentence2 and gold_label"):
+    with pytest.raises(DataError, match="line 1: header: no label among 'index', .*: name the column with --columns"):
         SNLI(file=write("test_matched.tsv", "\n".join(map("\t".join, [names[:10], row[:10]]))))
 
 
@@ -243,29 +243,33 @@ def test_any_text_comes_back_from_a_table(folder, rows):
 GOOD_LINE = json_line(*ROWS[0]).encode()
 
 BAD_JSON = {
-    "no JSON at all": (b"gold_label\tsentence1\tsentence2", "no JSON", "gold_label"),
-    "broken off": (GOOD_LINE[:-5], "no JSON"),
-    "two objects": (GOOD_LINE + GOOD_LINE, "no JSON"),
-    "NUL bytes": (b"\x00\x00\x00", "no JSON", "\\x00"),
-    "a raw control character": (b'{"sentence1": "a\x01b"}', "no JSON", "\\x01"),
-    "a lone surrogate": (b'{"sentence1": "\\ud800", "sentence2": "b", "gold_label": "neutral"}', "no JSON", "ud800"),
-    "not a number": (b'{"sentence1": NaN}', "no JSON", "NaN"),
-    "nested without end": (b"[" * 100_000, "no JSON"),
-    "an array": (b'["a", "b", "neutral"]', "no JSON object", '["a", "b", "neutral"]'),
-    "a string": (b'"a"', "no JSON object"),
-    "null": (b"null", "no JSON object", "null"),
-    "Latin-1": ('{"sentence1": "caf\xe9"}'.encode("latin-1"), "no UTF-8 (byte 19 is 0xe9)", "caf"),
-    "UTF-16": (json_line(*ROWS[0]).encode("utf-16"), "no UTF-8 (byte 1 is 0xff)"),
+    "no JSON at all": (b"gold_label\tsentence1\tsentence2", "not valid JSON", "gold_label"),
+    "broken off": (GOOD_LINE[:-5], "not valid JSON"),
+    "two objects": (GOOD_LINE + GOOD_LINE, "not valid JSON"),
+    "NUL bytes": (b"\x00\x00\x00", "not valid JSON", "\\x00"),
+    "a raw control character": (b'{"sentence1": "a\x01b"}', "not valid JSON", "\\x01"),
+    "a lone surrogate": (
+        b'{"sentence1": "\\ud800", "sentence2": "b", "gold_label": "neutral"}',
+        "not valid JSON",
+        "ud800",
+    ),
+    "not a number": (b'{"sentence1": NaN}', "not valid JSON", "NaN"),
+    "nested without end": (b"[" * 100_000, "not valid JSON"),
+    "an array": (b'["a", "b", "neutral"]', "not a JSON object", '["a","b","neutral"]'),
+    "a string": (b'"a"', "not a JSON object"),
+    "null": (b"null", "not a JSON object", "null"),
+    "Latin-1": ('{"sentence1": "caf\xe9"}'.encode("latin-1"), "not valid UTF-8 (byte 19 is 0xe9)", "caf"),
+    "UTF-16": (json_line(*ROWS[0]).encode("utf-16"), "not valid UTF-8 (byte 1 is 0xff)"),
     "no premise": (b'{"sentence2": "b", "gold_label": "neutral"}', "sentence1 is missing"),
     "no hypothesis": (b'{"sentence1": "a", "gold_label": "neutral"}', "sentence2 is missing"),
     "null for a hypothesis": (json_line("a", None, "neutral").encode(), "sentence2 is missing"),
-    "a number for a premise": (json_line(5, "b", "neutral").encode(), "sentence1 is no text: 5"),
+    "a number for a label": (json_line("a", "b", 0).encode(), "unknown gold_label 0", "--labels"),
+    "a number for a premise": (json_line(5, "b", "neutral").encode(), "sentence1 is not text: 5"),
     "an empty premise": (json_line("", "b", "neutral").encode(), "sentence1 is empty"),
     "white space for a hypothesis": (json_line("a", " \t\n\u3000", "neutral").encode(), "sentence2 is empty"),
-    "no label": (b'{"sentence1": "a", "sentence2": "b"}', "gold_label is missing", "entailment"),
+    "no label": (b'{"sentence1": "a", "sentence2": "b"}', "gold_label is missing"),
     "an unknown label": (json_line("a", "b", "maybe").encode(), "unknown gold_label 'maybe'", *LABELS),
-    "a label in capitals": (json_line("a", "b", "Neutral").encode(), "unknown gold_label 'Neutral'"),
-    "an empty label": (json_line("a", "b", "").encode(), "unknown gold_label ''"),
+    "an empty label": (json_line("a", "b", "").encode(), "gold_label is empty"),
     "a list for a label": (json_line("a", "b", ["neutral"]).encode(), "unknown gold_label ['neutral']"),
     "a label of several lines": (json_line("a", "b", "x\ny\u2028z").encode(), "unknown gold_label 'x\\ny\\u2028z'"),
 }
@@ -273,10 +277,10 @@ BAD_JSON = {
 BAD_TABLE = {
     "a column too few": (b"neutral\ta", "2 columns where the header has 3"),
     "a column too many": (b"neutral\ta\tb\tc", "4 columns where the header has 3"),
-    "Latin-1": ("neutral\tcaf\xe9\tb".encode("latin-1"), "no UTF-8 (byte 12 is 0xe9)", "caf"),
+    "Latin-1": ("neutral\tcaf\xe9\tb".encode("latin-1"), "not valid UTF-8 (byte 12 is 0xe9)", "caf"),
     "an empty premise": (b"neutral\t\tb", "sentence1 is empty"),
     "an empty hypothesis": (b"neutral\ta\t", "sentence2 is empty"),
-    "an empty label": (b"\ta\tb", "unknown gold_label ''"),
+    "an empty label": (b"\ta\tb", "gold_label is empty"),
     "an unknown label": (b"4\ta\tb", "unknown gold_label '4'"),
 }
 
@@ -315,17 +319,20 @@ def test_a_very_long_bad_line_gives_a_short_message(write):
 
 @pytest.mark.parametrize(
     "header",
-    ["", "\n", "gold_label\tsentence1\n", "neutral\ta\tb\n", "gold_label,sentence1,sentence2\n", "\ufffe\n"],
-    ids=["empty file", "blank line", "column missing", "no header", "commas", "noise"],
+    ["gold_label\tsentence1\n", "neutral\ta\tb\n", "x,y\n", "\ufffe\n", b"gold_label\tsentence1\tsentence2\xff"],
+    ids=["column missing", "no header", "commas", "noise", "not UTF-8"],
 )
 @pytest.mark.parametrize("on_bad_row", ["error", "skip"])
 def test_a_table_without_its_columns_is_always_an_error(write, header, on_bad_row):
     message = complaint(write("a.txt", header), on_bad_row=on_bad_row)
-    assert "line 1: no header with the columns sentence1, sentence2 and gold_label" in message
+    assert ", line 1: header: no" in message
 
 
-def test_a_header_that_is_no_utf8_is_an_error(write):
-    assert "line 1: no header" in complaint(write("a.txt", as_table().encode("utf-16")))
+@pytest.mark.parametrize("content", ["", "\n", "\n \n"])
+def test_a_table_that_is_empty_has_no_header(write, content):
+    assert complaint(write("a.txt", content)).endswith(
+        "a.txt is empty: there is no header with the names of the columns"
+    )
 
 
 @pytest.mark.parametrize("name, content", [("a.jsonl", ""), ("a.jsonl", "\n \n"), ("a.txt", as_table([]))])
@@ -370,7 +377,7 @@ def test_any_bytes_are_rows_or_an_error_of_one_line(folder, parts, name, on_bad_
 def test_an_unlabelled_pair_has_no_label(write):
     path = write("a.jsonl", '{"sentence1": "a", "sentence2": "b"}\n' + json_line("c", "d", "-"))
     reader = PairReader(path, labelled=False)
-    assert list(reader) == [("a", "b", None), ("c", "d", "-")]
+    assert list(reader) == [("a", "b", None), ("c", "d", None)]
     assert reader.num_unlabelled == 0
 
 
@@ -381,7 +388,7 @@ def test_an_unlabelled_table_needs_no_column_for_the_label(write):
 
 def test_lines_from_elsewhere_are_called_by_the_name_they_are_given():
     reader = PairReader("standard input", lines=[GOOD_LINE, b"", b"oops"])
-    with pytest.raises(DataError, match="^standard input, line 3: no JSON"):
+    with pytest.raises(DataError, match="^standard input, line 3: not valid JSON"):
         list(reader)
 
 
@@ -435,8 +442,8 @@ def test_many_rows_at_once_are_read_as_one_by_one(folder, lines, on_bad_row, siz
     path = folder / "b.jsonl"
     path.write_bytes(b"\n".join(lines))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gluonnlp_snli_plugin.data.reader._BYTES_AT_ONCE", size)
-        patch.setattr("gluonnlp_snli_plugin.data.reader._PAIRS_AT_ONCE", pairs_at_once)
+        patch.setattr("gluonnlp_snli_plugin.data.reader.pairs._BYTES_AT_ONCE", size)
+        patch.setattr("gluonnlp_snli_plugin.data.reader.pairs._PAIRS_AT_ONCE", pairs_at_once)
         with open(path, "rb") as file:
             expected = all_of(iter, PairReader(path, on_bad_row, lines=file))
         by_row, by_column = (all_of(way, PairReader(path, on_bad_row)) for way in (iter, from_columns))
@@ -461,8 +468,8 @@ def test_columns_of_unlabelled_rows_have_none(write):
 
 
 def test_only_so_many_rows_are_held(write, monkeypatch):
-    monkeypatch.setattr("gluonnlp_snli_plugin.data.reader._PAIRS_AT_ONCE", 10)
-    monkeypatch.setattr("gluonnlp_snli_plugin.data.reader._BYTES_AT_ONCE", 300)
+    monkeypatch.setattr("gluonnlp_snli_plugin.data.reader.pairs._PAIRS_AT_ONCE", 10)
+    monkeypatch.setattr("gluonnlp_snli_plugin.data.reader.pairs._BYTES_AT_ONCE", 300)
     path = write("a.jsonl", as_json(ROWS * 30))
     sizes = [len(columns[0]) for columns in PairReader(path).columns()]
     assert sum(sizes) == 90 and max(sizes) < 20

@@ -52,7 +52,7 @@ def test_the_labels_are_in_their_order_everywhere():
     task = nlp.data.get_task("SNLI")
     assert task.class_labels == ["entailment", "contradiction", "neutral"] == list(LABELS)
     assert task.is_pair
-    assert not task.label_alias
+    assert task.label_alias["contradictory"] == "contradiction" and set(task.label_alias.values()) == set(LABELS)
 
 
 def test_the_metric_is_accuracy():

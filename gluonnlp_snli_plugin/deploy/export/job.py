@@ -9,7 +9,8 @@ import numpy as np
 
 from ...data.batches import LengthBucketBatches
 from ...data.encoding import EncodedPairs
-from ...data.reader import LABELS, PairReader
+from ...data.nli import LABELS
+from ...data.reader import PairReader
 from ...data.sample import sample_pairs
 from ...errors import CheckpointError, DataError, UsageError
 from ...files import read_json

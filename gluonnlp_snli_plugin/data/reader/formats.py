@@ -1,0 +1,179 @@
+"""The formats of files: JSON lines, a JSON document, a table; told by the name of a file, or by how it begins."""
+
+import itertools
+import os
+from typing import Any, List, Optional, Union
+
+import orjson
+
+from ...errors import DataError
+from .columns import Columns, Fields, NoColumn
+from .labels import Labels
+from .rows import BadRow, decode, show
+from .tables import Blocks, CommaSeparated, Rows, TabSeparated, Values, separator
+
+_BY_NAME = {".jsonl": "JSON lines", ".ndjson": "JSON lines", ".tsv": "TSV", ".csv": "CSV", ".txt": "text"}
+_PAIRS = "pairs"  # where a JSON object has many of them, as in a request to the service
+
+
+def named_format(path: Any) -> Optional[str]:
+    """What a file's name says about its format: 'JSON lines', 'TSV', 'CSV', 'text' for none of JSON, or None."""
+    name = str(path).lower()
+    name = name[: -len(".gz")] if name.endswith(".gz") else name
+    return _BY_NAME.get(os.path.splitext(name)[1])
+
+
+Format = Union["JsonLines", "JsonDocument", TabSeparated, CommaSeparated]
+
+
+def format_of(path: Any, first: bytes, columns: Columns, labels: Labels) -> Format:
+    """What reads a file.
+
+    Parameters
+    ----------
+    path : str or Path
+    first : bytes
+        Its first line that is not blank.
+    columns : Columns
+    labels : Labels
+    """
+    named = named_format(path)
+    begin = first.lstrip()[:1]
+    if named == "TSV" or (named in ("text", None) and begin not in (b"{", b"[") and b"\t" in first):
+        return TabSeparated(path, columns, labels)
+    if named == "CSV" or (named in ("text", None) and begin not in (b"{", b"[") and _is_csv_header(first, columns)):
+        return CommaSeparated(path, columns, labels, separator(first))
+    if named == "text" and begin not in (b"{", b"["):
+        return TabSeparated(path, columns, labels)
+    if named != "JSON lines" and (begin == b"[" or (begin == b"{" and not _is_json(first))):
+        return JsonDocument(path, columns)
+    return JsonLines(columns)
+
+
+def _is_csv_header(line: bytes, columns: Columns) -> bool:
+    try:
+        columns.find(cell.strip(' "') for cell in decode(line).strip().split(separator(line)))
+    except BadRow:
+        return False
+    return True
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+class JsonLines:
+    """Rows that are JSON objects, one a line; their columns are those of the first, where they have them."""
+
+    reads_by_lines = True
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+        self._fields: Optional[Fields] = None
+
+    @property
+    def fields(self) -> Fields:
+        assert self._fields
+        return self._fields
+
+    def bulk(self, lines: List[bytes]) -> Optional[List[List[Any]]]:
+        """Premises, hypotheses and labels of rows, all at once; None if a row is out of the ordinary."""
+        try:
+            rows = list(map(orjson.loads, lines))
+            premise, hypothesis, label = self._fields or self._established(rows[0])
+            labels = [None] * len(rows) if label is None else [row[label] for row in rows]
+            return [[row[premise] for row in rows], [row[hypothesis] for row in rows], labels]
+        except (orjson.JSONDecodeError, TypeError, KeyError, BadRow):
+            return None
+
+    def _established(self, row: Any) -> Fields:
+        if not isinstance(row, dict):
+            raise BadRow
+        self._fields = self._columns.find(row)
+        return self._fields
+
+    def rows(self, blocks: Blocks, number: int) -> Rows:
+        """The rows of some lines, the first of which has this number in the file, one by one."""
+        for i, line in enumerate(itertools.chain.from_iterable(blocks), number):
+            if not line.strip():
+                continue
+            try:
+                row = self._parsed(line)
+            except BadRow as error:
+                yield f"line {i}", error
+                continue
+            yield from self.rows_of(row, f"line {i}")
+
+    @staticmethod
+    def _parsed(line: bytes) -> Any:
+        try:
+            return orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            decode(line)
+            raise BadRow(f"not valid JSON ({error}): {show(line)}") from None
+
+    def rows_of(self, row: Any, where: str) -> Rows:
+        """One row; or many, if it is an object that holds pairs."""
+        if isinstance(row, dict) and isinstance(row.get(_PAIRS), list):
+            for i, one in enumerate(row[_PAIRS], 1):
+                yield from self.rows_of_one(one, f"{where}, pair {i}")
+        else:
+            yield from self.rows_of_one(row, where)
+
+    def rows_of_one(self, row: Any, where: str) -> Rows:
+        try:
+            yield where, self._values(row)
+        except BadRow as error:
+            yield where, error
+
+    def _values(self, row: Any) -> Values:
+        if not isinstance(row, dict):
+            raise BadRow(f"not a JSON object: {show(orjson.dumps(row))}")
+        try:
+            premise, hypothesis, label = self._fields or self._established(row)
+            return row[premise], row[hypothesis], None if label is None else row[label]
+        except KeyError as error:
+            missing = error.args[0]
+        try:  # by columns of its own
+            premise, hypothesis, label = self._columns.find(row)
+        except NoColumn:
+            raise BadRow(f"{missing} is missing") from None
+        return row[premise], row[hypothesis], None if label is None else row[label]
+
+
+class JsonDocument:
+    """Rows that are the objects of one JSON array, or of the array ``pairs`` of one object."""
+
+    reads_by_lines = False
+
+    def __init__(self, path: Any, columns: Columns) -> None:
+        self._path = path
+        self._lines = JsonLines(columns)
+
+    @property
+    def fields(self) -> Fields:
+        return self._lines.fields
+
+    def bulk(self, lines: List[bytes]) -> None:
+        """None: the document has to be read as a whole."""
+        return
+
+    def rows(self, blocks: Blocks, number: int) -> Rows:
+        """All rows."""
+        lines = list(itertools.chain.from_iterable(blocks))
+        try:
+            document = orjson.loads(b"".join(lines))
+        except orjson.JSONDecodeError as error:
+            if not any(lines) or not lines[0].lstrip().startswith(b"{"):
+                raise DataError(f"{self._path} is not valid JSON: {error}") from None
+            yield from self._lines.rows([lines], number)  # more likely lines, of which the first is broken
+            return
+        if not isinstance(document, list):
+            yield from self._lines.rows_of(document, "the JSON object")
+            return
+        for i, row in enumerate(document, 1):
+            yield from self._lines.rows_of_one(row, f"row {i}")
