@@ -7,7 +7,7 @@ import os
 from ..errors import UsageError
 from ..train.comm import known_rank, parse_devices
 from ..train.config import option_name
-from ..train.resume import CHANGEABLE, recorded_run
+from ..train.resume import CHANGEABLE, absolute, recorded_run
 from .ranks import add_rank_arguments, run_on_ranks
 
 _HERE = ""  # of --resume: the folder that the other options name
@@ -69,7 +69,8 @@ def run_training(options, kind, train, show):
         raise UsageError("--resume-anyway goes with --resume OUT")
     if options.resume == _HERE:
         options.resume = _run_begun(kind.of(**settings))
-        settings = {name: settings[name] for name in CHANGEABLE if name in settings} if options.resume else settings
+        kept = (*CHANGEABLE, *kind.DATA_FILES)
+        settings = {name: settings[name] for name in kept if name in settings} if options.resume else settings
     if options.resume:
         config, record = recorded_run(kind, options.resume, **settings)
         if options.np is None and record.get("ranks", 1) > 1:  # as it was started
@@ -96,14 +97,10 @@ def _run_begun(config):
     begun, _ = recorded_run(type(config), folder)
     for field in dataclasses.fields(config):
         then, now = getattr(begun, field.name), getattr(config, field.name)
+        if field.name in config.DATA_FILES and then and now:  # whose content is compared
+            continue
         if field.name in config.PATHS:
-            then, now = _absolute(then), _absolute(now)
+            then, now = absolute(then), absolute(now)
         if field.name not in (*CHANGEABLE, "overwrite") and then != now:
             raise UsageError(f"{folder} holds a run with {option_name(field.name)} {then}, not {now}")
     return folder
-
-
-def _absolute(value):
-    if isinstance(value, tuple):
-        return tuple(map(_absolute, value))
-    return os.path.abspath(value) if value else value

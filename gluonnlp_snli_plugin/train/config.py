@@ -1,8 +1,9 @@
 """The settings of a run of training: a frozen dataclass that the command line fills and the output folder records."""
 
 import dataclasses
-from typing import Any, ClassVar, Dict, Optional, Tuple
+from typing import Any, ClassVar, Dict, Mapping, Optional, Tuple
 
+from ..data.assignments import written
 from ..errors import UsageError
 from ..files import is_utf8
 
@@ -18,6 +19,13 @@ def option(default, help, **argparse_settings):
     return dataclasses.field(default=default, metadata={"help": help, **argparse_settings})
 
 
+def _as_typed(value):
+    """A setting as the command line has it: a list as a tuple, a dict as ``NAME=VALUE,NAME=VALUE``."""
+    if isinstance(value, Mapping):
+        return written(value)
+    return tuple(map(str, value)) if isinstance(value, list) else value
+
+
 def option_name(field_name):
     """The command-line option of a field: ``--batch-size`` of ``batch_size``."""
     return f"--{field_name.replace('_', '-')}"
@@ -31,6 +39,8 @@ class RunConfig:
     ----------
     COMMAND : str
         The subcommand that runs it.
+    DATA_FILES : tuple of str
+        Which settings name files whose content is recorded, so that they may be elsewhere when a run is resumed.
     PATHS : tuple of str
         Which settings name files, from where the run began.
 
@@ -41,6 +51,7 @@ class RunConfig:
     """
 
     COMMAND: ClassVar[str] = ""
+    DATA_FILES: ClassVar[Tuple[str, ...]] = ()
     PATHS: ClassVar[Tuple[str, ...]] = ()
 
     output_dir: str = option("", "folder for the model, metrics and settings", metavar="OUT")
@@ -93,7 +104,7 @@ class RunConfig:
         unknown = set(options) - {field.name for field in dataclasses.fields(cls)}
         if unknown:
             raise UsageError(f"no setting {', '.join(sorted(unknown))}")
-        given = {name: tuple(map(str, value)) if isinstance(value, list) else value for name, value in options.items()}
+        given = {name: _as_typed(value) for name, value in options.items()}
         return cls(**{**cls.usual(given), **given})
 
     @classmethod

@@ -15,7 +15,7 @@ from ..native import accelerate, require_bfloat16, use_bfloat16
 from .comm import join_ranks, parse_devices, place_on_machine
 from .output import NoOutput, OutputFolder, peak_rss_mb, versions
 from .progress import Progress
-from .resume import finished, recorded_run, require_same
+from .resume import finished, recorded_run, require_data, require_same, with_new_places
 from .snapshots import Snapshots
 from .stopping import Stopping
 
@@ -43,6 +43,8 @@ def train(kind, job, options, comm=None, resume=None, resume_anyway=False):
     summary = finished(resume) if resume else None
     if summary:
         return summary
+    if resume:
+        require_data(config)
     run = Run(config, comm, record, resume_anyway)
     return run.train(job(run))
 
@@ -219,8 +221,12 @@ class Run:
             repeat = self.config.command_line(self.ranks.num_ranks, self._comm)
             commands = {"kind": self.config.COMMAND, "command": sys.argv, "repeat": repeat}
             self.output.write_config(self.config, **commands, working_folder=os.getcwd(), **circumstances)
-        elif not self._resume_anyway:
+            return
+        if not self._resume_anyway:
             require_same(self._record, circumstances)
+        record = with_new_places(self._record, self.config)
+        if record != self._record:
+            self.output.write_record(record)
 
 
 def _seed(*numbers):

@@ -122,8 +122,12 @@ class OutputFolder:
 
     def write_config(self, config, **more):
         """Record everything that it takes to repeat the run."""
+        self.write_record({"settings": dataclasses.asdict(config), **more})
+
+    def write_record(self, record):
+        """Write what ``config.json`` holds."""
         with self._writing():
-            write_json(self.path / "config.json", {"settings": dataclasses.asdict(config), **more})
+            write_json(self.path / "config.json", record)
 
     def write_metrics(self, kind, epoch, update, **values):
         """Add one line to ``metrics.jsonl``; it is on its way to the disk at once."""
@@ -192,7 +196,7 @@ class NoOutput:
     def ignore(self, *args, **kwargs):
         """Write nothing."""
 
-    write_config = write_metrics = write_summary = write_predictions = write_report = ignore
+    write_config = write_record = write_metrics = write_summary = write_predictions = write_report = ignore
     save = go_on_from = require_model = ignore
 
 

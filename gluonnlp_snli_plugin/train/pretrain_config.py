@@ -14,7 +14,8 @@ class PretrainConfig(RunConfig):
     """Settings of one pretraining run; where the others differ from those of fine-tuning, they are GluonNLP's."""
 
     COMMAND: ClassVar[str] = "pretrain"
-    PATHS: ClassVar[Tuple[str, ...]] = ("corpus", "dev_corpus", "vocab")
+    DATA_FILES: ClassVar[Tuple[str, ...]] = ("corpus", "dev_corpus")
+    PATHS: ClassVar[Tuple[str, ...]] = (*DATA_FILES, "vocab")
 
     output_dir: str = option("", "folder for checkpoints, metrics and settings (default: out/NAME)", metavar="OUT")
     overwrite: bool = option(False, "replace the run that is in OUT, and weights that the store has under that name")

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..errors import PluginError, UsageError
 from ..files import read_json
 from ..model.store import NAME
+from .config import option_name
 
 # What may be different from now on: none of it has any effect on the result.
 CHANGEABLE = ("checkpoint_steps", "keep", "max_seconds")
@@ -23,7 +24,8 @@ def recorded_run(kind, folder, **changes):
         Of its settings, a subclass of RunConfig.
     folder : str
     **changes
-        Settings to have from now on, of ``CHANGEABLE``.
+        Settings to have from now on, of ``CHANGEABLE``; and where data are now that were elsewhere when the run began,
+        of ``kind.DATA_FILES``.
 
     Returns
     -------
@@ -39,7 +41,7 @@ def recorded_run(kind, folder, **changes):
     """
     path = Path(folder) / "config.json"
     for name in changes:
-        if name not in CHANGEABLE:
+        if name not in (*CHANGEABLE, *kind.DATA_FILES):
             option = f"--{name.replace('_', '-')}"
             raise UsageError(f"--resume goes on with the settings in {path}: no {option} with it")
     try:
@@ -59,7 +61,55 @@ def recorded_run(kind, folder, **changes):
         raise UsageError(f"{path}: {error}") from None
     except (ValueError, TypeError, KeyError, AttributeError):
         raise UsageError(f"{path} is damaged, or another version's: that run cannot be resumed") from None
+    changes.update((name, absolute(changes[name])) for name in kind.DATA_FILES if name in changes)
     return dataclasses.replace(config, **changes), record
+
+
+def absolute(value):
+    """A path, or several, from the root of the file system; what is not given stays what it is."""
+    if isinstance(value, (list, tuple)):
+        return tuple(map(absolute, value))
+    return os.path.abspath(value) if value else value
+
+
+def require_data(config):
+    """Complain if files that a run reads are not where they were.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Of a run that is resumed.
+
+    Raises
+    ------
+    UsageError
+        Says how to name the new place.
+    """
+    for name in config.DATA_FILES:
+        value = getattr(config, name) or ()
+        for path in (value,) if isinstance(value, str) else value:
+            if not os.path.exists(path):
+                raise UsageError(f"{path} is missing; if it has moved, say where it is: {option_name(name)} PATH")
+
+
+def with_new_places(record, config):
+    """What ``config.json`` holds, with the places where the data are now.
+
+    Parameters
+    ----------
+    record : dict
+    config : RunConfig
+        The run that goes on.
+
+    Returns
+    -------
+    dict
+    """
+    settings = dict(record["settings"])
+    for name in config.DATA_FILES:
+        if _located(settings[name], record["working_folder"]) != getattr(config, name):
+            settings[name] = getattr(config, name)
+    return {**record, "settings": settings}
 
 
 def _located(value, folder):
@@ -110,12 +160,14 @@ def require_same(then, now):
     ------
     PluginError
     """
-    before, after = _what_matters(then), _what_matters(now)
-    changed = [
-        f"{name} was {before.get(name)}, is {after.get(name)}"
-        for name in sorted({**before, **after})
-        if before.get(name) != after.get(name)
-    ]
+    changed = _differences("", _what_matters(then), _what_matters(now))
+    for segment in sorted({**then["data"], **now["data"]}):
+        before, after = then["data"].get(segment, {}), now["data"].get(segment, {})
+        if before.get("sha256") == after.get("sha256"):
+            changed += _differences(f"{segment} ", before, after)
+        else:  # no figure of another text says more
+            where = f" ({after['source']})" if "source" in after else ""
+            changed.append(f"the content of the {segment} data{where} has changed")
     if changed:
         raise PluginError(f"not what the run began with: {'; '.join(changed)} (--resume-anyway goes on all the same)")
 
@@ -123,6 +175,12 @@ def require_same(then, now):
 def _what_matters(record):
     found = {name: record.get(name) for name in ("devices", "ranks", "threads", "operators", "weights")}
     found.update((package, record["versions"].get(package)) for package in _PACKAGES)
-    for segment, provenance in record["data"].items():
-        found.update((f"{segment} {name}", value) for name, value in provenance.items() if name != "source")
     return found
+
+
+def _differences(prefix, before, after):
+    return [
+        f"{prefix}{name} was {before.get(name)}, is {after.get(name)}"
+        for name in sorted({**before, **after})
+        if before.get(name) != after.get(name) and name != "source"  # where the data are does not matter
+    ]
