@@ -6,17 +6,21 @@ What comes before it is for this command, what follows it for the script.
 
 import argparse
 
+from ..data.reader import PairReader
 from ..data.truncation import list_truncations
 from ..errors import UsageError
 from ..host import run_script
+from ..host.data import require_snli
 from ..host.script import Script
 from ..train.comm import parse_devices, place_on_machine
 from .ranks import add_rank_arguments, run_on_ranks
+from .reading import add_naming_arguments
 
 
 def add_arguments(parser):
     for segment in ("train", "dev", "test"):
-        parser.add_argument(f"--{segment}-file", metavar="F", help=f"SNLI's {segment} pairs: .jsonl or .txt")
+        parser.add_argument(f"--{segment}-file", metavar="F", help=f"{segment} pairs of SNLI: JSON, TSV or CSV")
+    add_naming_arguments(parser)
     parser.add_argument("--snli-root", metavar="D", help="folder of SNLI (default: $MXNET_HOME/datasets/snli)")
     parser.add_argument("--truncation", choices=list_truncations(), help="what gives way in a longer pair")
     add_rank_arguments(parser)
@@ -33,6 +37,11 @@ def run(options):
             raise UsageError("--snli-root names all files of SNLI: no --train-file, --dev-file, --test-file with it")
         if not (files["train"] and files["dev"]):
             raise UsageError("--train-file and --dev-file go together: a script reads both, whatever it does with them")
+        PairReader(files["train"], columns=options.columns, labels=options.labels)  # complains before ranks are started
+    elif options.columns or options.labels:
+        raise UsageError("--columns and --labels say how files are written: give --train-file and --dev-file too")
+    if any(files.values()) or options.snli_root:
+        require_snli(options.arguments_of_script)
     num_gpus = len(options.gpus.split(",")) if options.gpus else 0
     if num_gpus and options.np and options.np > num_gpus:
         raise UsageError(f"--np {options.np} with --gpus {options.gpus}: each rank needs a GPU of its own")
@@ -52,6 +61,8 @@ def run(options):
             backend,
             gpu,
             native=not options.no_native,
+            columns=options.columns,
+            labels=options.labels,
         )
 
     Script(options.script)

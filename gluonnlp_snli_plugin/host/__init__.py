@@ -1,14 +1,29 @@
 """Runs one of GluonNLP's own scripts, unchanged, as ``python SCRIPT`` would, with what the plugin registered."""
 
+import logging
+
 from .. import registry
-from .data import read_from, truncate_by
+from .data import count_truncated, read_from, truncate_by
 from .native import use_native_operators
 from .options import extend_options
 from .ranks import RankedScript
 from .script import Script
 
+_log = logging.getLogger("gluonnlp_snli_plugin")
 
-def run_script(path, arguments=(), files=None, root=None, truncation=None, backend=None, gpu=None, native=True):
+
+def run_script(
+    path,
+    arguments=(),
+    files=None,
+    root=None,
+    truncation=None,
+    backend=None,
+    gpu=None,
+    native=True,
+    columns=None,
+    labels=None,
+):
     """Run a script of GluonNLP v0.10.0 with the plugin active.
 
     Its options accept the tasks, architectures and weights that the plugin registered. On a rank it trains together
@@ -32,6 +47,8 @@ def run_script(path, arguments=(), files=None, root=None, truncation=None, backe
         What ``--gpu`` of the script is by default.
     native : bool, default True
         Whether a BERT on CPU uses the C++ operators.
+    columns, labels : str, mapping or None
+        How `files` are written, as :class:`.PairReader` takes it.
 
     Returns
     -------
@@ -48,9 +65,11 @@ def run_script(path, arguments=(), files=None, root=None, truncation=None, backe
     script = Script(path)
     changes = registry.Changes()
     try:
-        read_from(changes, root, **(files or {}))
+        files = {segment: file for segment, file in (files or {}).items() if file}
+        segments_read = read_from(changes, root, columns, labels, **files)
         if truncation is not None:
             truncate_by(changes, truncation)
+        counts = count_truncated(changes)
         extend_options(changes, gpu)
         if native:
             use_native_operators(changes)
@@ -58,6 +77,9 @@ def run_script(path, arguments=(), files=None, root=None, truncation=None, backe
         status = script.run(list(arguments))
         if ranked and status == 0:
             ranked.finish()
+        counts.tell(path)
+        if files and not segments_read and not script.has_exited:
+            _log.warning("%s has read none of the files that --train-file and its like name", path)
         return status
     finally:
         changes.undo()

@@ -1,12 +1,20 @@
 """What a script reads: other files for SNLI, and another truncation of long pairs."""
 
+import argparse
+import logging
+
 from gluonnlp.data import transforms
 from gluonnlp.data.bert import glue
 
+from .. import registry
 from ..data import snli, truncation
+from ..errors import DataError, UsageError
+from .options import host_tasks
+
+_log = logging.getLogger("gluonnlp_snli_plugin")
 
 
-def read_from(changes, root=None, **files):
+def read_from(changes, root=None, columns=None, labels=None, **files):
     """Let the SNLI data come from other files.
 
     Parameters
@@ -15,12 +23,107 @@ def read_from(changes, root=None, **files):
         Undoes it.
     root : str or None
         Folder of the official files.
+    columns, labels : str, mapping or None
+        How `files` are written, as :class:`.PairReader` takes it.
     **files : str or None
         The file of a segment: train, dev, test. Where some are named, one that is not holds no pairs.
+
+    Returns
+    -------
+    set of str
+        The segments that have been read since.
     """
+    segments_read = set()
+    original = snli.segment_file
+
+    def segment_file(segment, *args, **kwargs):
+        segments_read.add(segment)
+        return original(segment, *args, **kwargs)
+
+    changes.set_attribute(snli, "segment_file", segment_file)
     changes.set_item(snli.SOURCE, "root", root)
     if any(files.values()):
-        changes.set_item(snli.SOURCE, "files", files)
+        for name, value in (("files", files), ("columns", columns), ("labels", labels)):
+            changes.set_item(snli.SOURCE, name, value)
+    return segments_read
+
+
+def require_snli(arguments):
+    """Complain if the arguments of a script name another task than SNLI, whose data come from elsewhere.
+
+    Parameters
+    ----------
+    arguments : list of str
+
+    Raises
+    ------
+    UsageError
+    """
+    parser = _Parser(add_help=False)
+    parser.add_argument("--task_name")
+    try:
+        task = parser.parse_known_args(arguments)[0].task_name or ""
+    except UsageError:  # which the script will say in its own way
+        return
+    others = {name.lower() for name in (*host_tasks(), *registry.names()["tasks"])} - {"snli"}
+    if task.lower() in others:
+        raise UsageError(
+            f"--train-file, --dev-file, --test-file and --snli-root name data of the task SNLI, but the script is told "
+            f"--task_name {task}: leave them out, or give the script --task_name SNLI"
+        )
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise UsageError(message)
+
+
+class _Counts:
+    """How many pairs a script had truncated."""
+
+    def __init__(self):
+        self.num_pairs = self.num_truncated = 0
+
+    def add(self, before, after):
+        self.num_pairs += 1
+        self.num_truncated += after < before
+
+    def tell(self, path):
+        """Log it, if there are any."""
+        if self.num_truncated:
+            share = f"{self.num_truncated} of {self.num_pairs} pairs ({self.num_truncated / self.num_pairs:.1%})"
+            _log.warning("%s", DataError(f"{path}: {share} were longer than the script's max_len and were cut"))
+
+
+def count_truncated(changes):
+    """Count the pairs that GluonNLP's own functions truncate from now on.
+
+    Parameters
+    ----------
+    changes : registry.Changes
+        Undoes it.
+
+    Returns
+    -------
+    _Counts
+    """
+    counts = _Counts()
+    truncate, truncate_pair = glue.truncate_seqs_equal, transforms.BERTSentenceTransform._truncate_seq_pair
+
+    def truncate_seqs_equal(sequences, max_len):
+        truncated = truncate(sequences, max_len)
+        if len(sequences) == 2:
+            counts.add(sum(map(len, sequences)), sum(map(len, truncated)))
+        return truncated
+
+    def _truncate_seq_pair(self, tokens_a, tokens_b, max_length):
+        before = len(tokens_a) + len(tokens_b)
+        truncate_pair(self, tokens_a, tokens_b, max_length)
+        counts.add(before, len(tokens_a) + len(tokens_b))
+
+    changes.set_attribute(glue, "truncate_seqs_equal", truncate_seqs_equal)
+    changes.set_attribute(transforms.BERTSentenceTransform, "_truncate_seq_pair", _truncate_seq_pair)
+    return counts
 
 
 def truncate_by(changes, strategy):

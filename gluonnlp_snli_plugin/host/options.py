@@ -47,7 +47,7 @@ def extended(choices):
         `choices` itself where they are none of these.
     """
     given = set(choices)
-    if given & _host_tasks():
+    if given & host_tasks():
         more = registry.names()["tasks"]
     elif "bert_12_768_12" in given:
         more = sorted(bert.bert_hparams)
@@ -59,7 +59,7 @@ def extended(choices):
     return Choices([*choices, *(name for name in more if name not in given)], "bert_12_768_12" in given)
 
 
-def _host_tasks():
+def host_tasks():
     """The names of GluonNLP's own tasks."""
     return {
         name[: -len("Task")].replace("STSB", "STS-B")

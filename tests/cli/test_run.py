@@ -229,7 +229,7 @@ def four_gpus(monkeypatch):
     """As if this machine had four GPUs; what scripts would have been run with."""
     calls = []
     monkeypatch.setattr(run, "parse_devices", lambda gpus: Devices([mx.gpu(int(i)) for i in gpus.split(",")]))
-    monkeypatch.setattr(run, "run_script", lambda *arguments, native: calls.append(arguments) or 0)
+    monkeypatch.setattr(run, "run_script", lambda *arguments, **_: calls.append(arguments) or 0)
     return calls
 
 
@@ -250,7 +250,7 @@ def test_a_single_rank_has_the_first_gpu(launched, four_gpus, script, arguments,
 @pytest.mark.parametrize("arguments, native", [([], True), (["--no-native"], False)])
 def test_a_script_uses_the_cpp_operators_unless_told_not_to(monkeypatch, script, arguments, native):
     calls = []
-    monkeypatch.setattr(run, "run_script", lambda *_, native: calls.append(native) or 0)
+    monkeypatch.setattr(run, "run_script", lambda *_, native, **__: calls.append(native) or 0)
     assert main(["run", *arguments, script("")]) == 0
     assert calls == [native]
 

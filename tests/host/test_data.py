@@ -82,7 +82,7 @@ def test_a_file_that_is_missing_is_named(changes, tmp_path):
 def test_where_nothing_is_named_nothing_changes(changes):
     before = dict(snli.SOURCE)
     read_from(changes, None, train=None, dev=None, test=None)
-    assert snli.SOURCE == before == {"root": None, "files": None}
+    assert snli.SOURCE == before == {"root": None, "files": None, "columns": None, "labels": None}
 
 
 def test_afterwards_the_official_files_are_read_again(pairs):
