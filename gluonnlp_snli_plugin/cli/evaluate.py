@@ -13,6 +13,7 @@ from ..report import try_report
 from ..report.predictions import write_lines
 from ..report.scores import Evaluation
 from ..train.comm import parse_devices
+from .reading import add_reading_arguments
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
@@ -25,10 +26,10 @@ def add_arguments(parser):
         nargs="+",
         action="extend",
         metavar="F",
-        help="labelled pairs: .jsonl, .txt or .tsv with the fields of SNLI, MultiNLI or GLUE's MNLI",
+        help="labelled pairs: JSON lines, JSON, TSV or CSV",
     )
     parser.add_argument("--predictions", metavar="F", help="write every pair with its answer and probabilities there")
-    parser.add_argument("--on-bad-row", choices=("error", "skip"), default="error", help="default: error")
+    add_reading_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     add_device_arguments(parser)
 
@@ -74,7 +75,7 @@ def load_predictor(model, options):
 
 def run(options):
     predictors = [load_predictor(model, options) for model in options.model]
-    answers = ask(predictors, options.file, options.on_bad_row)
+    answers = ask(predictors, options.file, options.on_bad_row, options.columns, options.labels)
     print(json.dumps(_figures(options.model, answers)) if options.json else _table(options.model, answers))
     if options.predictions:
         write_lines(options.predictions, *(one.predictions for one in answers))

@@ -1,24 +1,23 @@
 """Label pairs of sentences; JSON lines in, JSON lines out, in the same order. Without pairs, ask for them.
 
-A pair in a file or on standard input is a JSON object with sentence1 (premise) and sentence2 (hypothesis), a line each;
-or a row of a .txt file in SNLI's format.
+Pairs in a file or on standard input are JSON objects with premise and hypothesis (or sentence1 and sentence2), a line
+each; or a JSON array of them; or rows of a table with a header, tab-separated or CSV.
 """
 
 import contextlib
 import itertools
-import logging
 import os
 import select
 import sys
 
-from ..data.snli import PairReader
+from ..data.losses import tell_left_out, tell_truncated
+from ..data.reader import PairReader
 from ..deploy import highlight
 from ..errors import DataError, UsageError
 from ..files import json_text
 from .evaluate import add_device_arguments, add_model_arguments, load_predictor
 from .prompt import typed_pairs
-
-_log = logging.getLogger("gluonnlp_snli_plugin")
+from .reading import add_reading_arguments
 
 
 def add_arguments(parser):
@@ -26,7 +25,7 @@ def add_arguments(parser):
     parser.add_argument("--premise", metavar="P", help="premise of a single pair")
     parser.add_argument("--hypothesis", metavar="H", help="hypothesis of a single pair")
     parser.add_argument("--file", metavar="F", help="pairs to label; - reads standard input")
-    parser.add_argument("--on-bad-row", choices=("error", "skip"), default="error", help="default: error")
+    add_reading_arguments(parser)
     parser.add_argument("--explain", action="store_true", help="show what each word contributes to the answer")
     parser.add_argument("--explain-html", metavar="F", help="write the answers, explained, as a page of HTML too")
     parser.add_argument("--json", action="store_true", help="JSON lines with --explain and at the prompt, too")
@@ -40,35 +39,40 @@ def run(options):
         is_single == (options.file is not None) or (options.premise is None) != (options.hypothesis is None)
     ):
         raise UsageError("give --premise and --hypothesis, or --file F (- for standard input)")
+    if options.file is None and (options.columns or options.labels):
+        raise UsageError("--columns and --labels say how a file is written: give --file F too")
     if is_single:
         for option in ("premise", "hypothesis"):
             text = getattr(options, option)
             if not text.strip():
                 raise UsageError(f"--{option} is empty")
             if any("\ud800" <= c <= "\udfff" for c in text):  # as Python reads bytes of an argument that are none
-                raise UsageError(f"--{option} is no UTF-8: {text[:60]}")
+                raise UsageError(f"--{option} is not valid UTF-8: {text[:60]}")
     predictor = load_predictor(options.model, options)
     with highlight.page(options.explain_html) if options.explain_html else contextlib.nullcontext() as add_to_page:
         answers = _Answers(predictor, options, is_prompt, add_to_page)
+        name = "standard input" if options.file in (None, "-") else options.file
         if is_single:
+            name = "the pair"
             answers.give([(options.premise, options.hypothesis)])
         elif is_prompt:
             answers.give(typed_pairs(), waits=lambda: True)
         else:
-            _answer_file(answers, options)
+            _answer_file(answers, name, options)
+        tell_truncated(name, predictor.num_truncated, answers.number, predictor.encoder.max_len)
 
 
 def _is_typed():
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def _answer_file(answers, options):
+def _answer_file(answers, name, options):
     lines = _StandardInput() if options.file == "-" else None
-    name = "standard input" if lines else options.file
-    reader = PairReader(name, options.on_bad_row, labelled=False, lines=lines)
+    reader = PairReader(
+        name, options.on_bad_row, labelled=False, lines=lines, columns=options.columns, labels=options.labels
+    )
     answers.give((row[:2] for row in reader), lines.waits if lines else None)
-    if reader.num_bad:
-        _log.warning("%d bad rows left out", reader.num_bad)
+    tell_left_out(name, answers.number, reader)
 
 
 class _Answers:
@@ -79,6 +83,7 @@ class _Answers:
         self._is_json = options.json or not (options.explain or is_prompt)
         self._explains = options.explain
         self._add_to_page = add_to_page
+        self.number = 0  #: of answers given
         self._has_colours = highlight.has_colours(sys.stdout)
 
     def give(self, pairs, waits=None):
@@ -89,6 +94,7 @@ class _Answers:
             self._give_one(pair, prediction, flush=waits is not None or self._explains)
 
     def _give_one(self, pair, prediction, flush):
+        self.number += 1
         explanation = None
         if self._explains or self._add_to_page:
             explanation = self._predictor.explain(*pair, prediction.label)

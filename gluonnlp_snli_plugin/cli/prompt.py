@@ -35,10 +35,10 @@ def _ask(question):
             else:  # only the answers go elsewhere
                 print(question, end="", file=sys.stderr, flush=True)
                 text = input().strip()
-            text.encode()  # half characters stand for bytes that are none
+            text.encode()  # half characters stand for bytes that are not UTF-8
             return text
         except UnicodeError:
-            print("that is no UTF-8", file=sys.stderr)
+            print("that is not valid UTF-8", file=sys.stderr)
         except EOFError:
             print(file=sys.stderr)
             return None

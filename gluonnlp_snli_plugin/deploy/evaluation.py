@@ -7,6 +7,7 @@ from typing import List, NamedTuple
 import numpy as np
 
 from ..data.cache import encode_file
+from ..data.losses import tell_left_out, tell_truncated
 from ..data.snli import LABELS
 from ..errors import UsageError
 from ..model.folder import weights_sha256
@@ -39,6 +40,8 @@ def evaluate(
     backbone=None,
     dtype="float32",
     native=True,
+    columns=None,
+    labels=None,
 ):
     """Score a fine-tuned model on the labelled pairs of a file.
 
@@ -48,7 +51,7 @@ def evaluate(
         Output folder of ``finetune``, a ``.params`` file of a ``gluonnlp.model.BERTClassifier``, or a predictor. The
         answer of several is that with the highest mean probability.
     file : str or Path
-        Pairs with the fields of SNLI, MultiNLI or GLUE's MNLI.
+        Labelled pairs; :class:`.PairReader` says what it can be.
     on_bad_row : {'error', 'skip'}, default 'error'
     contexts : list of Context or None
         Devices to use, default CPU; of no use with a predictor.
@@ -58,6 +61,8 @@ def evaluate(
     dtype : {'float32', 'bfloat16', 'int8'}, default 'float32'
     native : bool, default True
         How to compute, of no use with a predictor; see :class:`Predictor`.
+    columns, labels : dict of str to str, or None
+        Names of columns and meanings of labels that are not known, as :class:`.PairReader` takes them.
 
     Returns
     -------
@@ -70,12 +75,12 @@ def evaluate(
         else Predictor.load(one, contexts, batch_size, dataset_name, backbone, dtype, native)
         for one in models
     ]
-    (answers,) = ask(predictors, [file], on_bad_row)
+    (answers,) = ask(predictors, [file], on_bad_row, columns, labels)
     return answers.evaluation
 
 
-def ask(predictors, files, on_bad_row="error"):
-    """What models say about the labelled pairs of files.
+def ask(predictors, files, on_bad_row="error", columns=None, labels=None):
+    """What models say about the labelled pairs of files. Rows that are left out and pairs that are cut are logged.
 
     Parameters
     ----------
@@ -83,6 +88,8 @@ def ask(predictors, files, on_bad_row="error"):
         The probabilities of several are averaged.
     files : list of str or Path
     on_bad_row : {'error', 'skip'}, default 'error'
+    columns, labels : str, mapping or None
+        As :class:`.PairReader` takes them.
 
     Returns
     -------
@@ -97,7 +104,9 @@ def ask(predictors, files, on_bad_row="error"):
     if not predictors:
         raise UsageError("which model? There is none to ask")
     first, *others = predictors
-    found = [encode_file(first.encoder, file, on_bad_row, with_texts=True) for file in files]
+    found = [encode_file(first.encoder, file, on_bad_row, True, columns, labels) for file in files]
+    for file, one in zip(files, found):
+        tell_left_out(file, len(one.encoded), one)
     return [_answers(first, others, file, one) for file, one in zip(files, found)]
 
 
@@ -109,6 +118,8 @@ def _answers(first, others, file, found):
     for predictor in others:
         members.append(_probabilities(predictor, predictor.encoder.encode(*found.texts)))
         truncated = truncated | (predictor.encoder.lengths(*found.texts) > predictor.encoder.max_len)
+    max_len = min(predictor.encoder.max_len for predictor in (first, *others))
+    tell_truncated(file, int(truncated.sum()), len(pairs), max_len)
     about = {
         "source": str(file),
         "sha256": found.sha256,

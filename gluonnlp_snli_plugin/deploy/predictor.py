@@ -44,6 +44,11 @@ class Predictor:
     native : bool, default True
         Whether the model uses the C++ operators on CPU (:func:`gluonnlp_snli_plugin.native.accelerate`).
 
+    Attributes
+    ----------
+    num_truncated : int
+        Pairs among those answered so far that were longer than the model takes, and were cut.
+
     Raises
     ------
     UsageError
@@ -76,6 +81,7 @@ class Predictor:
         self._model = model
         self._contexts = contexts or [mx.cpu()]
         self._batch_size = batch_size
+        self.num_truncated = 0
 
     @classmethod
     def load(cls, folder, contexts=None, batch_size=64, dataset_name=None, backbone=None, dtype="float32", native=True):
@@ -141,6 +147,7 @@ class Predictor:
             if not chunk:
                 return
             encoded = self.encoder.encode([premise for premise, _ in chunk], [hypothesis for _, hypothesis in chunk])
+            self.num_truncated += encoded.num_truncated
             for row in probabilities(self.logits(encoded)).tolist():
                 by_label = dict(zip(self.labels, row))
                 yield Prediction(max(by_label, key=by_label.__getitem__), by_label)

@@ -4,6 +4,7 @@ import dataclasses
 from typing import ClassVar, Optional, Tuple
 
 from ..data import truncation as truncations
+from ..data.reader import PairReader
 from ..model.net import HEADS
 from .config import RunConfig, option, option_name
 
@@ -25,14 +26,25 @@ class FinetuneConfig(RunConfig):
     """Settings of one fine-tuning run."""
 
     COMMAND: ClassVar[str] = "finetune"
-    PATHS: ClassVar[Tuple[str, ...]] = ("train_file", "dev_file", "test_file", "snli_root", "vocab")
+    DATA_FILES: ClassVar[Tuple[str, ...]] = ("train_file", "dev_file", "test_file", "snli_root")
+    PATHS: ClassVar[Tuple[str, ...]] = (*DATA_FILES, "vocab")
 
     sample: bool = option(False, "train on the embedded synthetic sample, a small BERT from scratch")
-    train_file: Optional[str] = option(None, "pairs to train on: SNLI's .jsonl or .txt (default: SNLI's)", metavar="F")
+    train_file: Optional[str] = option(
+        None, "pairs to train on: JSON lines, JSON, TSV or CSV (default: SNLI's)", metavar="F"
+    )
     dev_file: Optional[str] = option(None, "pairs to choose the best model by", metavar="F")
     test_file: Optional[str] = option(None, "pairs to score once at the end", metavar="F")
     snli_root: Optional[str] = option(
         None, "folder of the SNLI corpus (default: $MXNET_HOME/datasets/snli)", metavar="D"
+    )
+    columns: Optional[str] = option(
+        None,
+        "names of columns that are not found by themselves: premise=NAME,hypothesis=NAME,label=NAME",
+        metavar="C",
+    )
+    labels: Optional[str] = option(
+        None, "what labels mean that are not known, such as numbers: SPELLING=CLASS,...", metavar="L"
     )
     on_bad_row: str = option("error", "what to do with a row that cannot be used", choices=("error", "skip"))
 
@@ -56,6 +68,7 @@ class FinetuneConfig(RunConfig):
     def __post_init__(self):
         super().__post_init__()
         truncations.create(self.truncation)
+        PairReader("", self.on_bad_row, columns=self.columns, labels=self.labels)
 
     @classmethod
     def usual(cls, options):
@@ -66,7 +79,7 @@ class FinetuneConfig(RunConfig):
         yield from self._below(1, "hidden_units", "epochs")
         yield from self._below(0, "early_stop")
         if self.sample:
-            for name in ("train_file", "dev_file", "test_file", "snli_root", "dataset_name", "vocab"):
+            for name in (*self.DATA_FILES, "columns", "labels", "dataset_name", "vocab"):
                 if getattr(self, name):
                     yield f"--sample brings its own pairs and vocabulary: no {option_name(name)} with it"
         if bool(self.train_file) != bool(self.dev_file):

@@ -85,7 +85,7 @@ class FineTuning:
         self._model = starting_model(config, run.devices.contexts)
         self.net = self._model.net
         ranks.share(self.net.collect_params().values())
-        self._corpus = load_corpus(config, self._model.encoder())
+        self._corpus = load_corpus(config, self._model.encoder(), tells=ranks.rank == 0)
         encoded = {name: segment.encoded for name, segment in self._corpus.items()}
         self._rows = None
         if config.optimizer == "bertadam" or not config.weight_decay:  # Adam's decay moves unused rows in its own way
