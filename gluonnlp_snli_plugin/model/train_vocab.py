@@ -31,7 +31,7 @@ def train_vocabulary(corpus, name, size=8000, model_type="unigram", corpus_forma
     size : int, default 8000
         Pieces, among them ``[PAD]``, ``[UNK]``, ``[CLS]``, ``[SEP]`` and ``[MASK]``, which are ids 0 to 4.
     model_type : {'unigram', 'bpe'}, default 'unigram'
-    corpus_format : {'auto', 'lines', 'wikitext', 'text'}, default 'auto'
+    corpus_format : {'auto', 'lines', 'wikitext', 'text', 'jsonl'}, default 'auto'
         As :func:`~gluonnlp_snli_plugin.data.pretraining.corpus.read_documents` takes it.
     root : str or None
         Folder of the store, default ``$MXNET_HOME/models``.

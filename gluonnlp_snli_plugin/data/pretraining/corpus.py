@@ -1,16 +1,20 @@
-"""Reads documents, as lists of sentences, from text files: GluonNLP's own format, WikiText's, and plain text."""
+"""Reads documents, as lists of sentences, from files: GluonNLP's own format, WikiText's, plain text, and JSON lines."""
 
-import codecs
 import itertools
 import logging
 import re
 from typing import List
 
-from ...errors import DataError, UsageError
-from ...files import open_lines
+import orjson
 
-CORPUS_FORMATS = ("auto", "lines", "wikitext", "text")
+from ...errors import DataError, UsageError
+from ..source import opened
+
+CORPUS_FORMATS = ("auto", "lines", "wikitext", "text", "jsonl")
 LONGEST_LINE = 1_000_000  # bytes
+LONGEST_JSON = 1 << 26  # bytes of a line that is a document of its own
+_TEXT = "text"  # the field of a JSON object that holds the text
+_JSON_NAME = re.compile(r".*\.(jsonl|ndjson|json)(\.gz)?", re.IGNORECASE | re.DOTALL)
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
 _BYTES_AT_ONCE = 1 << 18  # some thousand sentences, which the processor's cache can hold
@@ -34,11 +38,12 @@ def read_documents(paths, corpus_format="auto"):
     Parameters
     ----------
     paths : iterable of str or Path
-        Text files, UTF-8. Each begins a new document.
-    corpus_format : {'auto', 'lines', 'wikitext', 'text'}, default 'auto'
+        Text files, UTF-8, plain or compressed by gzip. Each begins a new document.
+    corpus_format : {'auto', 'lines', 'wikitext', 'text', 'jsonl'}, default 'auto'
         'lines': a sentence a line, and an empty line between documents, as GluonNLP's ``create_pretraining_data.py``
         takes it. 'wikitext': WikiText as it is published, where a title begins a document. 'text': plain text, where
-        every paragraph is a document, and an empty line ends it. 'auto' looks at each file and logs its choice.
+        every paragraph is a document, and an empty line ends it. 'jsonl': a JSON object a line, each a document, whose
+        field "text" is plain text. 'auto' looks at each file and logs its choice.
 
     Yields
     ------
@@ -50,7 +55,7 @@ def read_documents(paths, corpus_format="auto"):
     UsageError
         If there is no such format.
     DataError
-        If a file cannot be read, is no UTF-8, has too long a line or no text.
+        If a file cannot be read, is not valid UTF-8 or JSON, has too long a line or no text.
     """
     document: List[str] = []
     for sentence in itertools.chain.from_iterable(read_parts(paths, corpus_format)):
@@ -87,34 +92,29 @@ def _parts(path, corpus_format):
     blocks = _blocks(path)
     if corpus_format == "auto":
         head = _head(blocks)
-        corpus_format = _format_of([line for block in head for line in block if line])
+        corpus_format = _format_of(path, [line for block in head for line in block if line])
         _log.info("%s is read as %s", path, corpus_format)
         blocks = itertools.chain(head, blocks)
-    return _PARSERS[corpus_format](blocks)
+    return _of_json_lines(blocks, path) if corpus_format == "jsonl" else _PARSERS[corpus_format](blocks)
 
 
 def _blocks(path):
     """The lines of a file, some thousands at a time, without white space around them."""
     number, begun = 1, b""  # the line that the next block continues
-    try:
-        with open_lines(path, pipe=True) as file:
-            for content in iter(lambda: file.read(_BYTES_AT_ONCE), b""):
-                if number == 1 and not begun and content.startswith(codecs.BOM_UTF8):
-                    content = content[len(codecs.BOM_UTF8) :]
-                content = begun + content
-                first_end = content.find(b"\n")
-                if max(first_end, len(content) * (first_end < 0)) > LONGEST_LINE:
-                    raise DataError(
-                        f"{path}, line {number} is longer than {LONGEST_LINE:,} bytes: "
-                        "a line is a sentence or a paragraph"
-                    )
-                cut = content.rfind(b"\n") + 1
-                begun = content[cut:]
-                if cut:
-                    yield _lines(content[: cut - 1], path, number)
-                    number += content.count(b"\n", 0, cut)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise DataError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    with opened(path) as file:
+        for content in iter(lambda: file.read(_BYTES_AT_ONCE), b""):
+            content = begun + content
+            first_end = content.find(b"\n")
+            longest = LONGEST_JSON if content.startswith(b"{") else LONGEST_LINE
+            if max(first_end, len(content) * (first_end < 0)) > longest:
+                raise DataError(
+                    f"{path}, line {number} is longer than {longest:,} bytes: a line is a sentence or a paragraph"
+                )
+            cut = content.rfind(b"\n") + 1
+            begun = content[cut:]
+            if cut:
+                yield _lines(content[: cut - 1], path, number)
+                number += content.count(b"\n", 0, cut)
     if begun:
         yield _lines(begun, path, number)
 
@@ -126,7 +126,7 @@ def _lines(content, path, number):
     except UnicodeDecodeError as error:
         number += content.count(b"\n", 0, error.start)
         column = error.start - content.rfind(b"\n", 0, error.start)
-        what = f"no UTF-8 (byte {column} is 0x{content[error.start]:02x})"
+        what = f"not valid UTF-8 (byte {column} is 0x{content[error.start]:02x})"
         raise DataError(f"{path}, line {number}: {what}") from None
 
 
@@ -142,12 +142,45 @@ def _head(blocks):
     return head
 
 
-def _format_of(lines):
+def _format_of(path, lines):
     """The format of a file whose first lines, the empty ones left out, are these."""
+    if _JSON_NAME.fullmatch(str(path)) or (lines and _is_json_object(lines[0])):
+        return "jsonl"
     if lines and _TITLE.fullmatch(lines[0]):
         return "wikitext"
     lines = lines[:_LINES_LOOKED_AT]
     return "text" if 2 * sum(len(_sentences(line)) > 1 for line in lines) > len(lines) else "lines"
+
+
+def _is_json_object(line):
+    try:
+        return line.startswith("{") and isinstance(orjson.loads(line), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _of_json_lines(blocks, path):
+    first = 1
+    for lines in blocks:
+        part = []
+        for number, line in enumerate(lines, first):
+            if line:
+                for paragraph in map(str.strip, _text_of(line, f"{path}, line {number}").split("\n")):
+                    part += _sentences(paragraph) if paragraph else ()
+                part.append("")
+        yield part
+        first += len(lines)
+
+
+def _text_of(line, where):
+    """The text of a document in JSON."""
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise DataError(f"{where}: not valid JSON ({error}); a corpus in JSON has one object a line") from None
+    if not isinstance(row, dict) or not isinstance(row.get(_TEXT), str):
+        raise DataError(f'{where}: not a JSON object with a field "{_TEXT}" that holds the text of a document')
+    return row[_TEXT]
 
 
 def _of_wikitext(blocks):

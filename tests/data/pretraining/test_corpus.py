@@ -1,6 +1,8 @@
 """Documents and sentences of every format, and every file that is no text."""
 
 import codecs
+import gzip
+import json
 import logging
 import os
 import tracemalloc
@@ -12,6 +14,8 @@ from hypothesis import strategies as st
 from gluonnlp_snli_plugin.data.pretraining import corpus
 from gluonnlp_snli_plugin.data.pretraining.corpus import CORPUS_FORMATS, LONGEST_LINE, read_documents, read_parts
 from gluonnlp_snli_plugin.errors import DataError, UsageError
+
+TEXT_FORMATS = [name for name in CORPUS_FORMATS if name != "jsonl"]
 
 WIKITEXT = (
     " \n = Valkyria Chronicles III = \n \n Senjō no Valkyria 3 : <unk> Chronicles is a role @-@ playing game . It sold"
@@ -64,12 +68,12 @@ def test_a_byte_order_mark_is_one_only_at_the_very_beginning(write, monkeypatch)
     assert read(write(b"abc\n" + codecs.BOM_UTF8 + b"d"), "lines") == [["abc", "\ufeffd"]]
 
 
-@pytest.mark.parametrize("corpus_format", CORPUS_FORMATS)
+@pytest.mark.parametrize("corpus_format", TEXT_FORMATS)
 def test_the_last_line_needs_no_end(write, corpus_format):
     assert read(write("one\n\ntwo"), corpus_format)[-1][-1] == "two"
 
 
-@pytest.mark.parametrize("corpus_format", CORPUS_FORMATS)
+@pytest.mark.parametrize("corpus_format", TEXT_FORMATS)
 def test_every_file_begins_a_new_document(write, corpus_format):
     paths = [write("one", "1"), write("two\n", "2"), write("three\n\n", "3")]
     assert list(read_documents(paths, corpus_format)) == [["one"], ["two"], ["three"]]
@@ -170,6 +174,46 @@ def test_no_character_of_plain_text_is_lost(tmp_path_factory, text, longest):
         assert all(sentence and sentence == sentence.strip() for document in documents for sentence in document)
 
 
+# JSON lines ---------------------------------------------------------------------------------------------------------
+
+
+def json_lines(*texts):
+    return "".join(json.dumps({"id": i, "text": text}) + "\n" for i, text in enumerate(texts))
+
+
+@pytest.mark.parametrize("name", ["corpus.jsonl", "corpus.json", "corpus", "corpus.txt", "corpus.jsonl.gz"])
+def test_the_text_of_a_json_object_is_a_document(write, name):
+    content = json_lines("One. Two!\nThree.", "", "\n", "Four\n\nFive.").encode()
+    path = write(gzip.compress(content) if name.endswith(".gz") else content, name)
+    assert read(path) == read(path, "jsonl") == [["One.", "Two!", "Three."], ["Four", "Five."]]
+
+
+def test_a_document_in_json_may_be_longer_than_a_line_of_text(write, monkeypatch):
+    path = write(json_lines("A b. " * 300_000))
+    assert len(read(path)[0]) == 300_000
+    monkeypatch.setattr(corpus, "LONGEST_JSON", 1_200_000)
+    assert "line 1 is longer than 1,200,000 bytes" in error_of(path)
+
+
+@pytest.mark.parametrize(
+    "content, complaint",
+    [
+        (json_lines("One.") + "\n{\n", "line 3: not valid JSON"),
+        (json_lines("One.") + '{"content": "x"}\n', 'line 2: not a JSON object with a field "text"'),
+        (json_lines("One.") + '{"text": null}\n', 'line 2: not a JSON object with a field "text"'),
+        ('["One."]\n', 'line 1: not a JSON object with a field "text"'),
+        ('[\n{"text": "One."}\n]\n', "line 1: not valid JSON"),
+    ],
+)
+def test_json_that_is_not_a_document_is_named_with_its_line(write, content, complaint):
+    path = write(content, "corpus.jsonl")
+    assert error_of(path).startswith(f"{path}, {complaint}")
+
+
+def test_text_that_begins_like_json_is_text(write):
+    assert read(write("{curly} braces\n")) == [["{curly} braces"]]
+
+
 # The format ---------------------------------------------------------------------------------------------------------
 
 
@@ -212,14 +256,14 @@ def test_of_long_lines_fewer_tell_the_format_and_of_empty_ones_none(write, monke
 
 
 def test_an_unknown_format_is_an_error_that_lists_those_there_are(write):
-    with pytest.raises(UsageError, match="no corpus format 'xml'; there are: auto, lines, wikitext, text"):
+    with pytest.raises(UsageError, match="no corpus format 'xml'; there are: auto, lines, wikitext, text, jsonl"):
         read(write("a"), "xml")
 
 
 # Bad files ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("corpus_format", CORPUS_FORMATS)
+@pytest.mark.parametrize("corpus_format", TEXT_FORMATS)
 def test_a_file_that_is_not_there_is_named(tmp_path, corpus_format):
     assert error_of(tmp_path / "none.txt", corpus_format) == f"{tmp_path}/none.txt: No such file or directory"
 
@@ -240,23 +284,24 @@ def test_a_name_with_a_nul_is_an_error():
 
 
 @pytest.mark.parametrize("block", [5, 1 << 18])
-@pytest.mark.parametrize("corpus_format", CORPUS_FORMATS)
+@pytest.mark.parametrize("corpus_format", TEXT_FORMATS)
 def test_what_is_no_utf8_is_named_with_its_line(write, corpus_format, block, monkeypatch):
     monkeypatch.setattr(corpus, "_BYTES_AT_ONCE", block)
     path = write(b"one\n\ntwo \xc3\xa9\r\nab\xff c\nfour\n")
-    assert error_of(path, corpus_format) == f"{path}, line 4: no UTF-8 (byte 3 is 0xff)"
+    assert error_of(path, corpus_format) == f"{path}, line 4: not valid UTF-8 (byte 3 is 0xff)"
 
 
 def test_a_character_that_the_files_end_cuts_off_is_no_utf8(write):
     path = write("é".encode()[:1])
-    assert error_of(path) == f"{path}, line 1: no UTF-8 (byte 1 is 0xc3)"
+    assert error_of(path) == f"{path}, line 1: not valid UTF-8 (byte 1 is 0xc3)"
 
 
-def test_utf16_is_no_utf8(write):
-    assert "line 1: no UTF-8" in error_of(write("a sentence\n".encode("utf-16")))
+def test_a_file_that_is_something_else_is_named_for_what_it_is(write):
+    path = write("a sentence\n".encode("utf-16"))
+    assert error_of(path) == f"{path} is UTF-16 text (convert it to UTF-8)"
 
 
-@pytest.mark.parametrize("corpus_format", CORPUS_FORMATS)
+@pytest.mark.parametrize("corpus_format", TEXT_FORMATS)
 @pytest.mark.parametrize("content", [b"", b"\n\n", b" \r\n\t\n", codecs.BOM_UTF8, "\u2028\u3000".encode()])
 def test_a_file_without_text_is_an_error(write, content, corpus_format):
     path = write(content)
