@@ -49,6 +49,7 @@ def run(options):
             if any("\ud800" <= c <= "\udfff" for c in text):  # as Python reads bytes of an argument that are none
                 raise UsageError(f"--{option} is not valid UTF-8: {text[:60]}")
     predictor = load_predictor(options.model, options)
+    num_truncated = predictor.num_truncated
     with highlight.page(options.explain_html) if options.explain_html else contextlib.nullcontext() as add_to_page:
         answers = _Answers(predictor, options, is_prompt, add_to_page)
         name = "standard input" if options.file in (None, "-") else options.file
@@ -59,7 +60,8 @@ def run(options):
             answers.give(typed_pairs(), waits=lambda: True)
         else:
             _answer_file(answers, name, options)
-        tell_truncated(name, predictor.num_truncated, answers.number, predictor.encoder.max_len)
+        num_truncated = predictor.num_truncated - num_truncated
+        tell_truncated(name, num_truncated, answers.number, predictor.encoder.max_len)
 
 
 def _is_typed():

@@ -7,6 +7,7 @@ file. Each test runs few examples, always the same ones; ``make fuzz`` sets FUZZ
 import collections
 import json
 import os
+import re
 import select
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from gluonnlp_snli_plugin import import_bert
+from gluonnlp_snli_plugin.data.nli import NLI
 from gluonnlp_snli_plugin.errors import PluginError
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -224,25 +226,35 @@ def check_complaint(message, path):
 def expected_pairs():
     """What a file of pairs holds, read as simply as can be: a list with an item for each line that is not blank.
 
-    An item is ``(premise, hypothesis, label)``, '-' for a row without gold label, or the number of a bad line.
+    An item is ``(premise, hypothesis, label)``, '-' for a row without gold label, or the number of a bad line. None for
+    a table without header.
     """
 
     def read(content, is_table, is_labelled):
         if content.startswith(b"\xef\xbb\xbf"):
             content = content[3:]
-        lines = content.split(b"\n")
+        lines = [(number, line) for number, line in enumerate(content.split(b"\n"), 1) if line.strip()]
         names = None
         if is_table:
             try:
-                names = lines[0].decode().rstrip("\r\n").split("\t")
-            except UnicodeDecodeError:
-                return [1]
-            if not {"sentence1", "sentence2"} | ({"gold_label"} if is_labelled else set()) <= set(names):
-                return [1]
-            lines[0] = b""
-        return [_pair(line, number, names, is_labelled) for number, line in enumerate(lines, 1) if line.strip()]
+                names = lines.pop(0)[1].decode().rstrip("\r\n").split("\t")
+            except (IndexError, UnicodeDecodeError):
+                return None
+            if None in [_column(names, role) for role in ("premise", "hypothesis", "label")[: 2 + is_labelled]]:
+                return None
+        return [_pair(line, number, names, is_labelled) for number, line in lines]
 
     return read
+
+
+def _column(names, role):
+    """The one column of a role, or None."""
+    found = [name for name in names if re.sub(r"[\s_-]", "", name).lower() in _NAMES[role]]
+    return found[0] if len(found) == 1 else None
+
+
+_NAMES = {role: {name.replace("_", "") for name in names} for role, names in NLI.columns.items()}
+_LABELS = {**{label: label for label in NLI.labels}, **NLI.label_alias, "-": "-", "-1": "-"}
 
 
 def _pair(line, number, names, is_labelled):
@@ -251,21 +263,24 @@ def _pair(line, number, names, is_labelled):
             row = orjson.loads(line)
         else:
             cells = line.decode().rstrip("\r\n").split("\t")
-            row = dict(reversed(list(zip(names, cells))))  # the first of a name counts
+            row = dict(zip(names, cells))
             if len(cells) != len(names):
                 return number
     except ValueError:
         return number
     if not isinstance(row, dict):
         return number
-    premise, hypothesis, label = (row.get(name) for name in ("sentence1", "sentence2", "gold_label"))
+    premise, hypothesis, label = (row.get(_column(list(row), role)) for role in ("premise", "hypothesis", "label"))
+    if isinstance(label, float) and label.is_integer():
+        label = int(label)
+    label = _LABELS.get(str(label).strip().lower()) if isinstance(label, (str, int)) else None
     if is_labelled and label == "-":
         return "-"
     if any(not isinstance(text, str) or not text.strip() for text in (premise, hypothesis)):
         return number
-    if is_labelled and label not in ("entailment", "contradiction", "neutral"):
+    if is_labelled and label is None:
         return number
-    return premise, hypothesis, label
+    return premise, hypothesis, None if label == "-" else label
 
 
 class Worker:
