@@ -187,10 +187,64 @@ def test_a_file_without_labelled_pairs_is_named(run, tmp_path):
         run(dev_file=str(tmp_path / "nowhere.jsonl"))
 
 
+@pytest.fixture
+def numbered(pairs_file, tmp_path):
+    """The same pairs in CSV with names and labels that have to be explained, and rows to be lost."""
+    numbers = {"entailment": 2, "neutral": 0, "contradiction": 1}
+    lines = ["one,other,class"]
+    for row in map(json.loads, pairs_file.read_text().splitlines()):
+        lines.append(f"{row['sentence1']},{row['sentence2']},{numbers[row['gold_label']]}")
+    lines.insert(3, "a dog,,1")
+    lines.insert(5, "a dog,a cat,-1")
+    (tmp_path / "pairs.csv").write_text("\n".join(lines))
+    return {
+        "train_file": str(tmp_path / "pairs.csv"),
+        "columns": {"premise": "one", "hypothesis": "other", "label": "class"},
+        "labels": {"2": "entailment", "0": "neutral", "1": "contradiction"},
+        "on_bad_row": "skip",
+    }
+
+
+def test_files_are_explained_and_what_is_lost_is_told_once(run, numbered, pairs_file, tmp_path, caplog):
+    expected, plain = run(epochs=2)
+    (tmp_path / "dev.csv").write_text("\n".join((tmp_path / "pairs.csv").read_text().splitlines()[:3]))
+    summary, folder = run("explained", **{**numbered, "dev_file": str(tmp_path / "dev.csv"), "max_len": 9})
+    config = json.loads((folder / "config.json").read_text())
+    assert config["settings"]["columns"] == "premise=one,hypothesis=other,label=class"
+    assert config["settings"]["labels"] == "2=entailment,0=neutral,1=contradiction"
+    assert "--labels 2=entailment,0=neutral,1=contradiction" in " ".join(config["repeat"])
+    assert config["data"]["train"]["pairs"] == 120
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    train, dev = tmp_path / "pairs.csv", tmp_path / "dev.csv"
+    truncated = [config["data"][name]["truncated"] for name in ("train", "dev")]
+    assert truncated[0] > truncated[1] > 0
+    cut = "are longer than 9 tokens (max_len) and are cut"
+    assert told == [
+        f"{train}: 1 of 122 rows cannot be used and are left out; first, line 4: other is empty",
+        f"{train}: {truncated[0]} of 120 pairs ({truncated[0] / 120:.1%}) {cut}",
+        f"{dev}: {truncated[1]} of 2 pairs ({truncated[1] / 2:.1%}) {cut}",
+        f"{dev}: no pair has the label neutral",
+    ]
+    summary, folder = run("whole", **{**numbered, "dev_file": numbered["train_file"]})
+    assert summary["dev_accuracy"] == expected["dev_accuracy"]
+    for name, weights in _weights(plain).items():
+        np.testing.assert_array_equal(weights, _weights(folder)[name])
+
+
+def test_a_class_without_a_pair_to_train_on_is_an_error_that_says_why(run, numbered, tmp_path):
+    labels = {"2": "entailment", "1": "contradiction"}
+    with pytest.raises(DataError) as info:
+        run(**{**numbered, "labels": labels})
+    assert str(info.value) == (
+        f"{tmp_path / 'pairs.csv'}: no pair has the label neutral (41 rows cannot be used; first, line 4: other is "
+        "empty): a model trained on the rest could never give that answer"
+    )
+
+
 def test_fewer_pairs_than_devices_is_refused(run, tmp_path, pairs_file):
-    (tmp_path / "one.jsonl").write_text(pairs_file.read_text().splitlines()[0])
-    with pytest.raises(UsageError, match="1 training pairs .* cannot be divided among 2 devices"):
-        run(train_file=str(tmp_path / "one.jsonl"), devices="cpu:0,cpu:1")
+    (tmp_path / "three.jsonl").write_text("\n".join(pairs_file.read_text().splitlines()[:3]))
+    with pytest.raises(UsageError, match="3 training pairs .* cannot be divided among 4 devices"):
+        run(train_file=str(tmp_path / "three.jsonl"), devices="cpu:0,cpu:1,cpu:2,cpu:3")
     with pytest.raises(UsageError, match="batches of 1 cannot be divided among 2 devices"):
         run(batch_size=1, devices="cpu:0,cpu:1")
 

@@ -180,8 +180,10 @@ def test_other_pairs_are_refused_unless_told_otherwise(broken, pairs_file, tmp_p
     shutil.copyfile(str(pairs_file), str(pairs))
     folder = broken(train_file=str(pairs))
     pairs.write_text(pairs.read_text() + pairs.read_text().splitlines()[0] + "\n")
-    with pytest.raises(PluginError, match="train pairs was 120, is 121; train sha256 was .*--resume-anyway"):
+    with pytest.raises(PluginError) as info:
         finetune(resume=str(folder))
+    changed = f"the content of the train data ({pairs}) has changed"
+    assert str(info.value) == f"not what the run began with: {changed} (--resume-anyway goes on all the same)"
     with pytest.raises(Stopped, match="after update 2;"):
         finetune(resume=str(folder), resume_anyway=True)
 
@@ -194,7 +196,7 @@ def test_other_pairs_are_refused_unless_told_otherwise(broken, pairs_file, tmp_p
         (("threads",), "threads was other, is "),
         (("operators",), "operators was other, is "),
         (("weights",), "weights was other, is "),
-        (("data", "dev", "sha256"), "dev sha256 was other, is "),
+        (("data", "dev", "sha256"), "the content of the dev data .* has changed"),
     ],
 )
 def test_whatever_else_has_changed_is_named(broken, path, complaint):
@@ -207,6 +209,27 @@ def test_whatever_else_has_changed_is_named(broken, path, complaint):
     (folder / "config.json").write_text(json.dumps(record))
     with pytest.raises(PluginError, match=complaint):
         finetune(resume=str(folder))
+
+
+def test_a_run_goes_on_with_files_that_have_moved_and_knows_where_they_are(broken, whole, pairs_file, tmp_path):
+    old, new, other = (tmp_path / name for name in ("old.jsonl", "new.jsonl", "other.jsonl"))
+    shutil.copyfile(str(pairs_file), str(old))
+    folder = broken(train_file=str(old), dev_file=str(old))
+    old.rename(new)
+    with pytest.raises(UsageError, match="old.jsonl is missing; if it has moved, say where it is: --train-file PATH"):
+        finetune(resume=str(folder))
+    other.write_text(new.read_text() + new.read_text().splitlines()[0])
+    with pytest.raises(PluginError, match=r"the content of the train data \(.*other.jsonl\) has changed"):
+        finetune(resume=str(folder), train_file=str(other), dev_file=str(new))
+    with pytest.raises(Stopped):
+        finetune(resume=str(folder), train_file=str(new), dev_file=new)
+    settings = json.loads((folder / "config.json").read_text())["settings"]
+    assert settings["train_file"] == settings["dev_file"] == str(new) and settings["max_seconds"] == AT_ONCE
+    finetune(resume=str(folder), max_seconds=0)
+    moved = [json.loads((path / "predictions" / "dev.json").read_text()) for path in (folder, whole())]
+    assert moved[0].pop("source") == str(new) != moved[1].pop("source")
+    (folder / "predictions" / "dev.json").write_text((tmp_path / "whole" / "predictions" / "dev.json").read_text())
+    assert_same(folder, tmp_path / "whole")
 
 
 def test_a_run_can_be_resumed_from_another_folder(settings, tmp_path, monkeypatch, whole):
