@@ -272,3 +272,60 @@ def test_a_rank_without_a_gpu_of_its_own_is_refused(launched, four_gpus, monkeyp
     monkeypatch.setattr("gluonnlp_snli_plugin.cli.leave_ranks", lambda status: None)
     assert main(["run", "--comm", "horovod", "--gpus", "3", script("")]) == 2
     assert "GPU" in capsys.readouterr().err
+
+
+# Files of pairs ------------------------------------------------------------------------------------------------------
+
+_READS = """
+import sys
+import gluonnlp as nlp
+task = nlp.data.get_task(sys.argv[1])
+transform = nlp.data.BERTSentenceTransform(str.split, 8, nlp.vocab.BERTVocab(nlp.data.count_tokens("abc")), pair=True)
+for *pair, label in task.dataset_train()[1]:
+    transform(pair)
+    print(label)
+"""
+
+
+@pytest.fixture
+def numbered(tmp_path):
+    """Options that name files which have to be explained."""
+    path = tmp_path / "pairs.csv"
+    path.write_text('p,h,l\n"a b, c",a,0\na,b,1\na b c a b c,a b,1\n')
+    return ["--train-file", str(path), "--dev-file", str(path), "--columns", "premise=p,hypothesis=h,label=l"]
+
+
+def test_the_files_of_a_script_are_explained_and_its_losses_told(capsys, script, numbered):
+    path = script(_READS)
+    assert main(["run", *numbered, "--labels", "0=neutral,1=entails", path, "SNLI"]) == 0
+    said = capsys.readouterr()
+    assert said.out.split() == ["neutral", "entailment", "entailment"]
+    assert said.err.splitlines() == [
+        f"{numbered[1]}: no pair has the label contradiction",
+        f"{path}: 1 of 3 pairs (33.3%) were longer than the script's max_len and were cut",
+    ]
+    assert main(["run", *numbered, path, "SNLI"]) == 1
+    assert "line 2: unknown l '0': corpora number" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [["--task_name", "RTE"], ["--task_name=rte"], ["--task", "MNLI"]])
+@pytest.mark.parametrize("ranks", [[], ["--np", "2"]])
+def test_files_for_another_task_are_refused_before_anything_starts(launched, capsys, script, numbered, option, ranks):
+    assert main(["run", *ranks, *numbered, script("print('started')"), *option]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and not launched and said.err.count("\n") == 1
+    assert "name data of the task SNLI, but the script is told --task_name " in said.err
+
+
+@pytest.mark.parametrize("text", ["print('no data')", "import gluonnlp as nlp\nnlp.data.get_task('RTE')"])
+def test_a_script_that_reads_no_file_of_those_given_is_told(capsys, script, numbered, text):
+    path = script(text)
+    assert main(["run", *numbered, path, "--task_nam"]) == 0
+    assert capsys.readouterr().err == f"{path} has read none of the files that --train-file and its like name\n"
+    assert main(["run", path]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_options_about_files_need_files(capsys, script):
+    assert main(["run", "--labels", "0=neutral", script("")]) == 2
+    assert "give --train-file and --dev-file too" in capsys.readouterr().err

@@ -162,7 +162,7 @@ def _is_json_object(line):
 def _of_json_lines(blocks, path):
     first = 1
     for lines in blocks:
-        part = []
+        part: List[str] = []
         for number, line in enumerate(lines, first):
             if line:
                 for paragraph in map(str.strip, _text_of(line, f"{path}, line {number}").split("\n")):

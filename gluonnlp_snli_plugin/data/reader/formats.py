@@ -67,34 +67,39 @@ def _is_json(line: bytes) -> bool:
 
 
 class JsonLines:
-    """Rows that are JSON objects, one a line; their columns are those of the first, where they have them."""
+    """Rows that are JSON objects, one a line; their columns are those of the first, where they have them.
+
+    Attributes
+    ----------
+    fields : Fields
+        The columns of the row that was read last.
+    """
 
     reads_by_lines = True
 
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
-        self._fields: Optional[Fields] = None
-
-    @property
-    def fields(self) -> Fields:
-        assert self._fields
-        return self._fields
+        self._usual: Optional[Fields] = None  # those of the first row that has them all
+        self.fields = Fields("premise", "hypothesis", None)
 
     def bulk(self, lines: List[bytes]) -> Optional[List[List[Any]]]:
         """Premises, hypotheses and labels of rows, all at once; None if a row is out of the ordinary."""
         try:
             rows = list(map(orjson.loads, lines))
-            premise, hypothesis, label = self._fields or self._established(rows[0])
-            labels = [None] * len(rows) if label is None else [row[label] for row in rows]
-            return [[row[premise] for row in rows], [row[hypothesis] for row in rows], labels]
+            premise, hypothesis, label = self._usual or self._found(rows[0])
+            if label is None:  # a row may have one all the same
+                return None
+            return [[row[name] for row in rows] for name in (premise, hypothesis, label)]
         except (orjson.JSONDecodeError, TypeError, KeyError, BadRow):
             return None
 
-    def _established(self, row: Any) -> Fields:
+    def _found(self, row: Any) -> Fields:
         if not isinstance(row, dict):
-            raise BadRow
-        self._fields = self._columns.find(row)
-        return self._fields
+            raise BadRow(f"not a JSON object: {show(orjson.dumps(row))}")
+        self.fields = self._columns.find(row)
+        if self.fields.label is not None:
+            self._usual = self._usual or self.fields
+        return self.fields
 
     def rows(self, blocks: Blocks, number: int) -> Rows:
         """The rows of some lines, the first of which has this number in the file, one by one."""
@@ -131,18 +136,20 @@ class JsonLines:
             yield where, error
 
     def _values(self, row: Any) -> Values:
-        if not isinstance(row, dict):
-            raise BadRow(f"not a JSON object: {show(orjson.dumps(row))}")
-        try:
-            premise, hypothesis, label = self._fields or self._established(row)
-            return row[premise], row[hypothesis], None if label is None else row[label]
-        except KeyError as error:
-            missing = error.args[0]
-        try:  # by columns of its own
-            premise, hypothesis, label = self._columns.find(row)
-        except NoColumn:
-            raise BadRow(f"{missing} is missing") from None
+        if self._usual and isinstance(row, dict) and all(name in row for name in self._usual):
+            self.fields = self._usual
+        else:
+            self._find_others(row)
+        premise, hypothesis, label = self.fields
         return row[premise], row[hypothesis], None if label is None else row[label]
+
+    def _find_others(self, row: Any) -> None:
+        try:
+            self._found(row)
+        except NoColumn:
+            if self._usual:  # and not the names are the mistake
+                raise BadRow(f"{next(name for name in self._usual if name not in row)} is missing") from None
+            raise
 
 
 class JsonDocument:
