@@ -111,8 +111,9 @@ def _encode(encoder, reader, sha256, with_texts):
     texts: Any = ([], []) if with_texts else None
     encoded = encoder.encode_parts(_gathered(reader.columns(), texts) if with_texts else reader.columns())
     if not len(encoded):
-        why = f": {reader.num_bad} rows cannot be used; first, {reader.first_bad}" if reader.num_bad else ""
-        raise DataError(f"{reader.path} has no labelled pairs{why}")
+        why = [f"{reader.num_unlabelled} rows have no gold label"] if reader.num_unlabelled else []
+        why += [f"{reader.num_bad} rows cannot be used; first, {reader.first_bad}"] if reader.num_bad else []
+        raise DataError(f"{reader.path} has no labelled pairs{': ' if why else ''}{', '.join(why)}")
     return EncodedFile(encoded, sha256(), reader.num_unlabelled, reader.num_bad, reader.first_bad, texts)
 
 

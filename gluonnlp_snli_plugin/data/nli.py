@@ -25,4 +25,5 @@ NLI = PairSchema(
         "hypothesis": ("hypothesis", "hypo", "sentence2", "sentence_b", "text2", "text_b", "statement", "claim"),
         "label": ("gold_label", "label", "gold", "entailment_label", "entailment_judgment"),
     },
+    own_columns=("sentence1", "sentence2", "gold_label"),
 )

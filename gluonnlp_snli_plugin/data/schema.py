@@ -16,3 +16,4 @@ class PairSchema(NamedTuple):
     label_alias: Mapping[str, str]  #: other spellings of the labels, as :class:`gluonnlp.data.GlueTask` has them
     no_label: Tuple[str, ...]  #: what stands where there is no gold label; the first is the usual one
     columns: Mapping[str, Tuple[str, ...]]  #: the names under which each of ``ROLES`` is known
+    own_columns: Tuple[str, str, str]  #: those of the task's own corpus: where a file has them all, no other counts

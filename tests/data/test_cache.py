@@ -92,6 +92,7 @@ def assert_same(result, expected):
 def test_what_comes_from_the_cache_is_what_encoding_gave(encode, corpus):
     first = encode(read=True)
     assert (len(first.encoded), first.num_unlabelled, first.num_bad) == (12, 1, 1)
+    assert first.first_bad == "line 14: sentence1 is empty"
     assert first.encoded.num_truncated > 0
     assert first.sha256 == hashlib.sha256(corpus.read_bytes()).hexdigest()
     assert_same(encode(read=False), first)
@@ -224,6 +225,7 @@ CHANGES = {
     "no key": {"change_header": lambda header: header.pop("key")},
     "no count": {"change_header": lambda header: header.pop("truncated")},
     "a negative count": {"change_header": lambda header: header.update(bad=-1)},
+    "no reason for a bad row": {"change_header": lambda header: header.update(first_bad=None)},
     "a count that is none": {"change_header": lambda header: header.update(bad="1")},
     "more tokens": {"change_header": lambda header: header.update(tokens=header["tokens"] + 1)},
     "pairs for tokens": {
@@ -391,9 +393,19 @@ def test_a_bad_row_is_an_error_and_nothing_is_kept(corpus, folder):
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("content", ["", as_json([("A.", "B.", "-")])])
-def test_no_labelled_pairs_are_an_error(tmp_path, content):
+@pytest.mark.parametrize(
+    "content, why",
+    [
+        ("", ""),
+        (as_json([("A.", "B.", "-")]), ": 1 rows have no gold label"),
+        (
+            as_json([("A.", "B.", "-"), ("A.", "", "neutral")]),
+            ": 1 rows .*, 1 rows cannot be used; first, line 2: sent",
+        ),
+    ],
+)
+def test_no_labelled_pairs_are_an_error_that_says_why(tmp_path, content, why):
     path = tmp_path / "pairs.jsonl"
     path.write_text(content)
-    with pytest.raises(DataError, match="pairs.jsonl has no labelled pairs"):
-        encode_file(encoder(), path)
+    with pytest.raises(DataError, match=f"pairs.jsonl has no labelled pairs{why}"):
+        encode_file(encoder(), path, "skip")

@@ -259,6 +259,15 @@ def test_columns_that_make_no_sense_are_refused(columns, message):
     assert str(info.value).startswith(message)
 
 
+@pytest.mark.parametrize("text, name", [(as_tsv, "a.tsv"), (as_csv, "a.csv"), (as_json_lines, "a.jsonl")])
+def test_beside_snlis_own_columns_no_other_counts(write, text, name):
+    """As in the files that ``evaluate --predictions`` writes, where ``label`` is the answer of the model."""
+    names = ("sentence1", "sentence2", "gold_label", "label", "premise")
+    path = write(name, text([(*row, "neutral", "x") for row in ROWS], names))
+    assert list(PairReader(path)) == list(PairReader(path, labelled=False)) == ROWS
+    assert {label for *_, label in PairReader(path, columns="label=label,premise=sentence1")} == {"neutral"}
+
+
 def test_rows_of_json_may_have_columns_of_their_own(write):
     lines = [dict(zip(names, row)) for names in KNOWN[:3] for row in ROWS]
     path = write("a.jsonl", "".join(json.dumps(line) + "\n" for line in lines))

@@ -49,6 +49,7 @@ class Columns:
         if len(set(self.given.values())) < len(self.given):
             raise UsageError(f"--columns names one column twice; write --columns {_EXAMPLE}")
         self._known = {role: frozenset(map(_plain, names)) for role, names in schema.columns.items()}
+        self._own = schema.own_columns
         self._labelled = labelled
 
     def find(self, names: Iterable[str]) -> Fields:
@@ -62,6 +63,8 @@ class Columns:
             If there are several that could be one.
         """
         names = list(names)
+        if not self.given and all(names.count(name) == 1 for name in self._own):
+            return Fields(*self._own)
         found: Dict[str, Any] = {}
         missing: List[str] = []
         named = [name for role in self.given for name in self._candidates(role, names)]
