@@ -133,7 +133,10 @@ def test_list(capsys, tiny_name):
         (["import-bert", "{tmp}", "--name", "mine"], "_cased or _uncased"),
         (["list", "planets"], "planets"),
         (["list", "pla\nnets \u202e"], r"'pla\nnets \u202e'"),
-        (["predict", "{trained}", "--premise", "caf\udce9", "--hypothesis", "b"], r"--premise is no UTF-8: caf\udce9"),
+        (
+            ["predict", "{trained}", "--premise", "caf\udce9", "--hypothesis", "b"],
+            r"--premise is not valid UTF-8: caf\udce9",
+        ),
         (["evaluate", "{trained}", "--file", "a\0b"], "an argument holds a NUL character"),
         (["evaluate", "{trained}", "--file", "{pairs}", "--devices", "cpu:" + "9" * 5000], "no device 'cpu:9999"),
         (

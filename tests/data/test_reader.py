@@ -169,15 +169,20 @@ def test_a_broken_array_is_an_error_and_a_broken_first_line_a_bad_row(write):
         (b"PK\x03\x04\x14\x00\x06\x00\x08\x00" + bytes(16) + b"[Content_Types].xml", "an office document"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "a Git LFS pointer"),
         (b"<!DOCTYPE html>\n<html><body>404</body></html>", "an HTML page"),
-        (gzip.compress(b"PAR1\x15\x04\x15"), "a Parquet file"),
+        (gzip.compress(b"PAR1\x15\x04\x15", mtime=0), "a Parquet file"),
     ],
+    ids=["UTF-16", "Parquet", "spreadsheet", "LFS", "HTML", "Parquet, gzipped"],
 )
 @pytest.mark.parametrize("name", ["a.jsonl", "a.tsv", "a.csv", "a.json", "a"])
 def test_a_file_that_is_something_else_is_named_for_what_it_is(write, name, content, kind):
     assert complaint(write(name, content), on_bad_row="skip").startswith(f"is {kind}")
 
 
-@pytest.mark.parametrize("damage", [lambda whole: whole[:-9], lambda whole: whole[:30] + b"x" * 20 + whole[50:]])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda whole: whole[:-9], lambda whole: whole[:30] + b"x" * 20 + whole[50:]],
+    ids=["cut short", "overwritten"],
+)
 def test_a_damaged_gzip_file_is_named(write, damage):
     path = write("a.jsonl.gz", damage(gzip.compress(as_json_lines(ROWS * 9).encode())))
     assert complaint(path, on_bad_row="skip").startswith("is a damaged gzip file: ")

@@ -82,7 +82,7 @@ def test_a_name_that_is_taken_is_told_before_training(corpus, tiny_bert, tmp_pat
         (None, {}, DataError, "text.txt: No such file"),
         (b"", {}, DataError, "text.txt holds no text"),
         (b"\n \n", {}, DataError, "text.txt holds no text"),
-        (b"fine\ncaf\xe9\n", {}, DataError, "text.txt, line 2: no UTF-8"),
+        (b"fine\ncaf\xe9\n", {}, DataError, "text.txt, line 2: not valid UTF-8"),
         (b"ab cd\n", {"name": "mine"}, UsageError, "--name 'mine' must end in _cased or _uncased"),
         (b"ab cd\n", {"name": "a/b_cased"}, UsageError, "--name 'a/b_cased' must"),
         (b"ab cd\n", {"name": "wiki_cn_cased"}, UsageError, "wiki_cn_cased is a name of GluonNLP's own"),
