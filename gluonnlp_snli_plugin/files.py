@@ -19,7 +19,7 @@ from .errors import UsageError
 JSON_BYTES = 32 << 20  # settings, records, indexes
 VOCABULARY_BYTES = 256 << 20
 WEIGHTS_BYTES = 24 << 30  # and the state of an optimizer
-LONGEST_LINE = 16 << 20
+LONGEST_LINE = 1 << 30  # of a JSON document, too
 
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
