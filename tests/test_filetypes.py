@@ -21,7 +21,7 @@ def _zip(*names):
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         for name in names:
-            archive.writestr(name, "x" * 40)
+            archive.writestr(zipfile.ZipInfo(name), "x" * 40)
     return content.getvalue()
 
 
@@ -46,7 +46,7 @@ def _npy():
         ("premise\thypothesis\n".encode("utf-16-le"), "UTF-16 text"),
         ("premise\thypothesis\n".encode("utf-16-be"), "UTF-16 text"),
         ("premise".encode("utf-32"), "UTF-32 text"),
-        (gzip.compress(b"x"), "gzip"),
+        (gzip.compress(b"x", mtime=0), "gzip"),
         (bz2.compress(b"x"), "bzip2"),
         (b"PAR1\x15\x04", "Parquet"),
         (b"\n<!DOCTYPE html>\n<html>", "an HTML page"),

@@ -116,7 +116,7 @@ class JsonLines:
     @staticmethod
     def _parsed(line: bytes) -> Any:
         try:
-            return orjson.loads(line)
+            return orjson.loads(line.rstrip(b"\r\n"))  # what is wrong does not depend on a last line's end
         except orjson.JSONDecodeError as error:
             decode(line)
             raise BadRow(f"not valid JSON ({error}): {show(line)}") from None
