@@ -9,11 +9,11 @@ import json
 import os
 import select
 import stat
-import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from .errors import UsageError
+from .temporary import temporary_file, temporary_folder
 
 # How large a file from outside can be, in bytes. Each is far above what there is, and below what fills a memory.
 JSON_BYTES = 32 << 20  # settings, records, indexes
@@ -200,19 +200,17 @@ def replacing(path):
         The temporary file, in the same folder.
     """
     path = Path(path)
-    with _naming(path):
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(descriptor)
-    try:
-        yield Path(temporary)
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+    with _naming(path), temporary_file(path.parent) as temporary:
+        yield temporary
+        publish(temporary, path)
+
+
+def publish(temporary, path):
+    """Give a temporary file its name, once it is on the disk."""
+    with open(temporary, "rb") as written:
+        os.fsync(written.fileno())
+    os.chmod(temporary, 0o666 & ~_umask())
+    os.replace(temporary, path)
 
 
 @contextlib.contextmanager
@@ -242,24 +240,23 @@ def new_folder(path, mark, overwrite=False):
         path = Path(os.path.realpath(path))
         is_there = os.path.exists(path)
     if is_there and not path.is_dir():
-        raise UsageError(f"{path} is there already, and no folder")
+        raise UsageError(f"{path} exists and is not a folder")
     if is_there and any(path.iterdir()):
         if not (path / mark).is_file():
             raise UsageError(f"{path} holds other files, and no {mark}: give another folder")
         if not overwrite:
-            raise UsageError(f"{path} is there already: give another folder, or --overwrite")
+            raise UsageError(f"{path} exists already: give another folder, or --overwrite")
     with _naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.")
-    with temporary as workspace:
-        folder = Path(workspace, "new")
+    with temporary_folder(path.parent) as workspace:
+        folder = workspace / "new"
         folder.mkdir()
         yield folder
         for file in filter(Path.is_file, folder.rglob("*")):
             with open(file, "rb") as written:
                 os.fsync(written.fileno())
         if path.is_dir():
-            path.rename(Path(workspace, "old"))
+            path.rename(workspace / "old")
         folder.rename(path)
 
 

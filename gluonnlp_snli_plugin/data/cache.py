@@ -13,7 +13,6 @@ import mmap
 import os
 import stat
 import struct
-import time
 from typing import Any, List, NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -30,7 +29,6 @@ _log = logging.getLogger("gluonnlp_snli_plugin")
 
 _SMALLEST_FILE = 4 << 20  # bytes; what is smaller is encoded in less than a tenth of a second
 _KEPT_BYTES = 4 << 30
-_ABANDONED = 24 * 3600  # seconds after which the temporary file of a process that died is removed
 
 _MAGIC = b"SNLI pairs 0002\n"
 _HEAD = struct.Struct("<16s32sQ")  # magic, SHA-256 of all that follows, bytes of the JSON before the arrays
@@ -243,15 +241,12 @@ def _store(file, key, result):
 
 
 def _remove_old(folder):
-    """Leave the files used last, `_KEPT_BYTES` of them, and nothing that a process left behind that died."""
+    """Leave the files used last, `_KEPT_BYTES` of them."""
     files = []
     for path in folder.iterdir():
         with contextlib.suppress(FileNotFoundError):
             status = path.stat()
-            if path.name.startswith("."):
-                if status.st_mtime < time.time() - _ABANDONED:
-                    path.unlink()
-            elif path.suffix == ".pairs":
+            if path.suffix == ".pairs":
                 files.append((status.st_mtime_ns, status.st_size, path))
     kept = 0
     for _, size, path in sorted(files, reverse=True):

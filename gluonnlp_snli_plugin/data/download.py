@@ -136,6 +136,8 @@ class _Download:
 
     def run(self) -> None:
         if not self._missing():
+            with contextlib.suppress(OSError):  # left by a process that was killed after it had unpacked everything
+                self._part.unlink()
             return
         try:
             self._root.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,8 @@ from ..data.tokenizers import bert_tokenizer
 from ..data.truncation import list_truncations
 from ..data.vocabulary import read_vocabulary
 from ..errors import CheckpointError
-from ..files import digest, read_json, replacing, write_json
+from ..files import digest, publish, read_json, replacing, write_json
+from ..temporary import temporary_file
 from .backbones import are_hparams, bert_hparams, is_dropout
 from .conversion import bert_mapping
 from .net import HEADS, SNLIBertClassifier
@@ -105,12 +106,12 @@ def save_model(model, folder, arrays=None):
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / "weights.new") as temporary:
+    with temporary_file(folder) as temporary:
         parameters = {name: value._reduce() for name, value in model.net._collect_params_with_prefix().items()}
         mx.nd.save(str(temporary), {**parameters, **(arrays or {})})
-    fingerprint = digest(folder / "weights.new")
-    weights = folder / f"weights-{fingerprint[:8]}.params"
-    (folder / "weights.new").replace(weights)
+        fingerprint = digest(temporary)
+        weights = folder / f"weights-{fingerprint[:8]}.params"
+        publish(temporary, weights)
     vocab = folder / ("vocab.spiece" if model.spiece else "vocab.json")
     with replacing(vocab) as temporary:
         if model.spiece:
@@ -118,9 +119,18 @@ def save_model(model, folder, arrays=None):
         else:
             temporary.write_text(model.vocab.to_json(), encoding="utf-8")
     write_settings(folder, model.settings, {"weights": (weights, fingerprint), "vocab": (vocab, digest(vocab))})
-    for old in folder.glob("weights-*.params"):
-        if old != weights:
-            old.unlink()
+    remove_other_weights(folder)
+
+
+def remove_other_weights(folder):
+    """Remove from a model folder the weights that do not count: older ones, and those of a process that was killed."""
+    try:
+        name = json.loads((folder / _SETTINGS).read_bytes())["files"]["weights"]["name"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):  # whoever reads the model will say so
+        return
+    for path in folder.glob("weights-*.params"):
+        if path.name != name:
+            path.unlink()
 
 
 def write_settings(folder, settings, files):

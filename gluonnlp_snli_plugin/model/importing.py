@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 
 import mxnet as mx
@@ -11,6 +10,7 @@ import mxnet as mx
 from .. import registry
 from ..errors import CheckpointError, UsageError
 from ..files import digest, new_folder, write_json
+from ..temporary import temporary_folder
 from . import store
 from .backbones import bert_hparams
 from .folder import save_model
@@ -119,8 +119,8 @@ def keep(bert, name, source, root=None, overwrite=False):
         If the store cannot be written.
     """
     root = store.store_root(root)
-    with writing(root), tempfile.TemporaryDirectory(dir=root, prefix=".import-") as workspace:
-        vocab_file, weights_file = Path(workspace, "vocab"), Path(workspace, "weights")
+    with writing(root), temporary_folder(root) as workspace:
+        vocab_file, weights_file = workspace / "vocab", workspace / "weights"
         vocab_file.write_bytes(bert.vocab_content)
         mx.nd.save(str(weights_file), bert.parameters)
         named = bert_hparams(bert.backbone)

@@ -5,11 +5,11 @@ vocabularies trained (``train-vocab``) instead. An index file beside them holds 
 process that imports the plugin enters it there.
 """
 
-import contextlib
 import dataclasses
 import functools
 import logging
 import os
+import re
 from pathlib import Path
 from typing import Set
 
@@ -76,8 +76,8 @@ def add(checkpoint, weights, vocab, root=None, overwrite=False):
         os.replace(vocab, root / checkpoint.vocab_file)
         index.checkpoints[checkpoint.key] = checkpoint
         index.write(root)
-        if old:
-            _remove({old.weights_file, old.vocab_file} - {checkpoint.weights_file, checkpoint.vocab_file}, root)
+        _remove_others(checkpoint.weights_file, root)
+        _remove_others(checkpoint.vocab_file, root)
     register(checkpoint)
 
 
@@ -101,15 +101,13 @@ def add_vocabulary(vocabulary, file, root=None, overwrite=False):
     root = store_root(root)
     with locked(root / f".{INDEX}.lock"):
         index = read_index(root)
-        old = index.alone.get(vocabulary.name)
         if overwrite:
             index.alone.pop(vocabulary.name, None)
         index.require_same(vocabulary, root)
         os.replace(file, root / vocabulary.file)
         index.alone[vocabulary.name] = vocabulary
         index.write(root)
-        if old:
-            _remove({old.file} - {vocabulary.file}, root)
+        _remove_others(vocabulary.file, root)
     _register_vocabulary(vocabulary)
 
 
@@ -131,10 +129,13 @@ def require_free_vocabulary(name, root=None, overwrite=False):
         raise UsageError(f"{name} is already in {store_root(root)}: give another --name, or --overwrite")
 
 
-def _remove(files, root):
-    for name in files:
-        with contextlib.suppress(FileNotFoundError):
-            (root / name).unlink()
+def _remove_others(file, root):
+    """Remove what has the name of a file but another hash: replaced, or of a process that was killed."""
+    stem, extension = os.path.splitext(file)
+    pattern = re.compile(re.escape(stem.rpartition("-")[0]) + "-[0-9a-f]{8}" + re.escape(extension))
+    for path in root.iterdir():
+        if path.name != file and pattern.fullmatch(path.name):
+            path.unlink()
 
 
 _registered: Set[str] = set()  # keys of all checkpoints that GluonNLP's tables have from here

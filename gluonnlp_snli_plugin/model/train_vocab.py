@@ -3,12 +3,12 @@
 import itertools
 import os
 import tempfile
-from pathlib import Path
 
 from ..data.pretraining.corpus import read_parts
 from ..data.subwords import count_words, train_subwords
 from ..data.vocabulary import read_sentencepieces
 from ..files import digest
+from ..temporary import temporary_folder
 from . import store
 from .importing import require_name, writing
 
@@ -64,8 +64,8 @@ def train_vocabulary(corpus, name, size=8000, model_type="unigram", corpus_forma
     lower = name.endswith("_uncased")
     words = count_words(itertools.chain.from_iterable(read_parts(corpus, corpus_format)), lower)
     model = train_subwords(words, size, model_type, lower)
-    with writing(root), tempfile.TemporaryDirectory(dir=root, prefix=".train-vocab-") as workspace:
-        file = Path(workspace, "spiece.model")
+    with writing(root), temporary_folder(root) as workspace:
+        file = workspace / "spiece.model"
         file.write_bytes(model)
         _, special_tokens = read_sentencepieces(file)
         source = ", ".join(map(str, corpus))

@@ -8,13 +8,13 @@ import os
 import platform
 import shutil
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
 import mxnet as mx
 
 from ..files import cache_folder, digest, locked, replacing
+from ..temporary import temporary_folder
 
 _SOURCES = Path(__file__).parent / "src"
 _MXNET = Path(mx.__file__).parent
@@ -55,8 +55,9 @@ def library():
             _require_own(folder)
             stack.enter_context(locked(folder / ".lock"))  # who comes second finds what the first has built
         except OSError:
-            folder = Path(tempfile.mkdtemp(prefix="gluonnlp-snli-native-"))
-            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            for_this_process = contextlib.ExitStack()
+            folder = for_this_process.enter_context(temporary_folder())
+            atexit.register(for_this_process.close)
         for built in folder.glob(f"{key}-*.so"):
             if built.stem == f"{key}-{digest(built)[:16]}":
                 with contextlib.suppress(OSError):
@@ -73,7 +74,7 @@ def library():
 
 def _build(compiler, folder, key):
     glue = _MXNET / "src" / "lib_api.cc"
-    with tempfile.TemporaryDirectory(prefix="gluonnlp-snli-build-") as workspace:
+    with temporary_folder() as workspace:
 
         def compile_(source):
             target = f"{workspace}/{source.stem}.o"
