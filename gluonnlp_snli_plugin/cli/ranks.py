@@ -3,8 +3,9 @@
 import os
 
 from ..errors import UsageError
+from ..follow import LAUNCHER, follow_parent
 from ..train import launch
-from ..train.comm import BACKENDS, LAUNCHER, known_rank, launched_backend
+from ..train.comm import BACKENDS, known_rank, launched_backend
 
 
 def add_rank_arguments(parser):
@@ -35,7 +36,8 @@ def run_on_ranks(options, run, default=1):
         Exit status.
     """
     if LAUNCHER in os.environ or (launched_backend() and options.comm and not options.np):
-        launch.follow_parent()
+        if LAUNCHER not in os.environ:  # whose ranks follow it from their first moment on
+            follow_parent()
         with launch.alive(known_rank()):
             return run(options.comm or launched_backend())
     num_ranks = default if options.np is None else options.np

@@ -8,7 +8,8 @@ import numpy as np
 from gluonnlp.optimizer import BERTAdam
 from gluonnlp.utils import parameter as host_parameter
 
-from ..native import accelerate, operators
+from ..native import operators
+from ..native.accelerate import accelerate
 
 
 def use_native_operators(changes):

@@ -10,23 +10,20 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
 from typing import DefaultDict, Deque, List
 
-from .. import threads
+from .. import follow, threads
 from ..errors import PluginError, Stopped, UsageError
-from .comm import HAS_SAID_WHY, LAUNCHER, RANK, import_horovod
+from ..temporary import temporary_folder
+from .comm import HAS_SAID_WHY, RANK, import_horovod
 from .stopping import TIME_IS_UP
 
-_SET_PARENT_DEATH_SIGNAL, _SET_CHILD_SUBREAPER = 1, 36  # of prctl(2)
-# The command itself. Not `python -m`, with which a module of the current folder could stand in for any other.
-_MAIN = (
-    f"import sys; sys.path[0] = {str(Path(__file__).parents[2])!r}; "
-    "from gluonnlp_snli_plugin.cli import main; sys.exit(main())"
-)
+_SET_CHILD_SUBREAPER = 36  # of prctl(2)
+_FOLLOW = [sys.executable, follow.__file__]  # before a program that is to end with this process
+_COMMAND = [*_FOLLOW, "-"]  # the command line of this program
 _ALIVE = "GLUONNLP_SNLI_ALIVE"  # names the folder in which ranks say that they are alive
 _GRACE = 2.0  # seconds: ranks that fail together are reported as one
 _PATIENCE = 5.0  # seconds between asking a process to end and making it
@@ -60,9 +57,9 @@ def launch(arguments, num_ranks, backend, port=None):
         If a rank failed; names it. The others have been stopped then.
     """
     start = _start_horovod if backend == "horovod" else _start_parameter_server
-    command = [sys.executable, "-c", _MAIN, *arguments]
-    with _Signals() as signals, _no_process_left(), tempfile.TemporaryDirectory(prefix="ranks-") as folder:
-        followed = signals.followed = start(command, num_ranks, port, Path(folder))
+    command = [*_COMMAND, *arguments]
+    with _Signals() as signals, _no_process_left(), temporary_folder() as folder:
+        followed = signals.followed = start(command, num_ranks, port, folder)
         try:
             failure = followed.wait()
         finally:
@@ -76,12 +73,6 @@ def launch(arguments, num_ranks, backend, port=None):
     if failure.status in (2, HAS_SAID_WHY, TIME_IS_UP):
         return 1 if failure.status == HAS_SAID_WHY else failure.status
     raise PluginError(f"rank {failure.rank} of {num_ranks} {_how(failure.status)}; the run has been stopped")
-
-
-def follow_parent():
-    """Let this process, and those it forks, die with the process that started them."""
-    _prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    os.register_at_fork(after_in_child=lambda: _prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL))
 
 
 @contextlib.contextmanager
@@ -139,7 +130,8 @@ def _start_parameter_server(command, num_ranks, port, folder):
     helpers = []
     for role in ("scheduler", "server"):
         with open(folder / role, "wb") as output:
-            helpers.append(_start(_SERVE, {**environment, "DMLC_ROLE": role}, output, output))
+            # Importing MXNet as scheduler or server serves until the ranks are done.
+            helpers.append(_start(_COMMAND, {**environment, "DMLC_ROLE": role}, output, output))
     ranks = []
     for rank in range(num_ranks):
         rank_environment = {**environment, "DMLC_ROLE": "worker", RANK: str(rank)}
@@ -149,10 +141,6 @@ def _start_parameter_server(command, num_ranks, port, folder):
         with open(folder / f"rank-{rank}", "wb") as errors:
             ranks.append(_start(command, rank_environment, subprocess.DEVNULL, errors))
     return _Processes(ranks, helpers, folder)
-
-
-# Importing MXNet as scheduler or server serves until the ranks are done.
-_SERVE = [sys.executable, "-c", "import ctypes; ctypes.CDLL(None).prctl(1, 9); " + _MAIN]
 
 
 def _start(command, environment, output=None, errors=None):
@@ -225,7 +213,7 @@ def _start_horovod(command, num_ranks, port, folder):
     program = shutil.which("horovodrun", path=os.path.dirname(sys.executable)) or shutil.which("horovodrun")
     if program is None:
         raise PluginError("--comm horovod: there is no program horovodrun beside Python or on PATH")
-    command = [program, "--gloo", "-np", str(num_ranks), *command]
+    command = [*_FOLLOW, program, "--gloo", "-np", str(num_ranks), *command]
     environment = {**_rank_environment(num_ranks), _ALIVE: str(folder)}
     return _HorovodRun(_start(command, environment, subprocess.PIPE, subprocess.STDOUT), folder)
 
@@ -324,7 +312,7 @@ def _rank_environment(num_ranks):
         "PYTHONUNBUFFERED": "1",
         "HOROVOD_CYCLE_TIME": "10",  # milliseconds; its default, 1, is too often for a core that also computes
     }
-    return {**defaults, **threads.environment_without_choice(), LAUNCHER: str(os.getpid())}
+    return {**defaults, **threads.environment_without_choice(), follow.LAUNCHER: follow.identity(os.getpid())}
 
 
 class _Signals:

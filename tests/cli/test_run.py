@@ -147,7 +147,7 @@ def launched(monkeypatch):
     """What would have been launched, as a list of the launcher's arguments."""
     calls = []
     monkeypatch.setattr(launch, "launch", lambda *arguments: calls.append(arguments) or 7)
-    monkeypatch.setattr(launch, "follow_parent", lambda: calls.append("follows its parent"))
+    monkeypatch.setattr(ranks, "follow_parent", lambda: calls.append("follows its parent"))
     return calls
 
 
@@ -202,10 +202,10 @@ def test_ranks_that_make_no_sense_are_refused(launched, options, complaint):
 def test_a_rank_does_its_share_and_follows_its_launcher(launched, monkeypatch, variable, value, backend, option):
     monkeypatch.setenv(variable, value)
     if option == "np":  # as this program's own launcher starts it
-        monkeypatch.setenv(LAUNCHER, "1")
+        monkeypatch.setenv(LAUNCHER, "1:1")  # whom it follows from its first moment on
     assert _run_on_ranks(**{option: 2 if option == "np" else backend}) == (5, [backend])
 
-    assert launched == ["follows its parent"]
+    assert launched == ([] if option == "np" else ["follows its parent"])
 
 
 def test_ranks_are_started_inside_a_job_of_another_launcher(launched, monkeypatch):

@@ -182,27 +182,6 @@ def test_who_was_there_before_stays_and_orphans_are_nobodys_again():
         before.wait()
 
 
-def test_a_process_that_follows_its_parent_dies_with_it():
-    reading, writing = os.pipe()
-    parent = os.fork()
-    if parent == 0:
-        try:
-            if os.fork() == 0:
-                launch.follow_parent()
-                if os.fork() == 0:
-                    os.write(writing, f"{os.getppid()} {os.getpid()}\n".encode())
-            time.sleep(60)
-        finally:
-            os._exit(1)
-    with os.fdopen(reading) as lines:
-        followers = list(map(int, lines.readline().split()))
-    os.close(writing)
-    assert len(followers) == 2 and all(map(_runs, followers))
-    os.kill(parent, signal.SIGKILL)
-    os.waitpid(parent, 0)
-    assert _soon(lambda: not any(map(_runs, followers)))
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_is_passed_on_to_the_ranks_and_a_second_one_ends_all(tmp_path, number):
     before = signal.getsignal(number)
@@ -293,10 +272,11 @@ def start(monkeypatch, hurry):
     """Launches a program in place of the command; each rank gets it with its own number as ``rank``."""
     for name in ("OMP_NUM_THREADS", RANK):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(launch, "_SERVE", [sys.executable, "-c", ""])
 
     def run(code, *arguments, num_ranks=2, port=None):
-        monkeypatch.setattr(launch, "_MAIN", f"import os, sys, time\nrank = int(os.environ['{RANK}'])\n{code}")
+        as_rank = "import os, sys, time\nif os.environ['DMLC_ROLE'] != 'worker': sys.exit()\n"
+        as_rank += f"rank = int(os.environ['{RANK}'])\n"
+        monkeypatch.setattr(launch, "_COMMAND", [sys.executable, "-c", as_rank + code])
         return launch.launch(list(map(str, arguments)), num_ranks, "dist_sync", port)
 
     return run
@@ -463,8 +443,77 @@ def test_horovodrun_gets_the_command(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(launch, "import_horovod", lambda: None)
     monkeypatch.setattr(launch.shutil, "which", lambda name, path=None: str(program) if name == program.name else None)
     assert launch.launch(["run", "two words"], 3, "horovod") == 0
-    command = [sys.executable, "-c", launch._MAIN, "run", "two words"]
+    command = [*launch._COMMAND, "run", "two words"]
     assert capsys.readouterr().out == f"{['--gloo', '-np', '3', *command]!r}\n"
+
+
+# The launcher's end ---------------------------------------------------------------------------------------------------
+
+# As far as processes are concerned: each rank is the child of a shell, the child of a process of a session of its own,
+# which does not end with its parent.
+_HOROVODRUN = """
+import os, subprocess, sys, time
+for rank in range(int(sys.argv[3])):
+    if os.fork() == 0:
+        os.setsid()
+        os._exit(subprocess.call(["sh", "-c", '"$@"; exit $?', "sh", *sys.argv[4:]]))
+time.sleep(600)
+"""
+
+
+def _marked(marker):
+    """The processes that carry a marker and have not ended."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if f"MARKER={marker}" in path.read_text(errors="replace").split("\0") and _runs(path.parent.name):
+                found.add(int(path.parent.name))
+    return found
+
+
+@pytest.fixture
+def launcher(monkeypatch, tmp_path):
+    """Forks a launcher of endless ranks, which are whole programs of ours; returns its process number."""
+    monkeypatch.setenv("MARKER", str(tmp_path))
+    program = tmp_path / "horovodrun"
+    program.write_text(f"#!{sys.executable}\n{_HOROVODRUN}")
+    program.chmod(0o755)
+    monkeypatch.setattr(launch, "import_horovod", lambda: None)
+    monkeypatch.setattr(launch.shutil, "which", lambda name, path=None: str(program) if name == program.name else None)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "endless.py").write_text("import time\ntime.sleep(600)\n")
+
+    def fork(backend):
+        process = os.fork()
+        if process == 0:
+            try:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+                launch.launch(["run", "--comm", backend, "endless.py"], 2, backend)
+            finally:
+                os._exit(1)
+        return process
+
+    yield fork
+    for process in _marked(tmp_path):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+
+
+# Seconds: before a rank runs Python, while it starts, while it imports MXNet.
+_MOMENTS = [0.005, 0.02, 0.05, 0.3, 1.0] + [step / 20 for step in range(60) if os.environ.get("KILLS")]
+
+
+@pytest.mark.parametrize("backend", ["dist_sync", "horovod"])
+def test_no_process_outlives_a_launcher_that_is_killed_at_whatever_moment(launcher, tmp_path, backend):
+    for moment in _MOMENTS:
+        process = launcher(backend)
+        time.sleep(moment)
+        assert moment < 1.0 or _soon(lambda: len(_marked(tmp_path)) >= 4)
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        killed = time.monotonic()
+        assert _soon(lambda: not _marked(tmp_path)), moment
+        assert time.monotonic() < killed + 60  # of which a machine with work to do may take its share
 
 
 def test_horovod_finds_its_port_by_itself():
