@@ -7,10 +7,11 @@ BERT backbones in GluonNLP's own registries; :func:`deactivate` takes them out a
 import os
 import sys
 
-from . import compat, threads
+from . import cluster, compat, threads
 
 compat.restore_numpy_aliases()
 threads.choose()
+cluster.prepare()
 try:
     import mxnet  # noqa: F401
 except ModuleNotFoundError as error:

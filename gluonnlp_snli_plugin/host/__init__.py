@@ -1,8 +1,10 @@
 """Runs one of GluonNLP's own scripts, unchanged, as ``python SCRIPT`` would, with what the plugin registered."""
 
+import contextlib
 import logging
 
 from .. import registry
+from ..temporary import temporary_folder
 from .data import count_truncated, read_from, truncate_by
 from .native import use_native_operators
 from .options import extend_options
@@ -64,7 +66,8 @@ def run_script(
     """
     script = Script(path)
     changes = registry.Changes()
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(changes.undo)
         files = {segment: file for segment, file in (files or {}).items() if file}
         segments_read = read_from(changes, root, columns, labels, **files)
         if truncation is not None:
@@ -73,7 +76,9 @@ def run_script(
         extend_options(changes, gpu)
         if native:
             use_native_operators(changes)
-        ranked = RankedScript(script, backend, changes, gpu is not None) if backend else None
+        ranked = None
+        if backend:
+            ranked = RankedScript(script, backend, changes, gpu is not None, stack.enter_context(temporary_folder()))
         status = script.run(list(arguments))
         if ranked and status == 0:
             ranked.finish()
@@ -81,5 +86,3 @@ def run_script(
         if files and not segments_read and not script.has_exited:
             _log.warning("%s has read none of the files that --train-file and its like name", path)
         return status
-    finally:
-        changes.undo()

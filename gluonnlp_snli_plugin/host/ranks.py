@@ -12,7 +12,6 @@ import io
 import logging
 import os
 import sys
-import tempfile
 import warnings
 
 import gluonnlp as nlp
@@ -37,9 +36,11 @@ class RankedScript:
         What the script finds changed; undoes it.
     has_gpu : bool
         Whether the ranks were given GPUs.
+    copies : Path
+        A temporary folder for what this rank saves and loads again, where it does not see rank 0's files.
     """
 
-    def __init__(self, script, backend, changes, has_gpu):
+    def __init__(self, script, backend, changes, has_gpu, copies):
         self._script = script
         self._backend = backend
         self._changes = changes
@@ -52,7 +53,7 @@ class RankedScript:
         self._num_pairs = None  # of this rank's shard
         self._is_first = (self._ranks.rank if comm.known_rank() is None else comm.known_rank()) == 0
         self._saved = {}  # where to load again what the script has saved
-        self._copies = tempfile.TemporaryDirectory(prefix="rank-")
+        self._copies = copies
         self._stdout = sys.stdout
         # Communication by the script itself.
         self._replace(mx.kv, "create", self._create_store)
@@ -102,7 +103,7 @@ class RankedScript:
             return original(name)
         self._leave_alone()
         # A process can have one only, and may have had to make it to learn which rank it is.
-        self._store = self._joined.store if self._joined else original(name)
+        self._store = self._joined.store if self._joined else comm.create_store(name, original)
         return self._store
 
     def _init_horovod(self, original, *args, **kwargs):
@@ -221,7 +222,7 @@ class RankedScript:
         if self._is_first:
             return original(fname, data)
         if not comm.is_on_first_machine():
-            self._saved[path] = os.path.join(self._copies.name, str(len(self._saved)))
+            self._saved[path] = os.path.join(self._copies, str(len(self._saved)))
             original(self._saved[path], data)
         return None
 

@@ -9,25 +9,27 @@ import os
 import re
 import sys
 import time
+from typing import Callable, Dict
 
 import mxnet as mx
 import numpy as np
 
+from ..cluster import join
 from ..errors import PluginError, UsageError
+from ..follow import LAUNCHER
 
 BACKENDS = ("dist_sync", "horovod")
 
 # Set by the launcher for each rank; a cluster's own launcher leaves the numbering to the parameter server.
 RANK = "GLUONNLP_SNLI_RANK"
 
-# Set by the launcher of this program for all ranks.
-LAUNCHER = "GLUONNLP_SNLI_LAUNCHER"
-
 # With which a rank tells this program's launcher that its own message says it all.
 HAS_SAID_WHY = 120
 
 _TABLE = 4096  # rows from which on a gradient may be that of a table of which a batch uses little
 _ROWS_AT_ONCE = 512
+
+_leave: Dict[int, Callable[[], None]] = {}  # by the id of a distributed store: what is called before it is freed
 
 SEED_STEP = 7919  # between the seeds of two ranks
 
@@ -184,7 +186,7 @@ def join_ranks(backend):
     if backend is None:
         return ALONE
     if launched_backend() != backend:
-        raise UsageError(f"--comm {backend}: nobody started this process as a rank; give --np N too")
+        raise UsageError(f"--comm {backend}: this process was not launched as a rank; add --np N")
     return ParameterServer() if backend == "dist_sync" else Horovod()
 
 
@@ -199,9 +201,11 @@ def leave_ranks(status):
     if launched_backend() == "horovod":
         # One rank's death makes the others fail; horovodrun, which tells who ended first, must see the dead one first.
         time.sleep(2)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    # All has been said, but for what threads would say about workers that end while they talk to them.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     multiprocessing.util._exit_function()  # type: ignore[attr-defined]  # ends the workers of data loaders
-    sys.stdout.flush()
-    sys.stderr.flush()
     os._exit(status)
 
 
@@ -371,7 +375,7 @@ class ParameterServer(Ranks):
     number_given = None
 
     def __init__(self):
-        self.store = mx.kv.create("dist_sync")
+        self.store = create_store("dist_sync")
         ParameterServer.number_given = self.store.rank
         self.rank = known_rank()
         self.num_ranks = self.store.num_workers
@@ -390,6 +394,32 @@ class ParameterServer(Ranks):
         free(self.store)
 
 
+def create_store(name, create=mx.kv.create):
+    """Make a distributed KVStore: waits until all processes of the run have met, but not for ever.
+
+    Parameters
+    ----------
+    name : str
+        As ``mxnet.kv.create`` takes it.
+    create : callable, optional
+        What makes it.
+
+    Returns
+    -------
+    mxnet.kvstore.KVStore
+        To be given to :func:`free` at the end.
+
+    Raises
+    ------
+    PluginError
+        If a variable of the parameter server is missing or wrong.
+    """
+    leave = join()
+    store = create(name)
+    _leave[id(store)] = leave
+    return store
+
+
 def free(store):
     """Part from the servers of a distributed KVStore now: at the interpreter's end it can be too late for that.
 
@@ -399,6 +429,7 @@ def free(store):
         Cannot be used any more.
     """
     mx.nd.waitall()
+    _leave.pop(id(store), lambda: None)()
     store.__del__()
     store.handle = type(store.handle)()  # what MXNet frees without effect
 

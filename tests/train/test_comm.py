@@ -131,9 +131,9 @@ def test_a_rank_learns_its_place_from_its_launcher(environment, variables, backe
 
 @pytest.mark.parametrize("backend", comm.BACKENDS)
 @pytest.mark.parametrize("variables", [{}, {"DMLC_ROLE": "scheduler"}])
-def test_ranks_that_nobody_started_meet_nobody(environment, backend, variables):
+def test_a_process_that_was_not_launched_as_a_rank_meets_nobody(environment, backend, variables):
     environment(**variables)
-    with pytest.raises(UsageError, match=f"--comm {backend}: nobody started this process as a rank; give --np"):
+    with pytest.raises(UsageError, match=f"--comm {backend}: this process was not launched as a rank; add --np"):
         comm.join_ranks(backend)
 
 
@@ -142,7 +142,7 @@ def test_ranks_that_nobody_started_meet_nobody(environment, backend, variables):
 )
 def test_ranks_meet_by_the_backend_that_started_them(environment, variables, backend):
     environment(**variables)
-    with pytest.raises(UsageError, match=f"--comm {backend}: nobody"):
+    with pytest.raises(UsageError, match=f"--comm {backend}: this process was not launched"):
         comm.join_ranks(backend)
 
 
