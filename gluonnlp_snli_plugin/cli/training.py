@@ -7,6 +7,7 @@ import os
 from ..errors import UsageError
 from ..train.comm import known_rank, parse_devices
 from ..train.config import option_name
+from ..train.record_check import require_unedited
 from ..train.resume import CHANGEABLE, absolute, recorded_run
 from .ranks import add_rank_arguments, run_on_ranks
 
@@ -38,8 +39,8 @@ def add_training_arguments(parser, kind):
         metavar="OUT",
         nargs="?",
         const=_HERE,
-        help="go on with the run in OUT from its newest checkpoint; without OUT, with the one that the same command "
-        "has begun, if it has",
+        help="resume the run in OUT from its newest checkpoint; without OUT, the one that the same command has begun, "
+        "if it has",
     )
     parser.add_argument("--resume-anyway", action="store_true", help="even if data, packages or devices have changed")
     add_rank_arguments(parser)
@@ -73,6 +74,7 @@ def run_training(options, kind, train, show):
         settings = {name: settings[name] for name in kept if name in settings} if options.resume else settings
     if options.resume:
         config, record = recorded_run(kind, options.resume, **settings)
+        require_unedited(config, record, options.resume_anyway)
         if options.np is None and record.get("ranks", 1) > 1:  # as it was started
             options.np, options.comm = record["ranks"], options.comm or record.get("comm")
         settings.update(resume=options.resume, resume_anyway=options.resume_anyway)

@@ -125,8 +125,8 @@ def save_model(model, folder, arrays=None):
 def remove_other_weights(folder):
     """Remove from a model folder the weights that do not count: older ones, and those of a process that was killed."""
     try:
-        name = json.loads((folder / _SETTINGS).read_bytes())["files"]["weights"]["name"]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):  # whoever reads the model will say so
+        name = read_json(folder / _SETTINGS)["files"]["weights"]["name"]
+    except (OSError, ValueError, TypeError, KeyError):  # whoever reads the model will say so
         return
     for path in folder.glob("weights-*.params"):
         if path.name != name:

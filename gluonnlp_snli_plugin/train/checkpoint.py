@@ -1,4 +1,4 @@
-"""Checkpoints of a run: all that it takes to go on as if nothing had happened, kept so that no death can spoil it.
+"""Atomic, hash-verified checkpoints: all that it takes to resume a run as if nothing had happened.
 
 ``checkpoints/NUMBER/`` holds ``arrays.safetensors`` (weights and the optimizer's state), ``state.json`` (all the rest)
 and ``manifest.json`` with a hash of either. It is made under another name, synced and then renamed, so one that is
@@ -36,7 +36,7 @@ _BLOCK = 1 << 23  # bytes written at once
 
 
 class Checkpoint(NamedTuple):
-    """What a run goes on from."""
+    """What a run is resumed from."""
 
     update: int  #: updates done
     arrays: Dict[str, np.ndarray]
@@ -115,6 +115,26 @@ class Checkpoints:
                 _log.warning("%s; the checkpoint before it is used, if there is one", error)
         return None
 
+    def newest_state(self):
+        """The update and the state of the newest checkpoint, without its arrays; (0, {}) if there is none.
+
+        Returns
+        -------
+        update : int
+        state : dict
+        """
+        for path in reversed(self._found()):
+            with contextlib.suppress(CheckpointError):
+                return _read_state(path)[:2]
+        return 0, {}
+
+    def tidy(self):
+        """Remove what a process that was killed has left: a checkpoint half written, old ones half removed."""
+        for leftover in self._folder.glob(f"*{_TEMPORARY}"):
+            shutil.rmtree(leftover)
+        for old in self._found()[: -self._keep]:
+            shutil.rmtree(old)
+
     def _found(self):
         try:
             names = os.listdir(self._folder)
@@ -134,10 +154,10 @@ class Checkpoints:
                     "a longer warm-up (--warmup-ratio)"
                 )
             self._folder.mkdir(exist_ok=True)
-            for leftover in self._folder.glob(f"*{_TEMPORARY}"):
-                shutil.rmtree(leftover)
             path = self._folder / f"{update:09d}"
             temporary = path.with_name(path.name + _TEMPORARY)
+            if temporary.exists():  # of a process that was killed
+                shutil.rmtree(temporary)
             temporary.mkdir()
             state = json.dumps({"update": update, **state}).encode()
             _fill(temporary, {_ARRAYS: arrays.content, _STATE: state})
@@ -145,8 +165,7 @@ class Checkpoints:
                 shutil.rmtree(path)
             temporary.rename(path)
             _sync(self._folder)
-            for old in self._found()[: -self._keep]:
-                shutil.rmtree(old)
+            self.tidy()
         except Exception as error:  # of another thread: told by wait()
             with contextlib.suppress(OSError, UnboundLocalError):
                 shutil.rmtree(temporary)
@@ -195,18 +214,36 @@ def _sync(path):
 
 def _read(path):
     """The checkpoint in a folder, checked against its manifest before anything is made of it."""
-    try:
+    update, state, hashes = _read_state(path)
+    with _reading(path):
+        _require_whole(path / _ARRAYS, hashes)
+        return Checkpoint(update, safetensors.numpy.load_file(str(path / _ARRAYS)), state)
+
+
+def _read_state(path):
+    """Update, state and the hashes of all files of a checkpoint."""
+    with _reading(path):
         manifest = read_json(path / _MANIFEST)
         if manifest["format"] != _FORMAT:
             raise CheckpointError(f"{path} is of format {manifest['format']}, this version reads format {_FORMAT}")
-        for name in (_ARRAYS, _STATE):
-            if digest(path / name) != manifest["files"][name]:
-                raise CheckpointError(f"{path / name} is damaged: its content is not what {_MANIFEST} says")
+        _require_whole(path / _STATE, manifest["files"])
         state = read_json(path / _STATE)
         update = state.pop("update")
         if type(update) is not int or update != int(path.name):
             raise CheckpointError(f"{path} is one of update {update}")
-        return Checkpoint(update, safetensors.numpy.load_file(str(path / _ARRAYS)), state)
+        return update, state, manifest["files"]
+
+
+def _require_whole(file, hashes):
+    if digest(file) != hashes[file.name]:
+        raise CheckpointError(f"{file} is damaged: its content is not what {_MANIFEST} says")
+
+
+@contextlib.contextmanager
+def _reading(path):
+    """Turn what goes wrong in reading a checkpoint into one line."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise CheckpointError(f"{error.filename} is missing") from None
     except OSError as error:

@@ -41,6 +41,8 @@ class RunConfig:
         The subcommand that runs it.
     DATA_FILES : tuple of str
         Which settings name files whose content is recorded, so that they may be elsewhere when a run is resumed.
+    FIGURES : tuple of str
+        The numbers that every summary of such a run has.
     PATHS : tuple of str
         Which settings name files, from where the run began.
 
@@ -52,6 +54,7 @@ class RunConfig:
 
     COMMAND: ClassVar[str] = ""
     DATA_FILES: ClassVar[Tuple[str, ...]] = ()
+    FIGURES: ClassVar[Tuple[str, ...]] = ()
     PATHS: ClassVar[Tuple[str, ...]] = ()
 
     output_dir: str = option("", "folder for the model, metrics and settings", metavar="OUT")

@@ -27,6 +27,7 @@ class FinetuneConfig(RunConfig):
 
     COMMAND: ClassVar[str] = "finetune"
     DATA_FILES: ClassVar[Tuple[str, ...]] = ("train_file", "dev_file", "test_file", "snli_root")
+    FIGURES: ClassVar[Tuple[str, ...]] = ("dev_accuracy", "best_epoch", "train_pairs_per_second", "seconds")
     PATHS: ClassVar[Tuple[str, ...]] = (*DATA_FILES, "vocab")
 
     sample: bool = option(False, "train on the embedded synthetic sample, a small BERT from scratch")

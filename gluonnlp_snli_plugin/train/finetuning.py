@@ -9,6 +9,7 @@ from ..data.batches import LengthBucketBatches
 from ..memory import give_back_large_blocks
 from ..model.folder import load_model
 from ..model.inference import for_evaluation, logits, mean_loss
+from ..report import try_report
 from .corpus import load_corpus
 from .finetune_config import FinetuneConfig
 from .loop import train
@@ -161,9 +162,10 @@ class FineTuning:
             self._run.progress.say(f"test accuracy {summary['test_accuracy']:.4f}")
         return summary
 
-    def report(self):
-        """Write the page for people."""
-        self._run.output.write_report()
+    @staticmethod
+    def report(folder):
+        """Write ``report.html``; whether that works has no effect on the run."""
+        try_report(folder)
 
     def _save(self, scores):
         output = self._run.output

@@ -10,18 +10,19 @@ import mxnet as mx
 import numpy as np
 from mxnet.contrib import amp
 
-from ..errors import UsageError
+from ..errors import PluginError, UsageError
 from ..native import accelerate, require_bfloat16, use_bfloat16
-from .comm import join_ranks, parse_devices, place_on_machine
+from .comm import join_ranks, known_rank, parse_devices, place_on_machine
 from .output import NoOutput, OutputFolder, peak_rss_mb, versions
 from .progress import Progress
-from .resume import finished, recorded_run, require_data, require_same, with_new_places
+from .record_check import finished, require_unedited, what_stays
+from .resume import recorded_run, require_data, require_same, with_new_places
 from .snapshots import Snapshots
 from .stopping import Stopping
 
 
 def train(kind, job, options, comm=None, resume=None, resume_anyway=False):
-    """Begin a run, or go on with one.
+    """Begin a run, or resume one.
 
     Parameters
     ----------
@@ -40,10 +41,13 @@ def train(kind, job, options, comm=None, resume=None, resume_anyway=False):
         What ``summary.json`` holds; of a run that has come to its end already, too.
     """
     config, record = recorded_run(kind, resume, **options) if resume else (kind.of(**options), None)
-    summary = finished(resume) if resume else None
-    if summary:
-        return summary
-    if resume:
+    if record:
+        require_unedited(config, record, resume_anyway)
+        summary = finished(config)
+        if summary:
+            if known_rank() == 0 and not os.path.exists(os.path.join(resume, "report.html")):
+                job.report(resume)  # the run was killed before it
+            return summary
         require_data(config)
     run = Run(config, comm, record, resume_anyway)
     return run.train(job(run))
@@ -58,7 +62,7 @@ class Run:
     comm : {'dist_sync', 'horovod', None}
         How this process, started as one of several ranks, talks to the others; None for one that is alone.
     record : dict or None
-        Of the run to go on with, what its ``config.json`` holds.
+        Of the run to resume, what its ``config.json`` holds.
     resume_anyway : bool, default False
         Even where something that matters has changed since.
 
@@ -150,7 +154,7 @@ class Run:
         Raises
         ------
         PluginError
-            If training fails, or the run to go on with is not this one.
+            If training fails, or the run to resume is not this one.
         Stopped
             If a signal or the time has stopped it; there is a checkpoint then.
         """
@@ -161,19 +165,23 @@ class Run:
             job.meter.restart()
             parts = {"meter": job.meter, "best": job.judge, "stream": job.stream}
             folder = Path(config.output_dir)
-            snapshots = Snapshots(folder, config.keep, job.net, job.optimizer, self.ranks, self.output, parts)
+            stays = what_stays(config, self.ranks.num_ranks)
+            snapshots = Snapshots(folder, config.keep, job.net, job.optimizer, self.ranks, self.output, parts, stays)
             if self.is_resumed:
                 update = snapshots.resume()
+                if update > job.num_updates:
+                    raise PluginError(f"checkpoint {update} is of a longer run: this one has {job.num_updates} updates")
                 self.progress.go_on_from(update)
-                begins = f"resumed after update {update}" if update else "no checkpoint yet: the run begins anew"
-                self.progress.say(begins)
+                place = f"resumed after update {update}" if update else "no checkpoint yet: starting from the beginning"
+                self.progress.say(place)
             self._loop(job, stopping, snapshots)
             snapshots.wait()
             summary = {"updates": job.optimizer.num_updates_done, **job.finish()}
             summary["seconds"] = round(time.perf_counter() - self._begin, 2)
             summary["peak_rss_mb"] = peak_rss_mb()
             self.output.write_summary(summary)
-            job.report()
+            if self.ranks.rank == 0:
+                job.report(config.output_dir)
         self.ranks.close()
         return summary
 

@@ -3,9 +3,11 @@
 import contextlib
 import dataclasses
 import fcntl
+import hashlib
 import json
 import os
 import platform
+import re
 import resource
 import shutil
 from pathlib import Path
@@ -15,16 +17,16 @@ import mxnet
 import numpy
 
 from ..errors import PluginError, UsageError
-from ..files import open_regular, read_json, write_json
-from ..model.folder import load_model, save_model, weights_sha256
+from ..files import open_regular, read_json, read_text, write_json
+from ..model.folder import load_model, remove_other_weights, save_model, weights_sha256
 from ..model.inference import probabilities
-from ..report import try_report
 from ..report.predictions import Predictions, write_predictions
+from ..temporary import is_temporary, remove_abandoned
 from .tensorboard import Scalars
 
 _METRICS = "metrics.jsonl"
 _OURS = (
-    "config.json",
+    "config.json",  # removed first: what is left of a run without it is never resumed
     _METRICS,
     "summary.json",
     "model",
@@ -33,7 +35,10 @@ _OURS = (
     "report.html",
     "tensorboard",
 )
+# Made before anything else and never removed, so it marks the folder as a run's. Each process that writes there adds a
+# line: the program's name, its process number, and what it does.
 _LOCK = ".lock"
+_LINE = re.compile("gluonnlp-snli ([0-9]+) (replaces|runs)")
 
 
 class OutputFolder:
@@ -47,7 +52,7 @@ class OutputFolder:
     overwrite : bool
         Whether to replace a run that is already there.
     resumes : bool, default False
-        Whether to go on with the run that is there.
+        Whether to continue the run that is there.
     tensorboard : bool, default False
         Whether to write metrics for TensorBoard too.
 
@@ -61,57 +66,116 @@ class OutputFolder:
 
     def __init__(self, path, overwrite, resumes=False, tensorboard=False):
         self.path = Path(path)
+        self._overwrite = overwrite
         self._resumes = resumes
         self._scalars = Scalars(self.path / "tensorboard") if tensorboard else None
-        if resumes:
+        self._saves_model = False
+        if not resumes:
+            with self._writing():
+                self._require_free()
+
+    def _require_free(self):
+        """Complain if something is in the folder that must not be lost."""
+        found = {entry.name for entry in self.path.iterdir()} if self.path.exists() else set()
+        found = {name for name in found if name != _LOCK and not is_temporary(name)}
+        if not found:
             return
-        with self._writing():
-            found = sorted(entry.name for entry in self.path.iterdir()) if self.path.exists() else []
-        found = [name for name in found if name != _LOCK]
-        if found and not self._is_run(found):
-            foreign = next((name for name in found if name not in _OURS), found[0])
-            raise UsageError(f"{path} holds {foreign}, which is no run's: give another --output-dir")
-        if found and not overwrite:
-            raise UsageError(f"{path} holds another run: give another --output-dir, or --overwrite")
+        if not self._is_run(found):
+            foreign = min(found - set(_OURS), default=min(found))
+            raise UsageError(f"{self.path} holds {foreign}, which is not part of a run: give another --output-dir")
+        if not self._overwrite and self._has_results(found):
+            raise UsageError(
+                f"{self.path} holds another run: give another --output-dir, --overwrite to replace it, or --resume to "
+                "continue it"
+            )
 
     def _is_run(self, found):
         """Whether the folder is one that this class made, not somebody's who has a ``config.json`` too."""
+        if self._last_line():
+            return True
         try:
             config = read_json(self.path / "config.json")
             return {"settings", "versions"} <= set(config)
         except (OSError, ValueError, TypeError):
-            return set(found) <= set(_OURS) and "model" not in found
+            return found <= set(_OURS) and "model" not in found
+
+    def _has_results(self, found):
+        """Whether a run has begun that can be continued; not where it was killed before, or while it was replaced."""
+        last = self._last_line()
+        if last and last[2] == "replaces" and "config.json" not in found:
+            return False
+        begun = {"config.json", _METRICS}
+        return not found <= begun or (_METRICS in found and (self.path / _METRICS).stat().st_size > 0)
+
+    def _last_line(self):
+        """What the process that wrote last says in the lock file: a match of ``_LINE``, or None."""
+        try:
+            return _LINE.fullmatch(read_text(self.path / _LOCK).rpartition("\n")[0].split("\n")[-1])
+        except (FileNotFoundError, ValueError):
+            return None
 
     def __enter__(self):
-        with self._writing():
+        with contextlib.ExitStack() as stack, self._writing():
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = open_regular(self.path / _LOCK, "a+", encoding="utf-8")
+            self._lock = stack.enter_context(open_regular(self.path / _LOCK, "a+", encoding="utf-8"))
             self._take_lock()
-            for name in () if self._resumes else _OURS:
-                entry = self.path / name
-                if entry.is_dir():
-                    shutil.rmtree(entry)
-                elif entry.exists():
-                    entry.unlink()
+            self._folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            stack.callback(os.close, self._folder)
+            if self._resumes:
+                for folder in (self.path, self.path / "model", self.path / "predictions"):
+                    remove_abandoned(folder)
+                remove_other_weights(self.path / "model")
+            else:
+                self._require_free()  # another run may have come and gone since
+                self._clear()
+            self._say("runs")
             self._metrics = open_regular(self.path / _METRICS, "a", encoding="utf-8")
+            stack.callback(self._close)
+            self._open = stack.pop_all()
         return self
 
-    def __exit__(self, *_):
+    def _clear(self):
+        """Remove the run that is there."""
+        self._say("replaces")
+        remove_abandoned(self.path)
+        for name in _OURS:
+            entry = self.path / name
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry.is_symlink() or entry.exists():
+                entry.unlink()
+
+    def __exit__(self, kind, error, traceback):
+        with self._open:
+            if error is None:
+                self._require_there()
+
+    def _close(self):
         with contextlib.suppress(OSError):  # what could not be written has been told
             self._metrics.close()
             if self._scalars:
                 self._scalars.close()
-        self._lock.close()
 
     def _take_lock(self):
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._lock.seek(0)
-            raise PluginError(f"{self.path} is in use: process {self._lock.read().strip()} is writing to it") from None
-        self._lock.truncate(0)
-        self._lock.write(f"{os.getpid()}\n")
+            last = self._last_line()
+            who = f"process {last[1]}" if last else "another process"
+            raise PluginError(f"{self.path} is in use: {who} is writing to it") from None
+
+    def _say(self, what):
+        """Add a line to the lock file."""
+        self._lock.write(f"gluonnlp-snli {os.getpid()} {what}\n")
         self._lock.flush()
+
+    def _require_there(self):
+        """Complain if the folder, or the file of metrics, is no longer where it was."""
+        for path, descriptor in ((self.path, self._folder), (self.path / _METRICS, self._metrics.fileno())):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                    continue
+            raise PluginError(f"{path} was removed or replaced while the run was writing to it")
 
     @contextlib.contextmanager
     def _writing(self, name=""):
@@ -120,47 +184,62 @@ class OutputFolder:
         except OSError as error:
             raise PluginError(f"cannot write to {error.filename or self.path / name}: {error.strerror}") from None
 
+    @contextlib.contextmanager
+    def _recording(self, name=""):
+        with self._writing(name):
+            self._require_there()
+            yield
+
     def write_config(self, config, **more):
         """Record everything that it takes to repeat the run."""
         self.write_record({"settings": dataclasses.asdict(config), **more})
 
     def write_record(self, record):
         """Write what ``config.json`` holds."""
-        with self._writing():
+        with self._recording():
             write_json(self.path / "config.json", record)
 
     def write_metrics(self, kind, epoch, update, **values):
         """Add one line to ``metrics.jsonl``; it is on its way to the disk at once."""
-        with self._writing(_METRICS):
+        with self._recording(_METRICS):
             self._metrics.write(json.dumps({"kind": kind, "epoch": epoch, "update": update, **values}) + "\n")
             self._metrics.flush()
             if self._scalars:
                 self._scalars.add(kind, update, values)
 
-    def synced_size(self):
-        """Bytes of ``metrics.jsonl`` so far, which are on the disk now."""
-        with self._writing(_METRICS):
+    def metrics_state(self):
+        """What ``metrics.jsonl`` holds so far, which is on the disk now: its size and hash, a dict."""
+        with self._recording(_METRICS):
             os.fsync(self._metrics.fileno())
-            return self._metrics.tell()
+            return self._metrics_state(self._metrics.tell())
 
-    def go_on_from(self, metrics_size):
-        """Forget the lines of ``metrics.jsonl`` behind so many bytes."""
+    def _metrics_state(self, size):
+        with open(self.path / _METRICS, "rb") as metrics:
+            return {"size": size, "sha256": hashlib.sha256(metrics.read(size)).hexdigest()}
+
+    def go_on_from(self, state):
+        """Forget the lines of ``metrics.jsonl`` that were added after a :meth:`metrics_state`; None for all of them."""
         with self._writing(_METRICS):
-            if self._metrics.tell() < metrics_size:
-                raise PluginError(f"{self.path / _METRICS} has lost lines since the checkpoint was written")
-            self._metrics.truncate(metrics_size)
+            size = state["size"] if state else 0
+            if state and self._metrics_state(size) != state:
+                raise PluginError(f"{self.path / _METRICS} was changed since the checkpoint was written: restore it")
+            self._metrics.truncate(size)
 
     def require_model(self):
         """Complain if ``model/`` is not there, or damaged."""
         load_model(self.path)
+        self._saves_model = True
 
     def write_summary(self, summary):
-        with self._writing():
+        with self._recording():
+            if self._saves_model and not (self.path / "model" / "config.json").exists():
+                raise PluginError(f"{self.path / 'model'} was removed while the run was writing to it")
             write_json(self.path / "summary.json", summary)
 
     def save(self, model, arrays):
         """Write ``model/``, the best so far; see :func:`save_model`."""
-        with self._writing():
+        with self._recording():
+            self._saves_model = True
             save_model(model, self.path / "model", arrays)
 
     def write_predictions(self, name, segment, scores, dtype="float32"):
@@ -176,12 +255,9 @@ class OutputFolder:
             How they were computed.
         """
         record = {key: value for key, value in segment.provenance.items() if key not in ("pairs", "truncated")}
+        self._require_there()
         record.update(weights=weights_sha256(self.path), dtype=dtype)
         write_predictions(self.path, name, Predictions.of(segment.pairs, probabilities(scores.astype(float)), **record))
-
-    def write_report(self):
-        """Write ``report.html``; whether that works has no effect on the run."""
-        try_report(self.path)
 
 
 class NoOutput:
@@ -196,7 +272,7 @@ class NoOutput:
     def ignore(self, *args, **kwargs):
         """Write nothing."""
 
-    write_config = write_record = write_metrics = write_summary = write_predictions = write_report = ignore
+    write_config = write_record = write_metrics = write_summary = write_predictions = ignore
     save = go_on_from = require_model = ignore
 
 

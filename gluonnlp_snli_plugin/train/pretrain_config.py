@@ -15,6 +15,10 @@ class PretrainConfig(RunConfig):
 
     COMMAND: ClassVar[str] = "pretrain"
     DATA_FILES: ClassVar[Tuple[str, ...]] = ("corpus", "dev_corpus")
+    FIGURES: ClassVar[Tuple[str, ...]] = (
+        *("mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy"),
+        *("train_tokens_per_second", "seconds"),
+    )
     PATHS: ClassVar[Tuple[str, ...]] = (*DATA_FILES, "vocab")
 
     output_dir: str = option("", "folder for checkpoints, metrics and settings (default: out/NAME)", metavar="OUT")

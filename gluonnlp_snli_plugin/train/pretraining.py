@@ -206,7 +206,8 @@ class Pretraining:
             keep(bert, config.name, self._source, overwrite=self._overwrite)
         return summary
 
-    def report(self):
+    @staticmethod
+    def report(folder):
         """There is no page about pretraining."""
 
 

@@ -1,4 +1,4 @@
-"""What a run that is resumed was, and whether it still is what it was."""
+"""Reads a run's recorded settings and verifies that they still apply."""
 
 import dataclasses
 import os
@@ -37,13 +37,13 @@ def recorded_run(kind, folder, **changes):
     Raises
     ------
     UsageError
-        If the folder holds no run, or that one cannot be gone on with.
+        If the folder holds no run, or one that cannot be resumed.
     """
     path = Path(folder) / "config.json"
     for name in changes:
         if name not in (*CHANGEABLE, *kind.DATA_FILES):
             option = f"--{name.replace('_', '-')}"
-            raise UsageError(f"--resume goes on with the settings in {path}: no {option} with it")
+            raise UsageError(f"--resume takes the settings from {path}: no {option} with it")
     try:
         record = read_json(path)
         if record.get("kind", "finetune") != kind.COMMAND:
@@ -54,7 +54,9 @@ def recorded_run(kind, folder, **changes):
             settings[name] = _located(settings[name], record["working_folder"])
         config = kind(**{**settings, "output_dir": str(folder)})
     except FileNotFoundError:
-        raise UsageError(f"{folder} holds no run to resume: there is no config.json") from None
+        raise UsageError(
+            f"{folder} holds no run to resume: config.json is missing; repeat the command that began it"
+        ) from None
     except OSError as error:
         raise PluginError(f"{path}: {error.strerror}") from None
     except UsageError as error:
@@ -139,15 +141,6 @@ def _check_types(kind, settings, record):
         raise TypeError
 
 
-def finished(folder):
-    """The summary of a run that has come to its end, or None."""
-    try:
-        summary = read_json(Path(folder) / "summary.json")
-    except (OSError, ValueError):
-        return None
-    return summary if isinstance(summary, dict) else None
-
-
 def require_same(then, now):
     """Complain about what has changed since a run began and would change its result.
 
@@ -169,7 +162,7 @@ def require_same(then, now):
             where = f" ({after['source']})" if "source" in after else ""
             changed.append(f"the content of the {segment} data{where} has changed")
     if changed:
-        raise PluginError(f"not what the run began with: {'; '.join(changed)} (--resume-anyway goes on all the same)")
+        raise PluginError(f"not what the run began with: {'; '.join(changed)} (--resume-anyway resumes all the same)")
 
 
 def _what_matters(record):

@@ -21,6 +21,8 @@ class Snapshots:
     output : OutputFolder or NoOutput
     parts : dict of str to object
         What else changes, by name: each with ``state()``, which gives what JSON can hold, and ``go_on_from(state)``.
+    run : dict
+        What does not change, and what a run that is resumed is compared with, see :mod:`.record_check`.
     optimizer : Optimizer
 
     Attributes
@@ -29,9 +31,10 @@ class Snapshots:
         What the last one took.
     """
 
-    def __init__(self, folder, keep, net, optimizer, ranks, output, parts):
+    def __init__(self, folder, keep, net, optimizer, ranks, output, parts, run):
         self._checkpoints = Checkpoints(folder / "checkpoints", keep)
         self._net, self._optimizer, self._ranks, self._output, self._parts = net, optimizer, ranks, output, parts
+        self._run = run
         self._last = -1
         self.seconds_to_write = 0.0
 
@@ -46,7 +49,7 @@ class Snapshots:
                 (f"weight/{name}", parameter.list_data()[0])
                 for name, parameter in self._net._collect_params_with_prefix().items()
             )
-            state.update(optimizer=numbers, metrics_size=self._output.synced_size())
+            state.update(run=self._run, optimizer=numbers, metrics=self._output.metrics_state())
             self._checkpoints.write(update, arrays, state)
             self._last = update
         if wait:
@@ -76,7 +79,7 @@ class Snapshots:
         if len(set(self._ranks.gather([update]).ravel().tolist())) > 1:
             raise PluginError("the ranks see different checkpoints: resume from a folder that all of them see")
         if found is None:
-            self._output.go_on_from(0)
+            self._output.go_on_from(None)
             return 0
         try:
             for name, parameter in self._net._collect_params_with_prefix().items():
@@ -88,9 +91,11 @@ class Snapshots:
             self._optimizer.go_on_from(found.arrays, found.state["optimizer"])
             for name, part in self._parts.items():
                 part.go_on_from(found.state[name])
-            self._output.go_on_from(found.state["metrics_size"])
+            self._output.go_on_from(found.state["metrics"])
         except KeyError as error:
             raise CheckpointError(f"checkpoint {update} is one of another net: {error} is missing") from None
-        self._ranks.wait()  # rank 0 may remove old ones from here on
+        self._ranks.wait()  # until all have read theirs
+        if self._ranks.rank == 0:
+            self._checkpoints.tidy()
         self._last = update
         return update

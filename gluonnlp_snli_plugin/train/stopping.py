@@ -1,4 +1,4 @@
-"""When a run stops before its end: at SIGTERM or Ctrl-C, or when its time is over."""
+"""When a run stops before its end: at SIGTERM or Ctrl-C, or when its time is up."""
 
 import signal
 import threading
@@ -32,7 +32,7 @@ class Stopping:
     """
 
     def __init__(self, max_seconds, begin, command, folder):
-        self._how_to_go_on = f"go on with: gluonnlp-snli {command} --resume {folder}"
+        self._how_to_resume = f"resume with: gluonnlp-snli {command} --resume {folder}"
         self._deadline = begin + max_seconds if max_seconds else None
         self._signal = 0
         self._longest_update = 0.0
@@ -51,7 +51,7 @@ class Stopping:
     def _notice(self, number, frame):
         if self._signal:
             name = signal.Signals(number).name
-            raise Stopped(f"ended at once by a second {name}; {self._how_to_go_on}", 128 + number)
+            raise Stopped(f"killed by a second {name}; {self._how_to_resume}", 128 + number)
         self._signal = number
 
     def reason(self, update, ranks, seconds_to_write):
@@ -81,5 +81,5 @@ class Stopping:
             status = int(ranks.gather(np.array([status])).max())
         if not status:
             return None
-        what = "its time is over" if status == TIME_IS_UP else f"stopped by {signal.Signals(status - 128).name}"
-        return Stopped(f"{what} after update {update}; {self._how_to_go_on}", status)
+        what = "its time was up" if status == TIME_IS_UP else f"stopped by {signal.Signals(status - 128).name}"
+        return Stopped(f"{what} after update {update}; {self._how_to_resume}", status)

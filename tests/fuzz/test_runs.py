@@ -12,7 +12,8 @@ from gluonnlp_snli_plugin.errors import UsageError
 from gluonnlp_snli_plugin.files import write_json
 from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
 from gluonnlp_snli_plugin.train.output import OutputFolder, versions
-from gluonnlp_snli_plugin.train.resume import finished, recorded_run, require_same
+from gluonnlp_snli_plugin.train.record_check import finished, require_unedited
+from gluonnlp_snli_plugin.train.resume import recorded_run, require_same
 
 MORE = [1, 2, 0.5, "cpu:0", "mlp", "pooled", "bert_2_16_2", "adam", "equal", "train.jsonl", "/tmp", ["a"], {"a": "b"}]
 
@@ -63,15 +64,20 @@ def test_a_run_goes_on_with_its_settings_or_not_at_all(data, damage, lawful, tmp
             value = os.path.normpath(value)
         if field.name not in ("keep", "output_dir"):
             assert value == expected and type(value) is type(expected)
+    lawful(lambda: require_unedited(config, now), path)
     lawful(lambda: require_same(now, record), None)
     lawful(lambda: require_same(now, now), None)
 
 
 @settings.get_profile("fuzz")
 @given(data=st.data())
-def test_a_summary_is_a_dict_or_none(data, damage, tmp_path):
-    (tmp_path / "summary.json").write_bytes(data.draw(damage.json_bytes({"dev_accuracy": 0.5, "best_epoch": 1})))
-    assert isinstance(finished(tmp_path), (dict, type(None)))
+def test_a_summary_is_one_that_can_be_shown_or_refused(data, damage, lawful, tmp_path):
+    path = tmp_path / "summary.json"
+    figures = {"dev_accuracy": 0.5, "best_epoch": 1, "train_pairs_per_second": 1.0, "seconds": 2.0, "updates": 3}
+    path.write_bytes(data.draw(damage.json_bytes(figures)))
+    config = FinetuneConfig.of(output_dir=str(tmp_path))
+    summary = lawful(lambda: finished(config), path)
+    assert summary is None or all(isinstance(summary[name], (int, float)) for name in figures)
 
 
 @settings.get_profile("fuzz")
@@ -88,7 +94,6 @@ def test_names_that_can_be_none_are_refused(damage, lawful, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     for name in [*damage.nasty.values(), "a" * 5000]:
         assert lawful(lambda: recorded_run(FinetuneConfig, name), None) is None  # noqa: B023
-        assert finished(name) is None
         config = lawful(lambda: FinetuneConfig.of(output_dir=name, train_file=name, dev_file=name), None)  # noqa: B023
         assert config is None or config.train_file == name
         if config is not None:

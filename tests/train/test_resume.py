@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from gluonnlp_snli_plugin import finetune
+from gluonnlp_snli_plugin.cli import main
 from gluonnlp_snli_plugin.errors import CheckpointError, PluginError, Stopped, UsageError
 from gluonnlp_snli_plugin.train.output import OutputFolder
 
@@ -59,7 +60,7 @@ def broken(settings, tmp_path):
     def run(**more):
         with pytest.raises(Stopped) as stopped:
             finetune(**{**settings, "max_seconds": AT_ONCE, **more}, output_dir=str(tmp_path / "broken"))
-        assert stopped.value.status == 75 and "its time is over after update 1; go on with" in str(stopped.value)
+        assert stopped.value.status == 75 and "its time was up after update 1; resume with" in str(stopped.value)
         return tmp_path / "broken"
 
     return run
@@ -157,7 +158,7 @@ def test_without_a_sound_checkpoint_the_run_begins_anew(twice_broken, whole, cap
     for path in (twice_broken / "checkpoints").iterdir():
         damage(path / "state.json", "one bit")
     finetune(resume=str(twice_broken), max_seconds=0)
-    assert "no checkpoint yet: the run begins anew" in caplog.text
+    assert "no checkpoint yet: starting from the beginning" in caplog.text
     assert_same(twice_broken, whole())
 
 
@@ -287,7 +288,7 @@ def test_a_lost_model_is_told(broken, settings):
 def test_lost_metrics_are_told(broken):
     folder = broken(log_steps=1)
     (folder / "metrics.jsonl").write_text("")
-    with pytest.raises(PluginError, match="metrics.jsonl has lost lines"):
+    with pytest.raises(PluginError, match="metrics.jsonl was changed since the checkpoint was written"):
         finetune(resume=str(folder))
 
 
@@ -299,3 +300,86 @@ def test_a_folder_serves_one_run_at_a_time(broken, settings):
                 finetune(**request)
     with pytest.raises(Stopped, match="after update 2;"):
         finetune(resume=str(folder))
+
+
+def edit(folder, name, change):
+    """Change a record of JSON as a user might."""
+    path = folder / name
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(record))
+
+
+def test_settings_that_were_edited_are_named(broken):
+    folder = broken()
+    edit(folder, "config.json", lambda record: record["settings"].update(epochs=6, lr=1e-4, keep=7))
+    with pytest.raises(UsageError, match="checkpoint 1 was made: --epochs is 6, was 2; --lr is 0.0001, was 0.003 "):
+        finetune(resume=str(folder))
+    with pytest.raises(Stopped, match="after update 2;"):
+        finetune(resume=str(folder), resume_anyway=True)
+
+
+def test_a_run_cannot_be_made_shorter_than_it_is(settings, tmp_path):
+    folder = tmp_path / "out"
+    finetune(**settings, output_dir=str(folder))
+    (folder / "summary.json").unlink()
+    edit(folder, "config.json", lambda record: record["settings"].update(epochs=1))
+    with pytest.raises(PluginError, match="checkpoint 12 is of a longer run: this one has 6 updates"):
+        finetune(resume=str(folder), resume_anyway=True)
+
+
+def test_a_run_that_has_come_to_its_end_is_compared_with_its_settings_too(whole):
+    folder = whole()
+    edit(folder, "config.json", lambda record: record["settings"].update(epochs=6))
+    with pytest.raises(UsageError, match="--epochs is 6, was 2"):
+        finetune(resume=str(folder))
+
+
+@pytest.mark.parametrize(
+    "change, complaint",
+    [
+        ({"ranks": 2, "comm": "dist_sync"}, "ranks is 2, was 1"),
+        ({"ranks": 0}, "config.json is damaged: it says 0 ranks"),
+        ({"ranks": 2}, "config.json is damaged: it says 2 ranks and comm 'None'"),
+        ({"ranks": 2, "comm": "pigeons"}, "config.json is damaged: it says 2 ranks and comm 'pigeons'"),
+    ],
+)
+def test_ranks_that_were_edited_are_named_before_any_is_started(broken, change, complaint, capsys):
+    folder = broken()
+    edit(folder, "config.json", lambda record: record.update(change))
+    assert main(["finetune", "--resume", str(folder)]) == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_a_run_that_was_killed_before_it_wrote_its_report_writes_it(whole):
+    folder = whole()
+    (folder / "report.html").unlink()
+    assert finetune(resume=str(folder)) == json.loads((folder / "summary.json").read_text())
+    assert (folder / "report.html").exists()
+    for text in ("", "[]", "{}", '{"updates": 3}', '{"updates": "12"}', '{"updates": 12, "dev_accuracy": NaN}'):
+        (folder / "summary.json").write_text(text)
+        with pytest.raises(PluginError, match="summary.json is damaged, or another run's: remove it"):
+            finetune(resume=str(folder))
+
+
+def test_metrics_that_were_edited_are_told(broken):
+    folder = broken(log_steps=1)
+    metrics = folder / "metrics.jsonl"
+    metrics.write_text(metrics.read_text().replace('"update": 1', '"update": 7'))
+    with pytest.raises(PluginError, match="metrics.jsonl was changed since the checkpoint was written: restore it"):
+        finetune(resume=str(folder))
+
+
+def test_what_a_killed_process_left_in_the_folder_is_removed(broken):
+    folder = broken(eval_steps=1)
+    expected = {path.relative_to(folder) for path in folder.rglob("*")}
+    shutil.copytree(str(folder / "checkpoints" / "000000001"), str(folder / "checkpoints" / "000000002.new"))
+    for name in ("", "model", "predictions"):
+        (folder / name / ".gluonnlp-snli-01234567").write_text("half a file")
+    (folder / "model" / "weights-01234567.params").write_text("of a model that never was")
+    with pytest.raises(Stopped, match="after update 2;"):
+        finetune(resume=str(folder))
+    found = {path.relative_to(folder) for path in folder.rglob("*")}
+    assert {path for path in found - expected if "checkpoints" not in path.parts and path.suffix != ".params"} == set()
+    assert len(list((folder / "model").glob("*.params"))) == 1
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["000000001", "000000002"]
