@@ -58,7 +58,8 @@ test-interop: venv  ## The tests that ask Horovod or Hugging Face's transformers
 	$(python) $(pytest) -m "horovod or reference"
 
 test-faults: venv  ## Runs that are killed, interrupted and starved, then resumed; KILLS=25 kills one that often.
-	KILLS=$(or $(KILLS),25) $(python) -m pytest tests/integration/test_faults.py tests/train/test_resume.py
+	KILLS=$(or $(KILLS),25) $(python) -m pytest tests/integration/test_faults.py tests/integration/test_kill_points.py \
+	    tests/train/test_launch.py tests/train/test_resume.py
 
 fuzz: venv  ## Damaged files and hostile strings, new ones each time; EXAMPLES=1000 tries that many of each kind.
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),1000) $(python) -m pytest tests/fuzz
