@@ -9,7 +9,7 @@ import sys
 
 from . import cluster, compat, threads
 
-compat.restore_numpy_aliases()
+compat.repair_numpy_when_mxnet_is_imported()
 threads.choose()
 cluster.prepare()
 try:

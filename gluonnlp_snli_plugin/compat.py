@@ -1,39 +1,285 @@
 """Repairs that let the retired toolkit run on today's Python packages.
 
-Each repair names its upstream issue and applies only where it is needed. This module imports nothing but the standard
-library, because it has to act before MXNet is imported: ``gluonnlp_snli_plugin.pth``, installed beside the package,
-loads it at interpreter start, so that ``import gluonnlp`` works too when it comes before the plugin's own import.
+Each repair says what fails, where, and which upstream issue it belongs to. Those for NumPy and Python act on modules of
+MXNet and GluonNLP while these are imported; NumPy itself stays as it is for everybody else. This file needs nothing
+but the standard library, and little of that: ``gluonnlp_snli_plugin.pth``, installed beside the package, runs it by
+path at interpreter start, so that ``import gluonnlp`` works too when it comes before the plugin's own import.
 """
 
 import sys
 
-_REMOVED_NUMPY_ALIASES = {"bool": bool, "int": int, "float": float, "complex": complex, "object": object, "str": str}
+# While MXNet and GluonNLP are imported --------------------------------------------------------------------------------
 
 
-def restore_numpy_aliases():
-    """Put back ``np.bool`` and its kind, which NumPy 1.24 removed and MXNet 1.9.1 uses (apache/mxnet #21165)."""
-    import numpy as np
-
-    for name, builtin in _REMOVED_NUMPY_ALIASES.items():
-        if name not in vars(np) and tuple(map(int, np.__version__.split(".")[:2])) >= (1, 24):
-            setattr(np, name, builtin)
-
-
-class _BeforeMXNet:
-    """Finds no module, but restores the aliases when somebody starts to import MXNet.
+class _Finder:
+    """Repairs modules of MXNet and GluonNLP that the other finders find.
 
     No ``importlib.abc`` base class: importing that would cost each interpreter start more than all the rest.
     """
 
+    repairs_mxnet = True  # by which one copy of this module, which the .pth file runs, is known to the other
+
     def find_spec(self, fullname, path=None, target=None):
-        if fullname == "mxnet":
-            restore_numpy_aliases()
+        if fullname not in _REPAIRS:
+            return None
+        for finder in sys.meta_path:
+            if finder is not self and hasattr(finder, "find_spec"):
+                spec = finder.find_spec(fullname, path, target)
+                if spec is not None:
+                    spec.loader = _Loader(spec.loader, *_REPAIRS[fullname])  # type: ignore[assignment]
+                    return spec
         return None
 
 
+class _Loader:
+    """Another loader, with what is to happen before and after it executes a module; either may be None."""
+
+    def __init__(self, loader, before, after):
+        self._loader, self._before, self._after = loader, before, after
+
+    def __getattr__(self, name):
+        return getattr(self._loader, name)
+
+    def exec_module(self, module):
+        module.__loader__ = module.__spec__.loader = self._loader
+        if self._before is not None:
+            self._before(module)
+        self._loader.exec_module(module)
+        if self._after is not None:
+            self._after(module)
+
+
 def repair_numpy_when_mxnet_is_imported():
-    """Defer :func:`restore_numpy_aliases` to the first ``import mxnet`` of this process."""
-    sys.meta_path.insert(0, _BeforeMXNet())
+    """Repair the modules of MXNet and GluonNLP when they are imported; a second call changes nothing."""
+    if not any(hasattr(finder, "repairs_mxnet") for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+# What NumPy and Python have removed -----------------------------------------------------------------------------------
+
+
+def _import_what_is_gone(module):
+    """Let a module import NumPy as it was, and the parts of distutils and pkg_resources that it needs.
+
+    Python 3.12 removed distutils, and setuptools 82 pkg_resources. A module may have built-in functions of its own (see
+    ``exec`` in Python's manual), ``__import__`` among them: so no other module sees what should be gone. Only for those
+    that need it as they are imported: what their functions call in C imports by the same ``__import__``.
+    """
+    import builtins
+
+    numpy = _numpy_as_it_was()
+
+    def __import__(name, globals=None, locals=None, fromlist=(), level=0):
+        if name in ("distutils.version", "pkg_resources"):
+            return _Versions
+        imported = builtins.__import__(name, globals, locals, fromlist, level)
+        return numpy if imported is sys.modules.get("numpy") else imported
+
+    vars(module)["__builtins__"] = {**vars(builtins), "__import__": __import__}
+
+
+def _call_what_is_gone(module):
+    """Let a module that has been imported call NumPy as it was."""
+    numpy = _numpy_as_it_was()
+    for name, value in list(vars(module).items()):
+        if value is sys.modules["numpy"]:
+            setattr(module, name, numpy)
+
+
+def _call_what_is_gone_in_test_utils(mxnet):
+    """The same for ``mxnet.test_utils``, which under pytest no other finder sees: it takes whatever is named test_*."""
+    _call_what_is_gone(mxnet.test_utils)
+
+
+class _Versions:
+    """What MXNet needs of ``distutils.version`` and GluonNLP of ``pkg_resources``."""
+
+    @staticmethod
+    def parse_version(text):
+        import re
+
+        return [int(number) for number in re.findall(r"\d+", text)]
+
+    StrictVersion = LooseVersion = parse_version
+
+
+def _copy_of(module, **names):
+    """A module with other names besides, or instead; its own ``__getattr__`` finds what it loads on demand."""
+    copy = type(sys)(module.__name__)
+    vars(copy).update(vars(module), **names)
+    return copy
+
+
+def _numpy_as_it_was():
+    """NumPy with what MXNet 1.9.1 uses of it.
+
+    Names went in NumPy 1.20 (NEP 32), 1.24 (apache/mxnet #21165) and 2.0 to 2.4 (NEP 52); ``np.bool`` is back since 2.0
+    with another meaning.
+    """
+    from types import SimpleNamespace
+
+    import numpy as np
+
+    def in1d(ar1, ar2, **kwargs):
+        return np.isin(np.ravel(ar1), ar2, **kwargs)
+
+    def msort(a):
+        return np.sort(a, axis=0)
+
+    def like(name):
+        return lambda *args, **kwargs: getattr(np, name)(*args, **kwargs)
+
+    def expired(name):
+        def function(*args, **kwargs):
+            raise RuntimeError(f"NumPy 1.20 removed {name}: use the package numpy_financial instead")
+
+        return function
+
+    names = {
+        "Inf": np.inf,
+        "PINF": np.inf,
+        "NINF": -np.inf,
+        "NAN": np.nan,
+        "NaN": np.nan,
+        "PZERO": 0.0,
+        "NZERO": -0.0,
+        "in1d": in1d,
+        "msort": msort,
+        # MXNet enters some under the function itself as a key: these must be others than the ones they are like.
+        "alltrue": like("all"),
+        "sometrue": like("any"),
+        "product": like("prod"),
+        "round_": like("round"),
+        "trapz": like("trapezoid"),
+        "compat": SimpleNamespace(basestring=str),
+        **{name: expired(name) for name in ("mirr", "npv", "pmt", "ppmt", "pv", "rate")},
+    }
+    names = {name: value for name, value in names.items() if name not in vars(np)}
+    if hasattr(np.lib, "array_utils"):  # NumPy 2, where np.core only warns
+        names["core"] = SimpleNamespace(
+            numeric=SimpleNamespace(normalize_axis_tuple=np.lib.array_utils.normalize_axis_tuple)
+        )
+    return _copy_of(np, **names, bool=bool, int=int)
+
+
+def _find_csr_matrix(module):
+    """Sparse arrays, and ``mx.nd.array``, look for ``scipy.sparse.csr.csr_matrix``, which SciPy 2 is to remove."""
+    if module.spsp is not None:
+        module.spsp = _copy_of(module.spsp, csr=module.spsp)
+
+
+# What NumPy 2 prints or computes in another way -----------------------------------------------------------------------
+
+
+def _on_numpy_2(repair):
+    """A repair that changes nothing on older NumPy."""
+
+    def repair_on_numpy_2(module):
+        import numpy
+
+        if int(numpy.__version__.split(".")[0]) >= 2:
+            repair(module)
+
+    return repair_on_numpy_2
+
+
+@_on_numpy_2
+def _print_numbers_as_before(module):
+    """Shapes and learning rates reach the C++ side as text, ``(2, 3)``, not ``(np.int64(2), 3)`` (NEP 51)."""
+    import re
+
+    c_str, c_str_array = module.c_str, module.c_str_array
+    number = re.compile(r"\bnp\.(?:\w+\(([^()]*)\)|(True|False)_\b)")
+
+    def plain(text):
+        return number.sub(r"\1\2", text) if "np." in text and text[0] in "([" else text
+
+    module.c_str = lambda string: c_str(plain(string))
+    module.c_str_array = lambda strings: c_str_array([plain(string) for string in strings])
+
+
+@_on_numpy_2
+def _add_up_in_64_bits(module):
+    """Metrics add NumPy's scalars to Python's numbers, which keeps float32 and int32 since NEP 50: sums lose digits."""
+    import numpy as np
+
+    def total(name):
+        def load(self):
+            try:
+                return vars(self)[name]
+            except KeyError:
+                raise AttributeError(f"{type(self).__name__} has no {name} yet") from None
+
+        def store(self, value):
+            if isinstance(value, np.generic):
+                value = value.astype(np.promote_types(value.dtype, np.int64))
+            vars(self)[name] = value
+
+        return property(load, store)
+
+    for name in ("sum_metric", "num_inst", "global_sum_metric", "global_num_inst"):
+        setattr(module.EvalMetric, name, total(name))
+
+
+@_on_numpy_2
+def _scale_in_64_bits(module):
+    """LARS and LBSGD multiply Python's numbers by a norm, which keeps its float32 since NEP 50."""
+    import numpy as np
+
+    def in_64_bits(norm):
+        return lambda *args, **kwargs: np.float64(norm(*args, **kwargs))
+
+    for optimizer in (module.LARS, module.LBSGD):
+        optimizer._l2norm = in_64_bits(optimizer._l2norm)
+
+
+@_on_numpy_2
+def _find_ranges_in_64_bits(module):
+    """Calibration by entropy divides the largest number of a layer, which keeps its float32 since NEP 50."""
+    np = module.np
+    module.np = _copy_of(np, min=lambda array: float(np.min(array)), max=lambda array: float(np.max(array)))
+
+
+def _hash_bytes_above_127(module):
+    """FastText's hash calls ``np.int8(200)``: NumPy 1.24 warns of it, NumPy 2 refuses it (never reported upstream)."""
+    import numpy as np
+
+    if type(module._fasttext_hash) is not type(_on_numpy_2):
+        return  # Numba has compiled it, by rules of its own
+
+    def _fasttext_hash(ngram):
+        hashed = 2166136261
+        for byte in ngram:
+            hashed = (hashed ^ (byte if byte < 128 else byte | 0xFFFFFF00)) * 16777619 & 0xFFFFFFFF
+        return np.uint32(hashed)
+
+    module._fasttext_hash = _fasttext_hash
+
+
+_REPAIRS = {
+    # module: (what happens before it is executed, what happens after)
+    "mxnet": (None, _call_what_is_gone_in_test_utils),
+    "mxnet.base": (None, _print_numbers_as_before),
+    "mxnet.contrib.quantization": (None, _find_ranges_in_64_bits),
+    "mxnet.gluon.contrib.estimator.event_handler": (_import_what_is_gone, None),
+    "mxnet.metric": (None, _add_up_in_64_bits),
+    "mxnet.ndarray.ndarray": (None, _call_what_is_gone),
+    "mxnet.ndarray.numpy._op": (None, _call_what_is_gone),
+    "mxnet.ndarray.sparse": (None, _find_csr_matrix),
+    "mxnet.ndarray.utils": (None, _find_csr_matrix),
+    "mxnet.numpy.fallback": (_import_what_is_gone, None),
+    "mxnet.numpy.multiarray": (None, _call_what_is_gone),
+    "mxnet.numpy.utils": (_import_what_is_gone, None),
+    "mxnet.numpy_dispatch_protocol": (_import_what_is_gone, None),
+    "mxnet.numpy_op_fallback": (_import_what_is_gone, None),
+    "mxnet.optimizer.optimizer": (None, _scale_in_64_bits),
+    "mxnet.symbol.numpy._symbol": (None, _call_what_is_gone),
+    "gluonnlp.data.transforms": (_import_what_is_gone, None),
+    "gluonnlp.vocab.subwords": (None, _hash_bytes_above_127),
+}
+
+
+# While the plugin is active: functions that registry.py puts in the place of the hosts' own ---------------------------
 
 
 def sentencepiece_call(original):

@@ -16,10 +16,6 @@ def unigram_model(tmp_path_factory, train_sentencepiece):
     return str(train_sentencepiece(tmp_path_factory.mktemp("sentencepiece") / "spm.model", sentences, settings={}))
 
 
-def test_the_numpy_aliases_that_mxnet_uses_are_there():
-    assert [np.bool, np.int, np.float, np.complex, np.object, np.str] == [bool, int, float, complex, object, str]
-
-
 @pytest.mark.parametrize("num_best", [0, 1])
 def test_sentencepiece_works_without_sampling(unigram_model, num_best):
     pieces = SentencepieceTokenizer(unigram_model, num_best=num_best)("the dog sees the tree")
