@@ -12,9 +12,7 @@ from typing import Any, Dict, List
 import mxnet as mx
 import numpy as np
 
-from ..errors import UsageError
-from ..native import stock_products
-from ..native.operators import are_available
+from ..native import require_cpu, require_instructions, stock_products
 
 _OPERATOR = "_snli_dense_int8"
 _BLOCK = 64  # units that lie together, four inputs of each at a time: what the operator multiplies at once
@@ -26,9 +24,8 @@ def quantize(net):
     """A net with the same answers, nearly, whose dense layers compute with 8-bit integers.
 
     All dense layers of 16 units or more are converted, with the GELU or ReLU behind them, whatever block they are in;
-    the few units that make the logits, embeddings, attention and layer normalization remain in float32. It is faster
-    on a processor with AVX-512 VNNI. One without gives the same answers, and with AVX2 it takes about as long as with
-    float32.
+    the few units that make the logits, embeddings, attention and layer normalization remain in float32. It needs a
+    processor with VNNI instructions or AMX; on others, products of integers are no faster than those of float32.
 
     Parameters
     ----------
@@ -44,13 +41,12 @@ def quantize(net):
     Raises
     ------
     UsageError
-        If the net is on a GPU, or the operators cannot be built here.
+        If the net is on a GPU, or there is no operator for this processor.
     """
     parameters = net.collect_params()
     contexts = next(iter(parameters.values())).list_ctx()
-    check_devices(contexts)
-    if not are_available():
-        raise UsageError("--dtype int8 needs operators that must be compiled: install a C++ compiler, such as g++")
+    require_cpu("int8", contexts)
+    require_instructions("int8")
     inputs = [mx.sym.var(name, dtype=dtype) for name, dtype in _INPUTS.items()]
     with stock_products(net):
         graph = json.loads(net(*inputs).tojson())
@@ -64,12 +60,6 @@ def quantize(net):
     quantized = mx.gluon.SymbolBlock(mx.sym.load_json(json.dumps(graph)), inputs, shared)
     quantized.num_classes = net.num_classes
     return quantized
-
-
-def check_devices(contexts):
-    """Raise a UsageError if one of the devices is no CPU."""
-    if any(ctx.device_type != "cpu" for ctx in contexts):
-        raise UsageError("--dtype int8 is for CPU; leave it out for a GPU")
 
 
 def pack(weight, bias=None):

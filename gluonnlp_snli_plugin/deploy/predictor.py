@@ -9,9 +9,9 @@ import numpy as np
 from ..errors import CheckpointError, UsageError
 from ..model.classifier_file import load_finetuned
 from ..model.inference import logits, probabilities
-from ..native import accelerate, require_bfloat16, use_bfloat16
+from ..native import accelerate, dtype_for_inference, require_cpu, use_bfloat16
 from .explanation import explain
-from .int8 import check_devices, quantize
+from .int8 import quantize
 
 DTYPES = ("float32", "bfloat16", "int8")
 _CHUNK = 1024  # pairs sorted by length together
@@ -40,7 +40,8 @@ class Predictor:
     batch_size : int, default 64
     dtype : {'float32', 'bfloat16', 'int8'}, default 'float32'
         'bfloat16': matrix products in bfloat16, on CPU (:func:`gluonnlp_snli_plugin.native.accelerate`); 'int8': dense
-        layers with 8-bit integers, on CPU (:func:`.int8.quantize`).
+        layers with 8-bit integers, on CPU (:func:`.int8.quantize`). A processor without instructions for either
+        computes in float32, and a line in the log says so.
     native : bool, default True
         Whether the model uses the C++ operators on CPU (:func:`gluonnlp_snli_plugin.native.accelerate`).
 
@@ -72,6 +73,8 @@ class Predictor:
             raise UsageError(f"the model has 8 bits as it is: no --dtype {dtype} with it")
         self.labels = model.settings.labels
         self.encoder = model.encoder()
+        self._contexts = contexts or [mx.cpu()]
+        dtype = dtype_for_inference(dtype)
         if dtype == "bfloat16":
             use_bfloat16(model.net)
         elif native:
@@ -79,7 +82,6 @@ class Predictor:
         self._net = quantize(model.net) if dtype == "int8" else model.net
         self._net.hybridize(static_alloc=True)
         self._model = model
-        self._contexts = contexts or [mx.cpu()]
         self._batch_size = batch_size
         self.num_truncated = 0
 
@@ -113,10 +115,8 @@ class Predictor:
             If there is none, or it is damaged.
         """
         contexts = contexts or [mx.cpu()]
-        if dtype == "int8":
-            check_devices(contexts)
-        if dtype == "bfloat16":
-            require_bfloat16(contexts)
+        if dtype != "float32":
+            require_cpu(dtype, contexts)
         return cls(load_finetuned(folder, contexts, dataset_name, backbone), contexts, batch_size, dtype, native)
 
     def __call__(self, pairs):

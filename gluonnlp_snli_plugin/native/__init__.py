@@ -1,13 +1,15 @@
 """C++ operators for MXNet on CPU, built on first use, and what puts them into a GluonNLP BERT."""
 
 from .accelerate import accelerate, is_accelerated, restore, stock_products
-from .bfloat16 import has_bfloat16, require_bfloat16, use_bfloat16
+from .precision import dtype_for_inference, require_bfloat16, require_cpu, require_instructions, use_bfloat16
 
 __all__ = [
     "accelerate",
-    "has_bfloat16",
+    "dtype_for_inference",
     "is_accelerated",
     "require_bfloat16",
+    "require_cpu",
+    "require_instructions",
     "restore",
     "stock_products",
     "use_bfloat16",

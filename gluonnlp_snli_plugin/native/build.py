@@ -13,13 +13,15 @@ from pathlib import Path
 
 import mxnet as mx
 
+from .. import threads
 from ..files import cache_folder, digest, locked, replacing
 from ..temporary import temporary_folder
+from . import isa
 
 _SOURCES = Path(__file__).parent / "src"
 _MXNET = Path(mx.__file__).parent
 # NaN and infinity keep their meaning; only what nobody reads, errno and the floating-point flags, is given up.
-_FLAGS = "-std=c++17 -O3 -march=native -fopenmp -fPIC -fno-math-errno -fno-trapping-math".split()
+_FLAGS = "-std=c++17 -O3 -mtune=native -fopenmp -fPIC -fno-math-errno -fno-trapping-math".split()
 # Its own functions, not those of the same names in another extension of the process (Horovod has an older lib_api.cc).
 _LINK_FLAGS = ["-shared", "-fopenmp", "-Wl,-Bsymbolic"]
 _GLUE_FLAGS = [flag for flag in _FLAGS if flag != "-O3"]  # MXNet's own file: long to optimise, and nothing gained
@@ -34,9 +36,11 @@ class BuildError(Exception):
 def library():
     """The path of the compiled library, compiling it first if need be.
 
-    It is kept under a name made from everything it depends on (sources, MXNet, compiler, processor) and from its own
-    content, so a library of another machine or a damaged one is never loaded. Where the cache cannot be written, the
-    library serves this process alone. After a build, libraries that nobody has used for a month are removed.
+    It is for the newest instruction set that this processor has, ``GLUONNLP_SNLI_ISA`` permits and the compiler knows.
+    It is kept under a name made from everything it depends on (sources, MXNet, compiler, instruction set, processor)
+    and from its own content, so a library of another machine or a damaged one is never loaded. Where the cache cannot
+    be written, the library serves this process alone. After a build, libraries that nobody has used for a month are
+    removed.
 
     Returns
     -------
@@ -46,9 +50,12 @@ def library():
     ------
     BuildError
         If there is no compiler, or it fails.
+    UsageError
+        If ``GLUONNLP_SNLI_ISA`` names no instruction set.
     """
     compiler = _compiler()
-    key = _key(compiler)
+    options, version = _options(compiler)
+    key = _key(compiler, version, options)
     with contextlib.ExitStack() as stack:
         try:
             folder = cache_folder("native")
@@ -65,24 +72,24 @@ def library():
                 return built
             built.unlink()
         try:
-            path = _build(compiler, folder, key)
+            path = _build(compiler, options, folder, key)
         except OSError as error:
             raise BuildError(f"{folder}: {error.strerror}") from None
         _remove_unused(folder)
     return path
 
 
-def _build(compiler, folder, key):
+def _build(compiler, options, folder, key):
     glue = _MXNET / "src" / "lib_api.cc"
     with temporary_folder() as workspace:
 
         def compile_(source):
             target = f"{workspace}/{source.stem}.o"
             flags = _GLUE_FLAGS if source == glue else _FLAGS
-            _run([compiler, *flags, f"-I{_MXNET / 'include'}", "-c", str(source), "-o", target])
+            _run([compiler, *flags, *options, f"-I{_MXNET / 'include'}", "-c", str(source), "-o", target])
             return target
 
-        with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        with concurrent.futures.ThreadPoolExecutor(threads.cores()) as pool:
             objects = list(pool.map(compile_, [glue, *_sources(".cc")]))  # the longest first
         linked = f"{workspace}/library.so"
         _run([compiler, *_LINK_FLAGS, *objects, "-o", linked])
@@ -109,7 +116,10 @@ def _run(command):
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         complaint = next((line for line in lines if "error" in line), lines[-1] if lines else "no message")
+        if "std=c++17" in complaint:
+            complaint = "it is too old: C++17 is needed, which GCC has since version 9"
         raise BuildError(f"{command[0]} failed with status {done.returncode}: {complaint}")
+    return done.stderr
 
 
 def _compiler():
@@ -124,17 +134,31 @@ def _sources(suffix):
     return sorted(_SOURCES.glob(f"*{suffix}"))
 
 
-def _key(compiler):
+def _options(compiler):
+    """The options for the newest instruction set that processor and compiler know, and what the compiler is."""
+    *newer, plain = (isa.compiler_options(name) for name in reversed(isa.available()))
+    for options in newer:
+        with contextlib.suppress(BuildError):  # an old compiler does not know them
+            return options, _version(compiler, options)
+    return plain, _version(compiler, plain)
+
+
+def _version(compiler, options):
+    """What a compiler says that it is, if it knows these options."""
+    said = _run([compiler, "-v", *_FLAGS, *options, "-E", "-x", "c++", os.devnull, "-o", os.devnull])
+    return "\n".join(line for line in said.splitlines() if "version" in line)
+
+
+def _key(compiler, version, options):
     """Digest of everything that the library depends on."""
     result = hashlib.sha256()
     for path in [*_sources(".h"), *_sources(".cc"), _MXNET / "src" / "lib_api.cc", _MXNET / "include/mxnet/lib_api.h"]:
         result.update(digest(path).encode())
-    version = subprocess.run([compiler, "--version"], stdin=subprocess.DEVNULL, capture_output=True, errors="replace")
     for part in (
         mx.__version__,
         compiler,
-        str(version.stdout),
-        " ".join(_FLAGS + _LINK_FLAGS),
+        version,
+        " ".join(_FLAGS + options + _LINK_FLAGS),
         platform.machine(),
         _processor(),
     ):

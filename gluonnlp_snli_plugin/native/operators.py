@@ -24,6 +24,16 @@ def has_amx():
     return are_available() and bool(_loaded().snli_has_amx())
 
 
+def has_bfloat16():
+    """Whether this processor has instructions for products of bfloat16."""
+    return are_available() and bool(_loaded().snli_has_bfloat16())
+
+
+def has_int8():
+    """Whether this processor has instructions for products of 8-bit integers; without, there is no such operator."""
+    return are_available() and bool(_loaded().snli_has_int8())
+
+
 @functools.lru_cache(maxsize=None)
 def _loaded():
     """The library, which MXNet has loaded too, or None."""

@@ -10,14 +10,15 @@ import pytest
 from gluonnlp_snli_plugin import Predictor, evaluate, finetune
 from gluonnlp_snli_plugin.cli import main
 from gluonnlp_snli_plugin.data.snli import SNLI
-from gluonnlp_snli_plugin.deploy import int8
 from gluonnlp_snli_plugin.deploy.int8 import pack, quantize
 from gluonnlp_snli_plugin.errors import UsageError
 from gluonnlp_snli_plugin.model.folder import load_model
 from gluonnlp_snli_plugin.model.inference import logits, probabilities
 from gluonnlp_snli_plugin.native import accelerate, operators, stock_products
 
-needs_operator = pytest.mark.skipif(not operators.are_available(), reason="the C++ operators cannot be built here")
+needs_operator = pytest.mark.skipif(
+    not operators.has_int8(), reason="no instructions for 8-bit integers, or no compiler"
+)
 
 
 @pytest.fixture(scope="module", params=["mlp", "pooled"])
@@ -104,62 +105,6 @@ def test_an_answer_depends_neither_on_the_batch_nor_on_the_padding(model, encode
         np.testing.assert_allclose(together, alone, atol=0.02)
 
 
-def _dense(x, weight, bias, activation=""):
-    inputs = [mx.sym.var(name) for name in ("data", "weight", "columns")]
-    graph = json.loads(mx.sym.Group(inputs).tojson())
-    attributes = {"units": str(len(weight)), "activation": activation}
-    entries = [[0, 0, 0], [1, 0, 0], [2, 0, 0]]
-    graph["nodes"].append({"op": "_snli_dense_int8", "name": "dense", "attrs": attributes, "inputs": entries})
-    symbol = mx.sym.load_json(json.dumps({**graph, "heads": [[3, 0, 0]]}))
-    arrays = [mx.nd.array(array, dtype=array.dtype) for array in (x, *pack(weight, bias))]
-    return symbol.bind(mx.cpu(), arrays, grad_req="null").forward()[0].asnumpy()
-
-
-def _random(*shape):
-    return np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32)
-
-
-@needs_operator
-@pytest.mark.parametrize("shape", [(1, 16, 4), (7, 65, 9), (200, 130, 33), (3, 64, 64)])
-@pytest.mark.parametrize("activation", ["", "gelu", "relu"])
-def test_the_operator_is_a_dense_layer(shape, activation):
-    rows, units, width = shape
-    x, weight, bias = _random(rows, width), _random(units, width), _random(units)
-    expected = mx.nd.array(x @ weight.T + bias)
-    if activation:
-        expected = mx.nd.LeakyReLU(expected, act_type="gelu") if activation == "gelu" else mx.nd.relu(expected)
-    # Half a step of each weight and of each input, independent of one another.
-    error = np.sqrt(width / 12) * (np.abs(weight).max() / 127 + np.ptp(x) / 255)
-    np.testing.assert_allclose(_dense(x, weight, bias, activation), expected.asnumpy(), atol=5 * error)
-
-
-@needs_operator
-@pytest.mark.parametrize("rows, width", [(13, 70), (77, 128)])  # AMX takes 64 inputs at a time
-def test_products_of_small_integers_are_exact(rows, width):
-    random = np.random.default_rng(0)
-    x = random.integers(0, 256, (rows, width)).astype(np.float32)
-    weight = random.integers(-127, 128, (100, width)).astype(np.float32)
-    x[:, 0], x[:, 1], weight[:, 0] = 0, 255, 127
-    np.testing.assert_allclose(_dense(x, weight, np.zeros(100, np.float32)), x @ weight.T, rtol=1e-5, atol=1)
-
-
-@needs_operator
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_stays_so_and_in_its_row(value):
-    x = _random(3, 40)
-    x[1, 7] = value
-    out = _dense(x, _random(64, 40), _random(64))
-    assert np.isnan(out[1]).all() and np.isfinite(out[[0, 2]]).all()
-
-
-@needs_operator
-def test_rows_of_one_number():
-    weight, bias = _random(64, 40), _random(64)
-    for value in (0, -2.5):
-        out = _dense(np.full((1, 40), value, np.float32), weight, bias)
-        np.testing.assert_allclose(out[0], value * weight.sum(axis=1) + bias, atol=0.5)
-
-
 def test_packed_weights_are_within_half_a_step():
     weight = np.random.default_rng(0).normal(size=(70, 10)).astype(np.float32)
     weight[3] = 0
@@ -189,9 +134,10 @@ def test_not_on_a_gpu(folder):
         Predictor.load(folder, [mx.gpu()], dtype="int8")
 
 
-def test_not_without_the_operators(model, monkeypatch):
-    monkeypatch.setattr(int8, "are_available", lambda: False)
-    with pytest.raises(UsageError, match="install a C\\+\\+ compiler"):
+@needs_operator
+def test_a_processor_without_instructions_for_it_cannot_quantize(model, monkeypatch):
+    monkeypatch.setattr(operators, "has_int8", lambda: False)
+    with pytest.raises(UsageError, match=r"no instructions for it \(avx512_vnni or avx_vnni\); leave it out$"):
         quantize(model.net)
 
 

@@ -6,12 +6,10 @@ import pytest
 
 from gluonnlp_snli_plugin.errors import UsageError
 from gluonnlp_snli_plugin.model.net import SNLIBertClassifier
-from gluonnlp_snli_plugin.native import accelerate, has_bfloat16, is_accelerated, restore
+from gluonnlp_snli_plugin.native import accelerate, is_accelerated, operators, restore
 from gluonnlp_snli_plugin.train.comm import Devices
 from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
 from gluonnlp_snli_plugin.train.finetuning import finetune
-
-needs_bfloat16 = pytest.mark.skipif(not has_bfloat16(), reason="this processor has no bfloat16")
 
 
 @pytest.fixture(params=["mlp", "pooled"])
@@ -74,9 +72,9 @@ def test_a_net_is_left_as_it_is_where_mxnet_is_to_add_up_gradients_in_place(net,
     assert not accelerate(net, "bfloat16") and not is_accelerated(net)
 
 
-@needs_bfloat16
 @pytest.mark.usefixtures("native_operators")
-def test_a_run_in_bfloat16_learns_as_well(tiny_name, pairs_file, tmp_path):
+def test_a_run_in_bfloat16_learns_as_well(tiny_name, pairs_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(operators, "has_bfloat16", lambda: True)  # slow where there is none, and the same
     settings = {
         "dataset_name": tiny_name,
         "train_file": str(pairs_file),
@@ -99,10 +97,10 @@ def test_what_cannot_be_is_refused_in_one_line(monkeypatch, tmp_path):
     with pytest.raises(UsageError, match="--dtype bfloat16 is for CPU"), monkeypatch.context() as patch:
         patch.setattr("gluonnlp_snli_plugin.train.loop.parse_devices", lambda *_: Devices([mx.gpu(0)]))
         finetune(output_dir=str(tmp_path / "out"), sample=True, dtype="bfloat16", devices="gpu:0")
-    monkeypatch.setattr("gluonnlp_snli_plugin.native.bfloat16.has_bfloat16", lambda: True)
+    monkeypatch.setattr(operators, "are_available", lambda: True)
+    monkeypatch.setattr(operators, "has_bfloat16", lambda: False)
+    with pytest.raises(UsageError, match=r"no instructions for it \(avx512_bf16 or amx_bf16\); leave it out$"):
+        finetune(output_dir=str(tmp_path / "out"), sample=True, dtype="bfloat16")
     monkeypatch.setenv("MXNET_EXEC_INPLACE_GRAD_SUM_CAP", "2")
     with pytest.raises(UsageError, match="MXNET_EXEC_INPLACE_GRAD_SUM_CAP: unset it"):
-        finetune(output_dir=str(tmp_path / "out"), sample=True, dtype="bfloat16")
-    monkeypatch.setattr("gluonnlp_snli_plugin.native.bfloat16.has_bfloat16", lambda: False)
-    with pytest.raises(UsageError, match="this processor has no instructions for it"):
         finetune(output_dir=str(tmp_path / "out"), sample=True, dtype="bfloat16")

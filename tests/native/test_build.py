@@ -11,7 +11,7 @@ from pathlib import Path
 import mxnet as mx
 import pytest
 
-from gluonnlp_snli_plugin.native import build, operators
+from gluonnlp_snli_plugin.native import build, isa, operators
 
 _USE = """
 import mxnet as mx
@@ -67,7 +67,7 @@ def compiler(tmp_path, monkeypatch):
 
     def make(body, first_line="#!/bin/sh\n"):
         path = tmp_path / "compiler"
-        path.write_text(f'{first_line}case "$1" in --version) echo fake 1.0; exit;; esac\n')
+        path.write_text(f'{first_line}case "$1" in -v) echo fake version 1.0 >&2; exit;; esac\n')
         with path.open("a") as script:
             script.write(f'echo compile >> "{tmp_path}/calls"\nfor target; do :; done\n{body}\n')
         path.chmod(0o755)
@@ -97,7 +97,7 @@ def test_two_processes_at_once_both_get_working_operators_and_build_one_library(
 
 
 def test_the_second_time_the_library_is_found(cache, monkeypatch):
-    monkeypatch.setattr(build, "_run", None)
+    monkeypatch.setattr(build, "_build", None)
     (before,) = cache.glob("*.so")
     inode = before.stat().st_ino
     assert build.library() == before
@@ -116,6 +116,15 @@ def test_a_compiler_of_ones_choice_makes_the_library(empty_cache, quick_compiler
     calls = quick_compiler()
     assert calls > 1
     assert build.library() == library and quick_compiler() == calls
+
+
+@pytest.mark.skipif("avx2" not in isa.available(), reason="there is one instruction set to choose from")
+def test_instructions_that_a_compiler_does_not_know_are_left_out(empty_cache, compiler, tmp_path):
+    path = compiler('echo "$*" >> "$(dirname "$0")/options"; echo "a library" > "$target"')
+    path.write_text(path.read_text().replace("exit;;", 'case "$*" in *avx512*|*vnni*) exit 1;; esac; exit;;'))
+    build.library()
+    options = (tmp_path / "options").read_text()
+    assert "-mavx2 -mfma" in options and "avx512" not in options and "vnni" not in options
 
 
 def test_building_leaves_no_other_files(empty_cache, quick_compiler, tmp_path, monkeypatch):
@@ -198,12 +207,12 @@ def test_a_damaged_library_is_built_anew(empty_cache, quick_compiler, how):
 
 
 def test_a_damaged_library_without_a_compiler_to_build_it_anew_is_not_loaded(cache, monkeypatch, caplog):
-    def run(command):
+    def refuse(*_):
         raise build.BuildError("no compiling here")
 
     (library,) = cache.glob("*.so")
     _damage(library, "a bit flipped")
-    monkeypatch.setattr(build, "_run", run)
+    monkeypatch.setattr(build, "_build", refuse)
     assert operators._loaded.__wrapped__() is None
     assert not library.exists() and "no compiling here" in caplog.text
 
@@ -242,7 +251,7 @@ def _change_mxnet(monkeypatch, tmp_path, name):
 
 def _change_compiler_version(monkeypatch, tmp_path, _):
     compiler = Path(os.environ["CXX"])
-    compiler.write_text(compiler.read_text().replace("fake 1.0", "fake 1.1"))
+    compiler.write_text(compiler.read_text().replace("version 1.0", "version 1.1"))
 
 
 def _rename_compiler(monkeypatch, tmp_path, name):
@@ -259,6 +268,7 @@ INGREDIENTS = {
     "the flags": lambda patch, _: patch.setattr(build, "_FLAGS", [*build._FLAGS, "-O1"]),
     "the compiler": lambda *with_: _rename_compiler(*with_, "other"),
     "the compiler's version": lambda *with_: _change_compiler_version(*with_, None),
+    "the instruction set": lambda patch, _: patch.setenv(isa.VARIABLE, "plain"),
     "the processor": lambda patch, _: patch.setattr(build, "_processor", lambda: "model name: another"),
     "the architecture": lambda patch, _: patch.setattr(build.platform, "machine", lambda: "aarch64"),
 }
@@ -333,6 +343,15 @@ def test_a_compilers_error_is_in_the_line(complaint, compiler):
 def test_a_compiler_that_fails_without_a_word_is_named(complaint, compiler):
     path = compiler("exit 3")
     assert complaint().endswith(f"{path} failed with status 3: no message")
+
+
+def test_a_compiler_that_is_too_old_is_named(complaint, compiler):
+    path = compiler("exit 1")
+    refusal = "error: unrecognized command line option '-std=c++17'"
+    path.write_text(path.read_text().replace("exit;;", f'echo "{refusal}" >&2; exit 1;;'))
+    assert complaint().endswith(
+        f"{path} failed with status 1: it is too old: C++17 is needed, which GCC has since version 9"
+    )
 
 
 def test_a_compiler_that_dies_is_named(complaint, compiler):

@@ -491,4 +491,13 @@ SNLI_OPERATOR(_snli_dense, all_float);
 // Whether products in three pieces are faster than MXNet's own of float32.
 extern "C" int snli_has_amx() { return Amx::is_permitted(); }
 
+// Whether there are instructions for products of bfloat16.
+extern "C" int snli_has_bfloat16() {
+#ifdef __AVX512BF16__
+  return 1;
+#else
+  return 0;
+#endif
+}
+
 }  // namespace snli

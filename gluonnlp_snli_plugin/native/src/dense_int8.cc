@@ -7,15 +7,19 @@
 // A row x is stored as q = round((x - lowest) / step), 0 to 255, so that
 //   sum_c x[c] w[c] = step * sum_c q[c] w[c] + lowest * sum_c w[c].
 // The sums of products are integers, hence the same on every processor and for any number of threads.
+//
+// The operator is there only for processors with instructions that multiply integers of 8 bits and add up four products
+// (VNNI). Without them, products of 16 bits would have to be made, which are no faster than those of float32.
+
+#include "operator.h"
+
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+
+#include <immintrin.h>
 
 #include <algorithm>
 
-#ifdef __AVX2__
-#include <immintrin.h>
-#endif
-
 #include "amx.h"
-#include "operator.h"
 #include "simd.h"
 
 namespace snli {
@@ -78,7 +82,7 @@ void quantize_row(const float* x, int width, uint8_t* q, float* lowest, float* s
 }
 
 // A Register holds sums of a few units; `add` adds to them the products of four inputs, the same for all units.
-#if defined(__AVX512VNNI__)
+#ifdef __AVX512VNNI__
 
 constexpr int kLanes32 = 16;  // units in a register
 using Register = __m512i;
@@ -89,43 +93,20 @@ inline Register zero() { return _mm512_setzero_si512(); }
 inline Register add(Register sum, Register left, Register right) { return _mm512_dpbusd_epi32(sum, left, right); }
 inline void store(int32_t* result, Register sum) { _mm512_storeu_si512(result, sum); }
 
-#elif defined(__AVX2__)
-
-constexpr int kLanes32 = 4;  // each unit has two sums, which `store` adds up
-using Register = __m256i;
-
-inline Register load(const int8_t* weight) {
-  return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(weight)));
-}
-inline Register broadcast(int32_t four) {
-  return _mm256_broadcastq_epi64(_mm_cvtepu8_epi16(_mm_cvtsi32_si128(four)));
-}
-inline Register zero() { return _mm256_setzero_si256(); }
-inline Register add(Register sum, Register left, Register right) {
-  return _mm256_add_epi32(sum, _mm256_madd_epi16(left, right));
-}
-inline void store(int32_t* result, Register sum) {
-  const __m128i sums = _mm_hadd_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(result), sums);
-}
-
 #else
 
-constexpr int kLanes32 = 1;
-using Register = int32_t;
+constexpr int kLanes32 = 8;
+using Register = __m256i;
 
-inline Register load(const int8_t* weight) {
-  int32_t four;
-  std::memcpy(&four, weight, sizeof(four));
-  return four;
-}
-inline Register broadcast(int32_t four) { return four; }
-inline Register zero() { return 0; }
+inline Register load(const int8_t* weight) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weight)); }
+inline Register broadcast(int32_t four) { return _mm256_set1_epi32(four); }
+inline Register zero() { return _mm256_setzero_si256(); }
 inline Register add(Register sum, Register left, Register right) {
-  for (int bit = 0; bit < 32; bit += 8) sum += uint8_t(left >> bit) * int8_t(right >> bit);
-  return sum;
+  return _mm256_dpbusd_avx_epi32(sum, left, right);
 }
-inline void store(int32_t* result, Register sum) { *result = sum; }
+inline void store(int32_t* result, Register sum) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(result), sum);
+}
 
 #endif
 
@@ -346,3 +327,14 @@ MXReturnValue shapes(const Attributes& attributes, Shapes* in, Shapes* out) {
 SNLI_OPERATOR(_snli_dense_int8, types);
 
 }  // namespace snli
+
+#endif
+
+// Whether the operator is there.
+extern "C" int snli_has_int8() {
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+  return 1;
+#else
+  return 0;
+#endif
+}
