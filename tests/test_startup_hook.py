@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy
 import pytest
 
 PROJECT = Path(__file__).parent.parent
 HOOK = PROJECT / "gluonnlp_snli_plugin.pth"
 MODULE = "_gluonnlp_snli_plugin_compat"
+NAMES = ["PZERO", "in1d", "float_", "product", "int"]  # some that NumPy removed, each in another release
 
 
 def run(*arguments):
@@ -49,6 +51,28 @@ def installed():
 
 def test_installing_and_uninstalling_know_the_hook(installed):
     assert [file.read_text() for file in installed if file.name == HOOK.name] == [HOOK.read_text()]
+
+
+ORDERS = {
+    "NumPy first": "numpy, mxnet, gluonnlp",
+    "MXNet first": "mxnet, numpy",
+    "GluonNLP, after MXNet has failed": "sys; sys.modules['requests'] = None\ntry: import mxnet\nexcept ImportError: "
+    "del sys.modules['requests']\nimport gluonnlp, numpy",
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_mxnet_and_numpy_work_in_any_order_without_the_plugin(order):
+    """And NumPy has only the names that it has in this process, too; tests/test_numpy.py says which these are."""
+    program = f"""
+exec(open({os.fspath(HOOK)!r}).read())
+import {ORDERS[order]}
+import mxnet, numpy, sys
+print(mxnet.nd.zeros((numpy.int64(2), 3)).shape, mxnet.np.PZERO, "gluonnlp_snli_plugin" in sys.modules)
+print(*(name in vars(numpy) for name in {NAMES!r}), vars(numpy).get("bool"))
+"""
+    here = (*(name in vars(numpy) for name in NAMES), vars(numpy).get("bool"))
+    assert run("-W", "ignore", "-c", program).splitlines() == ["(2, 3) 0.0 False", " ".join(map(str, here))]
 
 
 def test_gluonnlp_imports_before_the_plugin_does(installed):
