@@ -1,6 +1,7 @@
 """``gluonnlp_snli_plugin.pth``: GluonNLP imports on today's NumPy, whichever of it and the plugin comes first."""
 
 import importlib.metadata
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -29,7 +30,7 @@ def site_folder(tmp_path):
     shutil.copy(HOOK, tmp_path)
     package = tmp_path / "gluonnlp_snli_plugin"
     package.mkdir()
-    shutil.copy(PROJECT / "gluonnlp_snli_plugin" / "compat.py", package)
+    shutil.copy(Path(importlib.util.find_spec("gluonnlp_snli_plugin").origin).with_name("compat.py"), package)
     (package / "__init__.py").write_text("raise AssertionError('the hook imports the package')\n")
     return tmp_path
 
