@@ -89,14 +89,17 @@ class JsonLines:
             premise, hypothesis, label = self._usual or self._found(rows[0])
             if label is None:  # a row may have one all the same
                 return None
-            return [[row[name] for row in rows] for name in (premise, hypothesis, label)]
+            labels = [row[label] for row in rows]
+            return [[row[premise] for row in rows], [row[hypothesis] for row in rows], labels]
         except (orjson.JSONDecodeError, TypeError, KeyError, BadRow):
             return None
 
     def _found(self, row: Any) -> Fields:
         if not isinstance(row, dict):
             raise BadRow(f"not a JSON object: {show(orjson.dumps(row))}")
-        self.fields = self._columns.find(row)
+        own = {name: name for name in row}  # the parser's own str, which is found without being compared
+        premise, hypothesis, label = self._columns.find(row)
+        self.fields = Fields(own[premise], own[hypothesis], None if label is None else own[label])
         if self.fields.label is not None:
             self._usual = self._usual or self.fields
         return self.fields
@@ -116,7 +119,7 @@ class JsonLines:
     @staticmethod
     def _parsed(line: bytes) -> Any:
         try:
-            return orjson.loads(line.rstrip(b"\r\n"))  # what is wrong does not depend on a last line's end
+            return orjson.loads(line.rstrip(b"\r\n"))  # otherwise a line cut short has a line end in a string
         except orjson.JSONDecodeError as error:
             decode(line)
             raise BadRow(f"not valid JSON ({error}): {show(line)}") from None

@@ -178,12 +178,15 @@ class PairReader:
 
     def _meaning(self, labels: List[Any]) -> Optional[Dict[Any, str]]:
         """What labels mean; empty if they mean what they are, None if one is unknown or of another type."""
-        kinds = set(map(type, labels))
-        if kinds != {str} and kinds != {int}:
+        try:
+            found = set(labels)
+        except TypeError:  # a list, or an object
             return None
-        found = set(labels)
         if found <= self._classes and not self._labels.given:
             return {}
+        kinds = set(map(type, labels))  # as True is 1 in a set
+        if kinds != {str} and kinds != {int}:
+            return None
         meaning = {label: self._labels.get(label) for label in found}
         return None if None in meaning.values() else meaning  # type: ignore[return-value]
 
