@@ -82,7 +82,14 @@ def _logging_to_standard_error():
         log.setLevel(before[1])
 
 
-def _run(arguments):
+def make_parser():
+    """The parser of the command line; what it makes of arguments has the command's function as `run`.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+        Raises a UsageError where others end the process.
+    """
     parser = _Parser(prog=PROGRAM, description="Natural language inference with BERT in GluonNLP.")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
@@ -91,6 +98,11 @@ def _run(arguments):
         command = commands.add_parser(name, help=description.splitlines()[0], description=description)
         module.add_arguments(command)
         command.set_defaults(run=module.run)
+    return parser
+
+
+def _run(arguments):
+    parser = make_parser()
     try:
         if any("\0" in argument for argument in arguments):  # which no shell can pass, but another program might
             raise UsageError("an argument holds a NUL character")
