@@ -7,11 +7,12 @@ import pickle
 import gluonnlp as nlp
 import mxnet as mx
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gluonnlp_snli_plugin.data.snli import LABELS, SNLI, PairReader
 from gluonnlp_snli_plugin.errors import DataError, DownloadError, PluginError, UsageError
+from gluonnlp_snli_plugin.filetypes import describe
 
 ROWS = [
     ["A man sleeps.", "A person rests.", "entailment"],
@@ -439,8 +440,9 @@ def from_columns(reader):
 @given(st.lists(LINES, max_size=12), st.sampled_from(["error", "skip"]), st.integers(1, 300), st.integers(1, 5))
 @settings(max_examples=200)
 def test_many_rows_at_once_are_read_as_one_by_one(folder, lines, on_bad_row, size, pairs_at_once):
-    path = folder / "b.jsonl"
-    path.write_bytes(b"\n".join(lines))
+    path, content = folder / "b.jsonl", b"\n".join(lines)
+    assume(not describe(content))  # more of a file than of lines is looked at for that
+    path.write_bytes(content)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gluonnlp_snli_plugin.data.reader.pairs._BYTES_AT_ONCE", size)
         patch.setattr("gluonnlp_snli_plugin.data.reader.pairs._PAIRS_AT_ONCE", pairs_at_once)
