@@ -10,10 +10,10 @@ import sys
 from . import cluster, compat, threads
 
 compat.repair_numpy_when_mxnet_is_imported()
-threads.choose()
 cluster.prepare()
 try:
-    import mxnet  # noqa: F401
+    with threads.short_waits():
+        import mxnet  # noqa: F401
 except ModuleNotFoundError as error:
     if error.name != "mxnet":
         raise

@@ -1,18 +1,50 @@
-"""How many OpenMP threads MXNet computes with on CPU: one for each core, unless ``OMP_NUM_THREADS`` says otherwise.
+"""OpenMP's threads: how many compute a net of this project on CPU, and how long they wait awake for more work.
 
-MXNet 1.9.1 reads the variable when it is loaded and takes half the processors where it is not set, as if each core were
-two of them. Like :mod:`.compat`, this module has to act before MXNet is imported.
+MXNet 1.9.1 by itself takes half the processors, as if each core were two of them. Importing this package leaves that,
+and the environment, as they are; what computes a net of ours calls :func:`use_cores`, and then there is a thread for
+each core, unless the user has said how many.
 """
 
+import contextlib
+import ctypes
+import functools
+import math
 import os
+import re
 from pathlib import Path
-from typing import Optional, Set
+from typing import Iterator, Set, Tuple
 
 VARIABLE = "OMP_NUM_THREADS"
+_WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+
+
+@contextlib.contextmanager
+def short_waits():
+    """Let threads of an OpenMP library (libgomp) that is loaded meanwhile go to sleep soon when they have no work.
+
+    By default they look for work 300,000 times, for milliseconds, and where other processes want the processors too,
+    these are milliseconds in which the thread that everything waits for does not run: a step of training then takes
+    several times as long. 1,000 times is what the library itself does where it has more threads than processors. The
+    user's own settings stay.
+    """
+    if any(variable in os.environ for variable in _WAITING):
+        yield
+        return
+    os.environ[_WAITING[0]] = "1000"
+    try:
+        yield
+    finally:
+        del os.environ[_WAITING[0]]
+
+
+def number():
+    """How many threads to compute with: what ``OMP_NUM_THREADS`` says, or :func:`cores`."""
+    said = os.environ.get(VARIABLE, "")
+    return int(said) if said.isdigit() and int(said) else cores()
 
 
 def cores():
-    """How many cores this process may use; two processors of one core count once."""
+    """How many cores this process may use: two processors of one core count once, and limits of containers count."""
     siblings: Set[str] = set()
     for processor in os.sched_getaffinity(0):
         topology = Path(f"/sys/devices/system/cpu/cpu{processor}/topology/thread_siblings_list")
@@ -20,19 +52,93 @@ def cores():
             siblings.add(topology.read_text(encoding="ascii"))
         except (OSError, ValueError):
             siblings.add(str(processor))
-    return len(siblings)
+    return max(1, math.ceil(min(len(siblings), cpu_quota())))
 
 
-def choose():
-    """Set the variable if nobody has; an MXNet that is loaded already does not notice."""
-    global _choice
-    if VARIABLE not in os.environ:
-        os.environ[VARIABLE] = _choice = str(cores())
+def cpu_quota(root="/"):
+    """How many processors' time this process gets: the least of what its control groups permit, or infinity.
+
+    Parameters
+    ----------
+    root : str or Path, default '/'
+        Where /proc and the file systems of control groups are found.
+
+    Returns
+    -------
+    float
+    """
+    return min((quota for group in _control_groups(Path(root)) for quota in _quotas(group)), default=math.inf)
 
 
-def environment_without_choice():
-    """This process's environment as its user made it."""
-    return {name: value for name, value in os.environ.items() if (name, value) != (VARIABLE, _choice)}
+def use_cores(contexts):
+    """Let MXNet compute on these devices with :func:`number` threads from now on; GPUs have no part in it.
+
+    Parameters
+    ----------
+    contexts : iterable of Context
+    """
+    from mxnet.base import _LIB, check_call
+
+    for context in contexts:
+        if context.device_type == "cpu":
+            # OpenMP keeps the number for each thread, so the thread of the engine that computes on the device sets it.
+            device = (ctypes.c_int * 2)(context.device_typeid, context.device_id)
+            no_variables = (None, 0) * 2
+            push = _LIB.MXEnginePushSync
+            check_call(push(_set_number(number()), None, None, device, *no_variables, None, 0, b"threads"))
 
 
-_choice: Optional[str] = None
+@functools.lru_cache(maxsize=None)  # kept: MXNet calls it later
+def _set_number(count):
+    from mxnet.base import _LIB
+
+    return ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(lambda *_: _LIB.MXSetNumOMPThreads(count) and None)
+
+
+# Control groups (man 7 cgroups) ---------------------------------------------------------------------------------------
+
+
+def _control_groups(root) -> Iterator[Path]:
+    """Folders of the groups that this process belongs to and that can limit its time: each group and those above it."""
+    try:
+        memberships, mounts = (
+            (root / "proc/self" / name).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+            for name in ("cgroup", "mountinfo")
+        )
+    except OSError:
+        return
+    for membership in memberships:
+        _, controllers, group = membership.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        for top, folder in _mounts(mounts, is_v1=bool(controllers)):
+            # A container may see its own group as the top of all, under whatever name the host has for it.
+            below = os.path.relpath(group, top)
+            parts = Path("" if below.startswith("..") else below).parts
+            for depth in range(len(parts) + 1):
+                yield root.joinpath(folder.lstrip("/"), *parts[:depth])
+
+
+def _mounts(mounts, is_v1) -> Iterator[Tuple[str, str]]:
+    """The group that each mounted hierarchy begins with, and the folder where it is mounted."""
+    for mount in mounts:
+        fields, _, rest = mount.partition(" - ")
+        top, folder = map(_unescaped, fields.split()[3:5])
+        type_, _, options = rest.split(" ", 2)
+        if (type_ == "cgroup" and "cpu" in options.split(",")) if is_v1 else type_ == "cgroup2":
+            yield top, folder
+
+
+def _unescaped(field):
+    return re.sub(r"\\([0-7]{3})", lambda code: chr(int(code.group(1), 8)), field)
+
+
+def _quotas(group) -> Iterator[float]:
+    """The limit of a group, in processors, if it has one."""
+    for names in (["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):
+        try:
+            quota, period = " ".join((group / name).read_text(encoding="ascii") for name in names).split()
+        except (OSError, ValueError):
+            continue
+        if quota.isdigit() and period.isdigit() and int(quota) > 0 and int(period) > 0:  # neither "max" nor -1
+            yield int(quota) / int(period)

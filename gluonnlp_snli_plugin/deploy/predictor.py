@@ -6,6 +6,7 @@ from typing import Dict, NamedTuple
 import mxnet as mx
 import numpy as np
 
+from .. import threads
 from ..errors import CheckpointError, UsageError
 from ..model.classifier_file import load_finetuned
 from ..model.inference import logits, probabilities
@@ -74,6 +75,7 @@ class Predictor:
         self.labels = model.settings.labels
         self.encoder = model.encoder()
         self._contexts = contexts or [mx.cpu()]
+        threads.use_cores(self._contexts)
         dtype = dtype_for_inference(dtype)
         if dtype == "bfloat16":
             use_bfloat16(model.net)

@@ -19,13 +19,13 @@ from gluonnlp.model.block import GELU
 from gluonnlp.model.transformer import PositionwiseFFN
 from mxnet.gluon import nn
 
-from .. import registry
+from .. import registry, threads
 from ..model.first_token import FirstTokenAttention, FirstTokenCell, first, project
 from . import operators
 
 
 def accelerate(net, dtype="float32"):
-    """Let every BERT inside `net` use the C++ operators on CPU.
+    """Let every BERT inside `net` use the C++ operators on CPU, and all cores (:func:`.threads.use_cores`).
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ def accelerate(net, dtype="float32"):
         A ``BERTModel`` or a net with one inside, its parameters float32 and on CPU. Changed in place.
     dtype : {'float32', 'bfloat16'}, default 'float32'
         In which precision the layers multiply matrices; all else, parameters included, remains float32. bfloat16 pays
-        where the processor has instructions for it (:func:`.has_bfloat16`). Every ``grad_req`` is to be set before the
-        net computes anything.
+        where the processor has AMX (:func:`.operators.has_amx`). Set every ``grad_req`` before the net computes
+        anything.
 
     Returns
     -------
@@ -47,6 +47,7 @@ def accelerate(net, dtype="float32"):
     berts = [block for block in _blocks(net) if isinstance(block, BERTModel)]
     if not berts or not _is_on_cpu_in_float32(net) or not operators.are_available():
         return False
+    threads.use_cores({ctx for parameter in net.collect_params().values() for ctx in _contexts(parameter)})
     product_dtype = dtype if dtype == "bfloat16" or (operators.has_amx() and not adds_gradients_in_place()) else None
     native = {**_NATIVE, nn.Dense: _Dense} if product_dtype else _NATIVE
     blocks = [block for bert in berts for block in _blocks(bert)]
@@ -145,10 +146,14 @@ def _blocks(net):
 def _is_on_cpu_in_float32(net):
     parameters = net.collect_params().values()
     return all(
-        parameter.dtype in ("float32", mx.np.float32)
-        and all(ctx.device_type == "cpu" for ctx in (parameter._ctx_list or ()))
+        parameter.dtype in ("float32", mx.np.float32) and all(ctx.device_type == "cpu" for ctx in _contexts(parameter))
         for parameter in parameters
     )
+
+
+def _contexts(parameter):
+    """The devices that hold a parameter, or will do so where nothing else is said."""
+    return parameter._ctx_list or [mx.context.current_context()]
 
 
 def _forget_graphs(net):

@@ -312,7 +312,7 @@ def _rank_environment(num_ranks):
         "PYTHONUNBUFFERED": "1",
         "HOROVOD_CYCLE_TIME": "10",  # milliseconds; its default, 1, is too often for a core that also computes
     }
-    return {**defaults, **threads.environment_without_choice(), follow.LAUNCHER: follow.identity(os.getpid())}
+    return {**defaults, **os.environ, follow.LAUNCHER: follow.identity(os.getpid())}
 
 
 class _Signals:

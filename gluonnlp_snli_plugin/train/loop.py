@@ -10,6 +10,7 @@ import mxnet as mx
 import numpy as np
 from mxnet.contrib import amp
 
+from .. import threads
 from ..errors import PluginError, UsageError
 from ..native import accelerate, require_bfloat16, use_bfloat16
 from .comm import join_ranks, known_rank, parse_devices, place_on_machine
@@ -126,6 +127,7 @@ class Run:
             Whether it uses the C++ operators.
         """
         config = self.config
+        threads.use_cores(self.devices.contexts)
         if config.dtype == "bfloat16":
             use_bfloat16(net)
             is_native = True
@@ -221,7 +223,7 @@ class Run:
             "devices": str(self.devices),
             "ranks": self.ranks.num_ranks,
             "comm": self._comm,
-            "threads": os.environ.get("OMP_NUM_THREADS"),
+            "threads": str(threads.number()),
             "versions": versions(),
             **job.circumstances(),
         }

@@ -1,6 +1,7 @@
 """Contenders of the benchmark as processes, measured in turn: while one has its slice of time, the others wait."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -9,8 +10,9 @@ import time
 from pathlib import Path
 from typing import Dict, List
 
+import machine
+
 from gluonnlp_snli_plugin import PluginError
-from gluonnlp_snli_plugin.threads import environment_without_choice
 
 FOLDER = Path(__file__).parent / "contenders"
 _SECONDS_TO_SETTLE = 0.3  # threads of MXNet and torch look for more work for a while before they sleep
@@ -109,9 +111,9 @@ class Contender:
 
 def environment(mxnet_home, threads=None):
     """The variables of a contender's process: the model store of the benchmark, and nothing that points elsewhere."""
-    variables = {name: value for name, value in environment_without_choice().items() if name not in _ELSEWHERE}
+    variables = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
     variables.update(MXNET_HOME=str(mxnet_home), HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="true")
-    variables.update(PYTHONNOUSERSITE="1", PYTHONWARNINGS="ignore")
+    variables.update(PYTHONNOUSERSITE="1", PYTHONWARNINGS="ignore", **machine.caps())
     if threads:
         variables.update(OMP_NUM_THREADS=str(threads), RAYON_NUM_THREADS=str(threads))
     return variables

@@ -44,7 +44,6 @@ struct Arrays {
 };
 
 MXReturnValue forward(const Attributes& attributes, Tensors* inputs, Tensors* outputs, const OpResource&) {
-  use_chosen_threads();  // here, because every BERT comes by here first
   const Arrays in(attributes, *inputs, 0);
   const auto& shape = (*inputs)[0].shape;
   const int width = static_cast<int>(shape.back());

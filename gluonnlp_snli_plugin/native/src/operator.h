@@ -9,7 +9,6 @@
 #include <omp.h>
 
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <unordered_map>
@@ -79,16 +78,6 @@ inline Shape with_last_axis(Shape shape, unsigned int size) {
       .setParseAttrs(parse)         \
       .setInferType(types)          \
       .setInferShape(shapes)
-
-// Let this thread compute with OMP_NUM_THREADS threads. MXNet heeds the variable only if it is set before MXNet is
-// loaded, and this program sets it later where a script imports MXNet first.
-inline void use_chosen_threads() {
-  static thread_local bool is_done = false;
-  if (is_done) return;
-  is_done = true;
-  const char* number = std::getenv("OMP_NUM_THREADS");
-  if (number && std::atoi(number) > 0) omp_set_num_threads(std::atoi(number));
-}
 
 // The 32-bit finaliser "lowbias32" of Chris Wellons' hash prospector.
 inline uint32_t mix(uint32_t x) {
