@@ -14,7 +14,6 @@ VARIABLE = "GLUONNLP_SNLI_ISA"
 _AVX2 = ("avx2", "fma")
 _AVX512 = (*_AVX2, "avx512f", "avx512bw", "avx512dq", "avx512vl")
 _AVX512_VNNI = (*_AVX512, "avx512_vnni")
-_AVX512_BF16 = (*_AVX512_VNNI, "avx512_bf16")
 #: The instructions of each set by their names in /proc/cpuinfo, from the oldest set to the newest.
 INSTRUCTIONS = {
     "plain": (),
@@ -22,8 +21,7 @@ INSTRUCTIONS = {
     "avx2_vnni": (*_AVX2, "avx_vnni"),
     "avx512": _AVX512,
     "avx512_vnni": _AVX512_VNNI,
-    "avx512_bf16": _AVX512_BF16,
-    "amx": (*_AVX512_BF16, "amx_tile", "amx_int8", "amx_bf16"),
+    "amx": (*_AVX512_VNNI, "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16"),
 }
 
 

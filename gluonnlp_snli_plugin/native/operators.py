@@ -20,13 +20,8 @@ def are_available():
 
 
 def has_amx():
-    """Whether this processor has AMX, with which :func:`dense` is faster in float32 too than MXNet's own layer."""
+    """Whether this processor has AMX, with which :func:`dense` is faster than MXNet's own layer, in float32 too."""
     return are_available() and bool(_loaded().snli_has_amx())
-
-
-def has_bfloat16():
-    """Whether this processor has instructions for products of bfloat16."""
-    return are_available() and bool(_loaded().snli_has_bfloat16())
 
 
 def has_int8():

@@ -7,7 +7,7 @@ from . import operators
 from .accelerate import accelerate, adds_gradients_in_place, restore
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
-_INSTRUCTIONS = {"bfloat16": "avx512_bf16 or amx_bf16", "int8": "avx512_vnni or avx_vnni"}
+_INSTRUCTIONS = {"bfloat16": "AMX", "int8": "VNNI"}
 
 
 def require_cpu(dtype, contexts):
@@ -17,7 +17,7 @@ def require_cpu(dtype, contexts):
 
 
 def require_instructions(dtype):
-    """Raise a UsageError where this processor, or the operators for it, cannot multiply 'bfloat16' or 'int8'."""
+    """Raise a UsageError where this processor has no fast products of 'bfloat16' or 'int8'."""
     lacking = _what_is_lacking(dtype)
     if lacking:
         raise UsageError(f"{lacking}; leave it out")
@@ -53,8 +53,9 @@ def _what_is_lacking(dtype):
     """Why this processor is no faster with a type of numbers, or None if it is."""
     if not operators.are_available():
         raise UsageError(f"--dtype {dtype} needs operators that must be compiled: install a C++ compiler, such as g++")
-    has_them = {"bfloat16": operators.has_bfloat16, "int8": operators.has_int8}[dtype]()
-    return None if has_them else f"--dtype {dtype}: this processor has no instructions for it ({_INSTRUCTIONS[dtype]})"
+    if {"bfloat16": operators.has_amx, "int8": operators.has_int8}[dtype]():
+        return None
+    return f"--dtype {dtype} is no faster than float32 on this processor, which has no {_INSTRUCTIONS[dtype]}"
 
 
 def use_bfloat16(net):

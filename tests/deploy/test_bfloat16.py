@@ -18,7 +18,7 @@ needs_operators = pytest.mark.skipif(not operators.are_available(), reason="the 
 
 @needs_operators
 def test_nearly_the_same_probabilities(tiny_run, monkeypatch):
-    monkeypatch.setattr(operators, "has_bfloat16", lambda: True)  # slow where there is none, and the same
+    monkeypatch.setattr(operators, "has_amx", lambda: True)  # slow where there is none, and the same
     ours, theirs = (
         np.array([list(one.probabilities.values()) for one in Predictor.load(tiny_run, dtype=dtype)(PAIRS)])
         for dtype in ("bfloat16", "float32")
@@ -29,7 +29,7 @@ def test_nearly_the_same_probabilities(tiny_run, monkeypatch):
 
 @needs_operators
 def test_on_the_command_line_and_in_python(tiny_run, pairs_file, capsys, monkeypatch):
-    monkeypatch.setattr(operators, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(operators, "has_amx", lambda: True)
     accuracy = evaluate(tiny_run, pairs_file, dtype="bfloat16").accuracy
     assert accuracy == pytest.approx(evaluate(tiny_run, pairs_file).accuracy, abs=0.05)
     assert main(["evaluate", str(tiny_run), "--file", str(pairs_file), "--dtype", "bfloat16", "--json"]) == 0
@@ -48,18 +48,16 @@ def test_what_cannot_be_is_refused_in_one_line(tiny_run, monkeypatch):
             Predictor.load(tiny_run, dtype=dtype)
 
 
-@pytest.mark.parametrize(
-    "dtype, needed", [("bfloat16", "avx512_bf16 or amx_bf16"), ("int8", "avx512_vnni or avx_vnni")]
-)
-def test_a_processor_without_instructions_for_it_uses_float32_and_a_line_says_so(
-    tiny_run, pairs_file, monkeypatch, capsys, dtype, needed
+@pytest.mark.parametrize("dtype, check, needed", [("bfloat16", "has_amx", "AMX"), ("int8", "has_int8", "VNNI")])
+def test_a_processor_that_is_no_faster_with_it_uses_float32_and_a_line_says_so(
+    tiny_run, pairs_file, monkeypatch, capsys, dtype, check, needed
 ):
     monkeypatch.setattr(operators, "are_available", lambda: True)
-    monkeypatch.setattr(operators, f"has_{dtype}", lambda: False)
+    monkeypatch.setattr(operators, check, lambda: False)
     results = []
     for precision in (dtype, "float32"):
         assert main(["predict", str(tiny_run), "--file", str(pairs_file), "--dtype", precision]) == 0
         results.append(capsys.readouterr())
     assert results[0].out == results[1].out and not results[1].err
-    line = f"--dtype {dtype}: this processor has no instructions for it ({needed}); using float32\n"
+    line = f"--dtype {dtype} is no faster than float32 on this processor, which has no {needed}; using float32\n"
     assert results[0].err == line

@@ -74,7 +74,7 @@ def test_a_net_is_left_as_it_is_where_mxnet_is_to_add_up_gradients_in_place(net,
 
 @pytest.mark.usefixtures("native_operators")
 def test_a_run_in_bfloat16_learns_as_well(tiny_name, pairs_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(operators, "has_bfloat16", lambda: True)  # slow where there is none, and the same
+    monkeypatch.setattr(operators, "has_amx", lambda: True)  # slow where there is none, and the same
     settings = {
         "dataset_name": tiny_name,
         "train_file": str(pairs_file),
@@ -98,8 +98,8 @@ def test_what_cannot_be_is_refused_in_one_line(monkeypatch, tmp_path):
         patch.setattr("gluonnlp_snli_plugin.train.loop.parse_devices", lambda *_: Devices([mx.gpu(0)]))
         finetune(output_dir=str(tmp_path / "out"), sample=True, dtype="bfloat16", devices="gpu:0")
     monkeypatch.setattr(operators, "are_available", lambda: True)
-    monkeypatch.setattr(operators, "has_bfloat16", lambda: False)
-    with pytest.raises(UsageError, match=r"no instructions for it \(avx512_bf16 or amx_bf16\); leave it out$"):
+    monkeypatch.setattr(operators, "has_amx", lambda: False)
+    with pytest.raises(UsageError, match="on this processor, which has no AMX; leave it out$"):
         finetune(output_dir=str(tmp_path / "out"), sample=True, dtype="bfloat16")
     monkeypatch.setenv("MXNET_EXEC_INPLACE_GRAD_SUM_CAP", "2")
     with pytest.raises(UsageError, match="MXNET_EXEC_INPLACE_GRAD_SUM_CAP: unset it"):

@@ -20,7 +20,7 @@ PROCESSORS = {  # what /proc/cpuinfo says of some: their newest instruction set
     "Skylake-X": (AVX512, "avx512"),
     "Knights Landing": (f"{AVX2} avx512f avx512cd", "avx2"),
     "Cascade Lake": (f"{AVX512} avx512_vnni", "avx512_vnni"),
-    "EPYC 9004": (f"{AVX512} avx512_vnni avx512_bf16", "avx512_bf16"),
+    "EPYC 9004": (f"{AVX512} avx512_vnni avx512_bf16", "avx512_vnni"),
     "Sapphire Rapids": (f"{AVX512} avx_vnni avx512_vnni avx512_bf16 amx_tile amx_int8 amx_bf16", "amx"),
     "Sapphire Rapids whose hypervisor hides AVX-512": (f"{AVX2} avx_vnni amx_tile amx_int8 amx_bf16", "avx2_vnni"),
 }

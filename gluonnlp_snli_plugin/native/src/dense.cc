@@ -264,41 +264,9 @@ void multiply_with_amx(const Tile*, const Tile*, int64_t, Block*) {}
 
 #endif
 
-// The next two take kHeight rows of the left factor at a time, whose sums are in registers together.
-#ifdef __AVX512BF16__
-
-template <int pieces>
-void multiply(const Tile* left, const Tile* right, int64_t depth_tiles, float* sums) {
-  constexpr int kHeight = 8;
-  for (int row = 0; row < kBlock; row += kHeight) {
-    __m512 sum[kHeight][2];
-    for (auto& of_row : sum) of_row[0] = of_row[1] = _mm512_setzero_ps();
-    for (int64_t k = 0; k < depth_tiles; ++k) {
-      for (int i = kBegin<pieces>; i < kEnd; ++i) {
-        const Pair* rows = left[tile_at<pieces>(k, kProducts[i].left, row / kRows)].pairs + row % kRows * kPairs;
-        const Tile* columns = right + tile_at<pieces>(k, kProducts[i].right, 0);
-        for (int j = 0; j < kPairs; ++j) {
-          const auto first = (__m512bh)_mm512_load_si512(columns[0].pairs + j * kRows);
-          const auto second = (__m512bh)_mm512_load_si512(columns[1].pairs + j * kRows);
-#pragma GCC unroll 8
-          for (int r = 0; r < kHeight; ++r) {
-            const auto both = (__m512bh)_mm512_set1_epi32(rows[r * kPairs + j]);
-            sum[r][0] = _mm512_dpbf16_ps(sum[r][0], both, first);
-            sum[r][1] = _mm512_dpbf16_ps(sum[r][1], both, second);
-          }
-        }
-      }
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < kHeight; ++r) {
-      _mm512_store_ps(sums + (row + r) * kBlock, sum[r][0]);
-      _mm512_store_ps(sums + (row + r) * kBlock + kRows, sum[r][1]);
-    }
-  }
-}
-
-#else
-
+// The same in float32, which any processor can do. It is slower than MXNet's own products, and so is AVX-512's
+// vdpbf16ps without AMX (on Sapphire Rapids); nets use this layer where there is AMX. kHeight rows of the left factor
+// are taken at a time, whose sums are in registers together.
 template <int pieces>
 void multiply(const Tile* left, const Tile* right, int64_t depth_tiles, float* sums) {
   constexpr int kHeight = 4, kVectors = kRows / kLanes;
@@ -328,8 +296,6 @@ void multiply(const Tile* left, const Tile* right, int64_t depth_tiles, float* s
     }
   }
 }
-
-#endif
 
 // Room for tiles, which is kept: its pages need not be mapped anew for every layer.
 Tile* room_for(int64_t count, std::vector<Tile>* tiles) {
@@ -488,16 +454,7 @@ MXReturnValue shapes(const Attributes& attributes, Shapes* in, Shapes* out) {
 
 SNLI_OPERATOR(_snli_dense, all_float);
 
-// Whether products in three pieces are faster than MXNet's own of float32.
+// Whether products of bfloat16, in three pieces too, are faster than MXNet's own of float32.
 extern "C" int snli_has_amx() { return Amx::is_permitted(); }
-
-// Whether there are instructions for products of bfloat16.
-extern "C" int snli_has_bfloat16() {
-#ifdef __AVX512BF16__
-  return 1;
-#else
-  return 0;
-#endif
-}
 
 }  // namespace snli
