@@ -20,9 +20,10 @@ import workspace
 from entries import chosen, python_of
 from race import Contender, environment, race
 from report import measure_into_page, require_at_least
-from results import Limit, figures, results_table
+from results import Limit, figures, largest_difference, results_table
 
 from gluonnlp_snli_plugin import PluginError, threads
+from gluonnlp_snli_plugin.native import isa
 
 
 def main():
@@ -34,11 +35,12 @@ def main():
     parser.add_argument("--steps", type=int, default=15, help="optimizer steps a turn (%(default)s)")
     parser.add_argument("--warmup", type=int, default=40, help="steps before, which do not count (%(default)s)")
     parser.add_argument("--output", default="docs/performance.md", metavar="F", help="page to write to (%(default)s)")
-    parser.add_argument("--section", default="benchmark", metavar="S", help="of the page (%(default)s)")
+    parser.add_argument("--section", metavar="S", help="of the page (default: avx2, avx512 or amx, as it is measured)")
     parser.add_argument("--json", metavar="F", help="write every single measurement there")
     options = parser.parse_args()
     require_at_least(parser, options, 1, "rounds", "steps", "warmup")
-    return measure_into_page(parser, options.output, options.section, lambda folder: measure(folder, options))
+    section = options.section or isa.available()[-1].split("_")[0]
+    return measure_into_page(parser, options.output, section, lambda folder: measure(folder, options))
 
 
 def measure(folder, options):
@@ -111,7 +113,9 @@ class Benchmark:
             f"{machine.description()}. {', '.join(f'{name} {version}' for name, version in versions.items())}.",
             f"{space.backbone}; {len(space.train[0])} training and {len(space.dev[0])} dev pairs ({space.source}), "
             f"{space.lengths.mean():.1f} tokens a pair; batches of {options.batch_size}, at most {options.max_len} "
-            f"tokens; {options.rounds} rounds of {options.steps} steps: medians (smallest to largest).",
+            f"tokens; medians of {options.rounds} rounds of {options.steps} steps, between which speeds differ by up "
+            f"to {largest_difference(found, 'train', 'evaluate'):.0%} and ratios by up to "
+            f"{largest_difference(found, 'ratio', 'evaluate_ratio'):.0%}.",
             results_table(found, self.entries),
             str(limit),
         ]

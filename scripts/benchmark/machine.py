@@ -13,6 +13,23 @@ import subprocess
 import sys
 import time
 
+CAP = "GLUONNLP_SNLI_ISA"
+# What the libraries of other contenders call the instruction sets that this project's variable names: oneDNN (of MXNet,
+# of PyTorch), PyTorch's own kernels, MKL, OpenBLAS.
+_CAPS = {
+    "plain": ("SSE41", "SSE41", "default", "SSE4_2", "Nehalem"),
+    "avx2": ("AVX2", "AVX2", "avx2", "AVX2", "Haswell"),
+    "avx2_vnni": ("AVX2", "AVX2_VNNI", "avx2", "AVX2", "Haswell"),
+    "avx512": ("AVX512_CORE", "AVX512_CORE", "avx512", "AVX512", "SkylakeX"),
+    "avx512_vnni": ("AVX512_CORE_VNNI", "AVX512_CORE_VNNI", "avx512", "AVX512_E1", "SkylakeX"),
+}
+_CAP_VARIABLES = (
+    "DNNL_MAX_CPU_ISA",
+    "ONEDNN_MAX_CPU_ISA",
+    "ATEN_CPU_CAPABILITY",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "OPENBLAS_CORETYPE",
+)
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_int8", "amx_bf16")
 _SECONDS = 0.4  # of each measurement
 _REPEATS = 5
@@ -24,7 +41,14 @@ def description():
     facts = {name.strip(): value.strip() for name, value in lines.items()}
     flags = [flag for flag in FLAGS if flag in facts.get("flags", "").split()]
     cores = len(os.sched_getaffinity(0))
-    return f"{facts.get('model name', platform.machine())}, {cores} cores, {' '.join(flags) or 'no AVX2'}; {_gpus()}"
+    cap = f", of which all programs use {os.environ[CAP]} at most" if os.environ.get(CAP) else ""
+    instructions = f"{' '.join(flags) or 'no AVX2'}{cap}"
+    return f"{facts.get('model name', platform.machine())}, {cores} cores, {instructions}; {_gpus()}"
+
+
+def caps():
+    """Variables by which other contenders use no newer instructions than ``GLUONNLP_SNLI_ISA`` lets this project."""
+    return dict(zip(_CAP_VARIABLES, _CAPS.get(os.environ.get(CAP, ""), ())))
 
 
 def _cpuinfo():
@@ -105,10 +129,9 @@ def _mxnet_rates(products):
     rates = {"float32": rate(dense)}
     if ctx != mx.cpu():
         rates["float16"] = rate(dense, "float16")
-    elif operators.are_available():
+    elif operators.has_amx():
         rates["bfloat16"] = rate(functools.partial(operators.dense, dtype="bfloat16"))
-        if operators.has_amx():
-            rates["float32"] = rate(operators.dense)
+        rates["float32"] = rate(operators.dense)
     return rates
 
 

@@ -4,7 +4,7 @@ import statistics
 
 import machine
 from entries import REFERENCE
-from report import spread, table
+from report import table
 
 # Key of a figure: its heading, and the digits it is shown with.
 COLUMNS = {
@@ -105,10 +105,20 @@ def figures(answers, entries, limit):
     return found
 
 
+def largest_difference(found, *keys):
+    """By how much of its median a figure of one contender differs between rounds, at most."""
+    series = [mine[key] for mine in found.values() for key in keys if mine[key]]
+    return max((max(values) - min(values)) / statistics.median(values) for values in series)
+
+
 def results_table(found, entries):
-    """The figures as a Markdown table; columns that nobody has a figure for are left out."""
+    """The medians of the figures as a Markdown table; columns that nobody has a figure for are left out."""
     keys = [key for key in COLUMNS if any(mine[key] for mine in found.values())]
     rows = [
-        [entries[name].title, *(spread(mine[key], COLUMNS[key][1]) for key in keys)] for name, mine in found.items()
+        [entries[name].title, *(_median(mine[key], COLUMNS[key][1]) for key in keys)] for name, mine in found.items()
     ]
     return table(["contender", *(COLUMNS[key][0] for key in keys)], rows)
+
+
+def _median(values, digits):
+    return f"{statistics.median(values):.{digits}f}" if values else "-"

@@ -74,15 +74,15 @@ def tokens_of(measured, name):
 @pytest.mark.slow
 def test_contenders_take_turns_on_the_same_pairs(compare, tmp_path):
     (tmp_path / "page.md").write_text(
-        "Before.\n<!-- benchmark: begin -->\nold\n<!-- benchmark: end -->\nAfter.\n", encoding="utf-8"
+        "Before.\n<!-- here: begin -->\nold\n<!-- here: end -->\nAfter.\n", encoding="utf-8"
     )
-    measured, page, done = compare(CONTENDERS)
+    measured, page, done = compare(CONTENDERS, "--section", "here")
     check(measured, page, CONTENDERS)
     assert tokens_of(measured, "ours") == tokens_of(measured, "gluonnlp")
     assert rows_of(page)[0]["this project trains faster by"] == "1.00"
     assert rows_of(page)[0]["this project evaluates faster by"] == "1.00"
-    assert page.startswith("Before.\n<!-- benchmark: begin -->\n")
-    assert page.endswith("<!-- benchmark: end -->\nAfter.\n")
+    assert page.startswith("Before.\n<!-- here: begin -->\n")
+    assert page.endswith("<!-- here: end -->\nAfter.\n")
     assert "old" not in page
     assert "mxnet 1.9.1" in page
     assert rows_of(done.stdout) == rows_of(page)
