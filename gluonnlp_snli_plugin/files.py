@@ -106,8 +106,16 @@ def read_bytes(path, limit=VOCABULARY_BYTES):
 
 
 def read_text(path, limit=VOCABULARY_BYTES):
-    """The content of a file of UTF-8 from outside, its line ends as ``\\n``; a ValueError if it is something else."""
-    return io.TextIOWrapper(io.BytesIO(read_bytes(path, limit)), "utf-8").read()
+    """The content of a file of UTF-8 from outside, without a byte order mark, its line ends as ``\\n``.
+
+    Raises
+    ------
+    OSError
+        As :func:`read_bytes` does.
+    ValueError
+        If it is not UTF-8.
+    """
+    return io.TextIOWrapper(io.BytesIO(read_bytes(path, limit)), "utf-8-sig").read()
 
 
 def read_json(path, limit=JSON_BYTES) -> Any:

@@ -9,13 +9,15 @@ def add_arguments(parser):
     parser.add_argument(
         "source",
         metavar="SOURCE",
-        help="folder with config.json, model.safetensors and a vocabulary, or a name on the Hugging Face hub; or a "
-        ".params file that GluonNLP saved, as its run_pretraining.py does",
+        help="folder with config.json, model.safetensors (or its parts) and a vocabulary, or a name on the Hugging "
+        "Face hub; or a .params file that GluonNLP saved, as its run_pretraining.py does",
     )
     parser.add_argument("--name", help="name to give the BERT in the store, ending in _cased or _uncased")
     parser.add_argument("--output-dir", metavar="OUT", help="for a fine-tuned classifier: the folder to write")
     parser.add_argument(
-        "--labels", metavar="A,B,C", help="its three labels in the order of the logits, where config.json has no names"
+        "--labels",
+        metavar="NAME0,NAME1,NAME2",
+        help="its three labels in the order of the logits, where config.json has no names",
     )
     parser.add_argument("--vocab", metavar="V", help="of a .params file: vocabulary file, or a name in the store")
     parser.add_argument("--backbone", metavar="B", help="of a .params file: architecture, bert_LAYERS_UNITS_HEADS")
@@ -45,6 +47,6 @@ def _import_classifier(options):
             raise UsageError(f"--{option} goes with --name: a classifier is a folder of its own")
     labels = None if options.labels is None else options.labels.split(",")
     settings = import_classifier(options.source, options.output_dir, labels, options.overwrite).settings
-    case = "uncased" if settings.lower else "cased"
+    case = "uncased" if settings.tokenizer.lower else "cased"
     print(f"{settings.backbone}, {case}, up to {settings.max_len} tokens, in {printable(options.output_dir)}")
     print(f"try it: gluonnlp-snli evaluate {printable(options.output_dir)} --file F")

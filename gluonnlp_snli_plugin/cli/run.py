@@ -23,6 +23,11 @@ def add_arguments(parser):
     add_naming_arguments(parser)
     parser.add_argument("--snli-root", metavar="D", help="folder of SNLI (default: $MXNET_HOME/datasets/snli)")
     parser.add_argument("--truncation", choices=list_truncations(), help="what gives way in a longer pair")
+    parser.add_argument(
+        "--exact-tokenizer",
+        action="store_true",
+        help="divide text as the model store says of the vocabulary, not as GluonNLP's own tokenizer does",
+    )
     add_rank_arguments(parser)
     parser.add_argument("--no-native", action="store_true", help="use MXNet's own operators on CPU, not the C++ ones")
     parser.add_argument("--gpus", metavar="I,J", help="the GPU of each rank, for example 0,1")
@@ -63,6 +68,7 @@ def run(options):
             native=not options.no_native,
             columns=options.columns,
             labels=options.labels,
+            exact_tokenizer=options.exact_tokenizer,
         )
 
     Script(options.script)

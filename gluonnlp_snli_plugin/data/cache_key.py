@@ -1,5 +1,6 @@
 """The name of an encoded corpus: a hash of everything that it depends on."""
 
+import dataclasses
 import hashlib
 import json
 import unicodedata
@@ -11,8 +12,9 @@ from gluonnlp.vocab import BERTVocab
 
 from ..files import digest
 from . import truncation
+from .bert_characters import BertWords
 from .encoding import PairEncoder
-from .tokenizers import CachedTokenizer
+from .tokenizers import CachedTokenizer, HuggingFaceBERTTokenizer
 
 _ENCODER = 2  # to be raised whenever reading or encoding gives something else for the same input
 _TRUNCATIONS = (
@@ -74,6 +76,8 @@ def _tokenizer_settings(host):
         "unicode": unicodedata.unidata_version,  # says what a letter is, an accent, white space
         "longest": getattr(host, "max_input_chars_per_word", None),
     }
+    if type(host) is HuggingFaceBERTTokenizer:
+        return {**settings, **dataclasses.asdict(host.settings)}
     if type(host) is BERTTokenizer:
         basic = host.basic_tokenizer
         pieces = host.wordpiece_tokenizer
@@ -82,14 +86,17 @@ def _tokenizer_settings(host):
             return None
         settings.update(longest=pieces.max_input_chars_per_word, unknown=pieces.unk_token)
     elif type(host) is BERTSPTokenizer:
-        is_known = type(host.basic_tokenizer) is BERTBasicTokenizer and host._num_best in (0, 1)
+        basic = host.basic_tokenizer
+        is_known = type(basic) in (BERTBasicTokenizer, BertWords) and host._num_best in (0, 1)
         if set(vars(host)) != _PARTS_OF_SP or not is_known:
             return None
         try:
             settings.update(model=digest(host._path), sentencepiece=sentencepiece.__version__)
         except OSError:
             return None
-        basic = host.basic_tokenizer.tokenizer
+        if type(basic) is BertWords:
+            return {**settings, **dataclasses.asdict(basic.settings)}
+        basic = basic.tokenizer
     else:
         return None
     if type(basic) is not fast_bert_tokenizer.BasicTokenizer:

@@ -1,4 +1,4 @@
-"""From text to a vocabulary: counts words as GluonNLP's BERT tokenizers see them, and trains SentencePiece on them.
+"""From text to a vocabulary: counts words as BERT tokenizers see them, and trains SentencePiece on them.
 
 Pieces never reach across a word's end, so that the counts are all that SentencePiece has to know of a text, whatever
 its size.
@@ -12,9 +12,8 @@ import subprocess
 import sys
 from typing import Counter
 
-from gluonnlp.data import BERTBasicTokenizer
-
 from ..errors import DataError, PluginError, UsageError
+from .bert_characters import BertWords
 
 MODEL_TYPES = ("unigram", "bpe")
 _NO_WORDS = "the text holds no words"
@@ -22,7 +21,7 @@ _MOST_PIECES = 1 << 24
 _CHARACTERS_AT_ONCE = 1 << 24
 _MOST_WORDS = 1 << 19
 _MOST_CHARACTERS = 1 << 25  # for which SentencePiece 0.2.3 takes 800 MB
-_LONGEST_WORD = 200  # characters, as in GluonNLP's BERTTokenizer; what is longer is an address, or no word at all
+_LONGEST_WORD = 200  # characters; what is longer is an address, or not a word
 
 # In a process of its own, because it does not heed Ctrl-C, and what it finds to be wrong may end the process.
 _PROGRAM = """
@@ -51,29 +50,28 @@ _SETTINGS = {
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
-def count_words(texts, lower):
+def count_words(texts, tokenizer):
     """How often each word is there.
 
-    A word is what ``BERTSPTokenizer`` gives SentencePiece: what ``BERTBasicTokenizer`` makes of a text. One of more
-    than 200 characters counts as several. Where there are more than half a million different words, rare ones are left
+    A word is what is given to SentencePiece: what ``BertWords`` makes of a text. One of more than 200 characters counts
+    as several. Where there are more than half a million different words, rare ones are left
     out, as `word2vec <https://github.com/tmikolov/word2vec>`_ does it, so that memory has a bound.
 
     Parameters
     ----------
     texts : iterable of str
-    lower : bool
-        Whether to lower-case.
+    tokenizer : TokenizerSettings
 
     Returns
     -------
     Counter of str
     """
-    basic_tokenizer = BERTBasicTokenizer(lower=lower)
+    divide = BertWords(tokenizer)
     words: Counter[str] = collections.Counter()
     least = 0
     for parts in _counted_parts(texts):
         for part, count in parts.items():
-            for word in basic_tokenizer(part):
+            for word in divide(part):
                 for begin in range(0, len(word), _LONGEST_WORD):
                     words[word[begin : begin + _LONGEST_WORD]] += count
         while len(words) > _MOST_WORDS:
@@ -89,7 +87,7 @@ def _counted_parts(texts):
     parts: Counter[str] = collections.Counter()
     size = 0
     for text in texts:
-        parts.update(text.split(" "))  # no further, for BERTBasicTokenizer has its own idea of white space
+        parts.update(text.split(" "))  # no further, for BERT has its own idea of white space
         size += len(text)
         if size > _CHARACTERS_AT_ONCE:
             yield parts

@@ -1,11 +1,17 @@
-"""From text to token ids: GluonNLP's own BERT tokenizers, with a memory for words."""
+"""From text to token ids: Hugging Face's BERT tokenizer or GluonNLP's, with a memory for words."""
 
 import itertools
+import re
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional, Pattern, Tuple, Union
 
 import numpy as np
 from gluonnlp.data import BERTSPTokenizer, BERTTokenizer
+from gluonnlp.vocab import BERTVocab
 
 from ..errors import CheckpointError
+from .bert_characters import BertWords
+from .tokenizer_settings import TokenizerSettings
 
 _ID = np.dtype(np.int32)
 _LONGEST_REMEMBERED = 64  # characters; longer "words" are rare and would only fill the memory
@@ -13,30 +19,32 @@ _MOST_REMEMBERED = 1 << 20
 
 
 class CachedTokenizer:
-    """Gives exactly what a GluonNLP BERT tokenizer gives, but tokenizes each distinct word once.
+    """Gives exactly what a BERT tokenizer gives, but tokenizes each distinct word once.
 
     BERT's tokenizers work word by word, and nothing they do (white space, control characters, lower case, accents,
-    punctuation, word pieces) looks across a space. So a text may be split at spaces first, and what the host's
-    tokenizer makes of each part remembered.
+    punctuation, word pieces) looks across a space. So a text may be split at spaces first, and what the tokenizer
+    makes of each part remembered.
 
     Parameters
     ----------
-    tokenizer : gluonnlp.data.BERTTokenizer or gluonnlp.data.BERTSPTokenizer
-        The host's tokenizer; its ``vocab`` gives the ids. One that samples (``num_best``) is asked each time anew.
+    tokenizer : HuggingFaceBERTTokenizer, gluonnlp.data.BERTTokenizer or gluonnlp.data.BERTSPTokenizer
+        Its ``vocab`` gives the ids. One that samples (``num_best``), or knows tokens with a space in them, gets each
+        text whole, every time.
     fixed : dict of str to list of int, or None
-        Ids of words between spaces that the host's tokenizer is not asked about, as WikiText's ``<unk>``; one that
-        samples is.
+        Ids of words between spaces that the tokenizer is not asked about, as WikiText's ``<unk>``; one that gets
+        texts whole is.
     """
 
     def __init__(self, tokenizer, fixed=None):
         self._tokenizer = tokenizer
         self.vocab = tokenizer.vocab
-        self._is_sampling = getattr(tokenizer, "_num_best", 0) not in (0, 1)
+        is_sampling = getattr(tokenizer, "_num_best", 0) not in (0, 1)
+        self._takes_whole_texts = is_sampling or getattr(tokenizer, "looks_across_spaces", False)
         self._ids_of_word = _IdsOfWord(tokenizer, fixed or {})
 
     @property
     def host(self):
-        """GluonNLP's own tokenizer."""
+        """The tokenizer itself."""
         return self._tokenizer
 
     def __call__(self, text):
@@ -45,7 +53,7 @@ class CachedTokenizer:
 
     def ids(self, text):
         """Ids of the tokens of `text`, a list of int, without special tokens."""
-        if self._is_sampling:
+        if self._takes_whole_texts:
             return self.vocab.to_indices(self._tokenizer(text))
         return np.frombuffer(b"".join(map(self._ids_of_word.__getitem__, text.split(" "))), _ID).tolist()
 
@@ -63,7 +71,7 @@ class CachedTokenizer:
         lengths : ndarray of int64, shape (n,)
             How many of them are each text's.
         """
-        if self._is_sampling or not texts:
+        if self._takes_whole_texts or not texts:
             return flat_ids([self.ids(text) for text in texts])
         # Python's own loops, one call for all words: this line is most of what encoding a corpus costs.
         ids = list(map(self._ids_of_word.__getitem__, " ".join(texts).split(" ")))
@@ -101,21 +109,93 @@ class _IdsOfWord(dict):
         return _IdsOfWord, (self._tokenizer, self._fixed)
 
 
-def bert_tokenizer(vocab, lower, sentencepiece=None):
+class HuggingFaceBERTTokenizer(BERTTokenizer):
+    """Gives the tokens that Hugging Face's ``BertTokenizerFast`` gives; to be used as GluonNLP's own class is.
+
+    Parameters
+    ----------
+    vocab : gluonnlp.vocab.BERTVocab
+    settings : TokenizerSettings
+        Of the algorithm 'bert'.
+
+    Attributes
+    ----------
+    settings : TokenizerSettings
+    looks_across_spaces : bool
+        Whether the tokens of a text are not those of its parts between spaces.
+    """
+
+    def __init__(self, vocab: BERTVocab, settings: TokenizerSettings) -> None:
+        super().__init__(vocab, settings.lower, settings.longest_word)
+        self.settings = settings
+        self.basic_tokenizer = BertWords(settings)
+        self.wordpiece_tokenizer.vocab = dict(vocab.token_to_idx)  # looked up without a call
+        as_it_is = {token.content: token.content for token in settings.added_tokens if not token.normalized}
+        normalized: Dict[str, str] = {}
+        for token in settings.added_tokens:
+            if token.normalized:
+                normalized.setdefault(self.basic_tokenizer.normalized(token.content), token.content)
+        normalized.pop("", None)
+        self._as_it_is, self._normalized = as_it_is, normalized
+        self._find_as_it_is, self._find_normalized = _finder(as_it_is), _finder(normalized)
+        self.looks_across_spaces = any(name.split() != [name] for name in (*as_it_is, *normalized))
+
+    def _tokenizer(self, text: str) -> List[str]:
+        tokens: List[str] = []
+        for part, token in _divided(text, self._find_as_it_is, self._as_it_is):
+            tokens += self._of_part(part) if token is None else [token]
+        return tokens
+
+    def _of_part(self, text: str) -> List[str]:
+        """Tokens of a text that holds none of those looked for in it as it is."""
+        if self._find_normalized is None:
+            return self._pieces(self.basic_tokenizer(text))
+        tokens: List[str] = []
+        normalized = self.basic_tokenizer.normalized(text)
+        for part, token in _divided(normalized, self._find_normalized, self._normalized):
+            tokens += self._pieces(self.basic_tokenizer.spaced(part).split()) if token is None else [token]
+        return tokens
+
+    def _pieces(self, words: List[str]) -> List[str]:
+        return [piece for word in words for piece in self.wordpiece_tokenizer.tokenize(word)]
+
+
+def _finder(names: Dict[str, str]) -> Optional[Pattern[str]]:
+    """A pattern that finds the longest of the names at each place."""
+    return re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True)))) if names else None
+
+
+def _divided(text: str, pattern: Optional[Pattern[str]], names: Dict[str, str]) -> Iterator[Tuple[str, Optional[str]]]:
+    """Parts of a text, each with the added token that it is, or None."""
+    begin = 0
+    for match in pattern.finditer(text) if pattern else ():
+        yield text[begin : match.start()], None
+        yield match[0], names[match[0]]
+        begin = match.end()
+    yield text[begin:], None
+
+
+def bert_tokenizer(
+    vocab: BERTVocab, settings: TokenizerSettings, sentencepiece: Union[str, Path, None] = None
+) -> CachedTokenizer:
     """The tokenizer that belongs to a BERT vocabulary.
 
     Parameters
     ----------
     vocab : gluonnlp.vocab.BERTVocab
-    lower : bool
-        Whether the vocabulary is an "uncased" one: lower-case the text and strip accents.
-    sentencepiece : str or None
-        Path of the SentencePiece model the vocabulary was made from; None for a WordPiece vocabulary.
+    settings : TokenizerSettings
+    sentencepiece : str, Path or None
+        The SentencePiece model that the vocabulary was made from; None for a WordPiece vocabulary.
 
     Returns
     -------
     CachedTokenizer
     """
-    if sentencepiece is None:
-        return CachedTokenizer(BERTTokenizer(vocab, lower=lower))
-    return CachedTokenizer(BERTSPTokenizer(str(sentencepiece), vocab, lower=lower))
+    if sentencepiece is not None:
+        tokenizer = BERTSPTokenizer(str(sentencepiece), vocab, lower=settings.lower)
+        if settings.algorithm == "bert":
+            tokenizer.basic_tokenizer = BertWords(settings)
+        return CachedTokenizer(tokenizer)
+    if settings.algorithm == "bert":
+        return CachedTokenizer(HuggingFaceBERTTokenizer(vocab, settings))
+    return CachedTokenizer(BERTTokenizer(vocab, lower=settings.lower))

@@ -5,7 +5,7 @@ import logging
 
 from .. import registry
 from ..temporary import temporary_folder
-from .data import count_truncated, read_from, truncate_by
+from .data import count_truncated, read_from, truncate_by, use_recorded_tokenizers
 from .native import use_native_operators
 from .options import extend_options
 from .ranks import RankedScript
@@ -25,6 +25,7 @@ def run_script(
     native=True,
     columns=None,
     labels=None,
+    exact_tokenizer=False,
 ):
     """Run a script of GluonNLP v0.10.0 with the plugin active.
 
@@ -51,6 +52,8 @@ def run_script(
         Whether a BERT on CPU uses the C++ operators.
     columns, labels : str, mapping or None
         How `files` are written, as :class:`.PairReader` takes it.
+    exact_tokenizer : bool, default False
+        Whether text is divided as the model store says of a vocabulary, rather than by GluonNLP's own tokenizer.
 
     Returns
     -------
@@ -73,6 +76,8 @@ def run_script(
         if truncation is not None:
             truncate_by(changes, truncation)
         counts = count_truncated(changes)
+        if exact_tokenizer:
+            use_recorded_tokenizers(changes)
         extend_options(changes, gpu)
         if native:
             use_native_operators(changes)

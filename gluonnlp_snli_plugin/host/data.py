@@ -1,14 +1,18 @@
-"""What a script reads: other files for SNLI, and another truncation of long pairs."""
+"""What a script reads: other files for SNLI, another truncation of long pairs, another tokenizer."""
 
 import argparse
+import functools
 import logging
 
+import gluonnlp as nlp
 from gluonnlp.data import transforms
 from gluonnlp.data.bert import glue
 
 from .. import registry
 from ..data import snli, truncation
+from ..data.tokenizers import bert_tokenizer
 from ..errors import DataError, UsageError
+from ..model import store
 from .options import host_tasks
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
@@ -151,3 +155,27 @@ def truncate_by(changes, strategy):
 
     changes.set_attribute(glue, "truncate_seqs_equal", truncate_seqs_equal)
     changes.set_attribute(transforms.BERTSentenceTransform, "_truncate_seq_pair", _truncate_seq_pair)
+
+
+def use_recorded_tokenizers(changes):
+    """Let BERT's tokenizers divide text as the model store says of their vocabularies, not as GluonNLP's own do.
+
+    Parameters
+    ----------
+    changes : registry.Changes
+        Undoes it.
+    """
+
+    @functools.wraps(transforms.BERTTokenizer, updated=())
+    def wordpiece(vocab, lower=True, *_, **__):
+        return bert_tokenizer(vocab, store.tokenizer_of(vocab, lower)).host
+
+    @functools.wraps(transforms.BERTSPTokenizer, updated=())
+    def sentencepiece(path, vocab, num_best=0, alpha=1.0, lower=True, *_, **__):
+        tokenizer = bert_tokenizer(vocab, store.tokenizer_of(vocab, lower, path), path).host
+        tokenizer._num_best, tokenizer._alpha = num_best, alpha
+        return tokenizer
+
+    for module in (nlp.data, transforms):
+        changes.set_attribute(module, "BERTTokenizer", wordpiece)
+        changes.set_attribute(module, "BERTSPTokenizer", sentencepiece)

@@ -7,6 +7,7 @@ from pathlib import Path
 import mxnet as mx
 
 from ..data.snli import LABELS
+from ..data.tokenizer_settings import TokenizerSettings
 from ..data.vocabulary import read_vocabulary
 from ..errors import CheckpointError, UsageError
 from . import store
@@ -76,7 +77,7 @@ def _load_file(path, ctx, dataset_name, backbone, root):
         head="pooled",
         hidden_units=0,
         dropout=0.1,
-        lower="uncased" in dataset_name,
+        tokenizer=TokenizerSettings.gluonnlp("uncased" in dataset_name),  # with which that script trained it
         max_len=min(_MAX_LEN, hparams["max_length"]),
         truncation="equal",
     )

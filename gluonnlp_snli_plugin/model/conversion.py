@@ -1,18 +1,20 @@
 """GluonNLP's BERT on its way into the model store: names and shapes of its parameters, and Hugging Face's for them."""
 
 import dataclasses
-import json
 import logging
 import re
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 import mxnet as mx
 import numpy as np
-import safetensors
 
+from ..data.tokenizer_settings import TokenizerSettings
 from ..errors import CheckpointError
-from ..files import require_regular
+from .tensors import Tensors
 
+_LAYER = re.compile(r"encoder\.layer\.(\d{1,6})\.")
+_BUFFERS = {"embeddings.position_ids", "embeddings.token_type_ids"}  # which count up, and are zeros
+_HEADS = {"pooler": "pooler.", "decoder": "cls.predictions.", "classifier": "cls.seq_relationship."}
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
@@ -36,6 +38,7 @@ class ImportedBert:
         '.vocab' (GluonNLP's JSON) or '.spiece' (a SentencePiece model).
     special_tokens : dict
         What ``BERTVocab.from_sentencepiece`` must be told.
+    tokenizer : TokenizerSettings
     """
 
     backbone: str
@@ -45,18 +48,68 @@ class ImportedBert:
     vocab_content: bytes
     vocab_extension: str
     special_tokens: Dict[str, str]
+    tokenizer: TokenizerSettings
 
 
-def convert_weights(hparams, vocab_size, tensors):
-    """The parameters of GluonNLP's BERT from those of Hugging Face's; returns ({name: NDArray}, parts)."""
+def convert_weights(
+    hparams: Dict[str, Any], vocab_size: int, tensors: Tensors, head: Tuple[str, ...] = ()
+) -> Tuple[Dict[str, mx.nd.NDArray], List[str]]:
+    """The parameters of GluonNLP's BERT from those of Hugging Face's.
+
+    Parameters
+    ----------
+    hparams : dict
+    vocab_size : int
+    tensors : Tensors
+    head : tuple of str
+        Tensors that the caller reads itself.
+
+    Returns
+    -------
+    parameters : dict of str to NDArray
+    parts : list of str
+        Which of 'pooler', 'decoder' and 'classifier' there are. What else is beside the encoder is left out, in a
+        warning.
+
+    Raises
+    ------
+    CheckpointError
+        If the encoder is incomplete, or has parameters that no plain BERT has.
+    """
     tensors.require(f"encoder.layer.{hparams['num_layers'] - 1}.output.dense.weight")
-    parts = [part for part in ("pooler", "decoder", "classifier") if _usable(part, hparams, tensors)]
+    reasons = {part: _why_unusable(part, hparams, vocab_size, tensors) for part in _HEADS}
+    parts = [part for part, reason in reasons.items() if reason is None]
+    mapping = bert_mapping(hparams, vocab_size, parts)
     parameters = {}
-    for ours, (theirs, shape) in bert_mapping(hparams, vocab_size, parts).items():
+    for ours, (theirs, shape) in mapping.items():
         tensors.require(theirs, shape)
         parameters[ours] = mx.nd.array(tensors.finite(theirs), dtype=np.float32)
+    _tell_what_is_left(hparams, tensors, {theirs for theirs, _ in mapping.values()} | set(head), reasons)
     add_missing_pooler(parameters, parts, hparams["units"], tensors.path)
     return parameters, parts
+
+
+def _tell_what_is_left(
+    hparams: Dict[str, Any], tensors: Tensors, used: Set[str], reasons: Dict[str, Optional[str]]
+) -> None:
+    """Warn of tensors that are left out; a CheckpointError if the encoder would not be itself without them."""
+    if "cls.predictions.bias" in used:  # the same as that, and as the word embedding
+        used |= {"cls.predictions.decoder.weight", "cls.predictions.decoder.bias"}
+    left: Dict[str, None] = {}
+    for name in tensors.names():
+        if name in used or name in _BUFFERS:
+            continue
+        layer = _LAYER.match(name)
+        is_further = layer and int(layer[1]) >= hparams["num_layers"]
+        if name.startswith(("embeddings.", "encoder.")) and not is_further:
+            raise CheckpointError(f"{tensors.path}: {name} is not a parameter of the BERT that config.json describes")
+        part = next((part for part, prefix in _HEADS.items() if name.startswith(prefix)), None)
+        reason = reasons.get(part or "")
+        left[f"{part} ({reason})" if reason else layer[0].rstrip(".") if layer else name] = None
+    if left:
+        names = list(left)
+        more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+        _log.warning("%s: left out, beside the encoder: %s%s", tensors.path, ", ".join(names[:4]), more)
 
 
 def add_missing_pooler(parameters, parts, units, path):
@@ -84,15 +137,24 @@ def bert_mapping(hparams, vocab_size, parts):
     return mapping
 
 
-def _usable(part, hparams, tensors):
-    """Whether the weights have a part in a form that GluonNLP's BERT can hold."""
+def _why_unusable(part: str, hparams: Dict[str, Any], vocab_size: int, tensors: Tensors) -> Optional[str]:
+    """Why GluonNLP's BERT cannot have a part of the weights; None if it can."""
+    encoder = bert_mapping(hparams, vocab_size, [])
+    wanted = {ours: there for ours, there in bert_mapping(hparams, vocab_size, [part]).items() if ours not in encoder}
+    for name, shape in wanted.values():
+        if name not in tensors:
+            return f"{name} is missing"
+        if tensors.shape(name) != shape:
+            return f"{name} is of shape {tensors.shape(name)}"
     if part == "decoder":  # GluonNLP ties it to the word embedding and always uses GELU in it
         own = "cls.predictions.decoder.weight"
-        tied = own not in tensors or np.array_equal(tensors[own], tensors["embeddings.word_embeddings.weight"])
-        return "cls.predictions.bias" in tensors and tied and "activation" not in hparams
-    if part == "classifier":
-        return "cls.seq_relationship.weight" in tensors and "pooler.dense.weight" in tensors
-    return "pooler.dense.weight" in tensors or "pooler.dense.bias" in tensors  # half of one is refused later
+        if own in tensors and not np.array_equal(tensors[own], tensors["embeddings.word_embeddings.weight"]):
+            return "its weights are its own, not the word embedding"
+        if "activation" in hparams:
+            return "GluonNLP's has no other activation than gelu"
+    if part == "classifier" and "pooler.dense.weight" not in tensors:
+        return "there is no pooler"
+    return None
 
 
 def _encoder_mapping(hparams, vocab_size):
@@ -123,80 +185,3 @@ def _dense(ours, theirs, shape):
 def _layer_norm(ours, theirs, units):
     yield f"{ours}.gamma", (f"{theirs}.weight", (units,))
     yield f"{ours}.beta", (f"{theirs}.bias", (units,))
-
-
-class Tensors:
-    """The tensors of ``model.safetensors`` as float32 arrays, by one spelling of their names."""
-
-    def __init__(self, folder):
-        self.path = folder / "model.safetensors"
-        if not self.path.is_file():
-            pickled = next(folder.glob("pytorch_model*.bin"), None)
-            if pickled is not None:
-                raise CheckpointError(
-                    f"{pickled} is a pickle, and loading one can run any program; convert it where it comes from: "
-                    "AutoModel.from_pretrained(DIR).save_pretrained(DIR, safe_serialization=True)"
-                )
-            raise CheckpointError(f"{self.path} is missing")
-        try:
-            require_regular(self.path)
-        except OSError as error:
-            raise CheckpointError(f"{self.path}: {error.strerror}") from None
-        try:
-            with safetensors.safe_open(str(self.path), framework="np") as file:
-                names = file.keys()
-        except (safetensors.SafetensorError, OSError) as error:
-            raise CheckpointError(f"{self.path} is no safetensors file ({error})") from None
-        self._names: Dict[str, str] = {}
-        for name in names:
-            other = self._names.setdefault(self._common(name), name)
-            if other != name:
-                raise CheckpointError(f"{self.path}: {other} and {name} are the same parameter of a BERT")
-
-    @staticmethod
-    def _common(name):
-        """Without the prefix of ``BertFor…`` models, with BERT's own names and the LayerNorm names of today."""
-        name = re.sub(r"^(bert|deberta)\.", "", name)
-        name = re.sub(r"(\.attention\.self\.(query|key|value))_proj\.", r"\1.", name)  # DeBERTa's
-        return re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name))
-
-    def __contains__(self, name):
-        return name in self._names
-
-    def require(self, name, shape=None):
-        """Complain if a tensor is missing, or has not the shape that config.json says; nothing of it is read."""
-        if name not in self:
-            raise CheckpointError(f"{self.path} has no tensor {name}: it is no complete BERT")
-        if shape is None:
-            return
-        with safetensors.safe_open(str(self.path), framework="np") as file:
-            found = tuple(file.get_slice(self._names[name]).get_shape())
-        if found != shape:
-            raise CheckpointError(f"{self.path}: {name} is of shape {found}, config.json says {shape}")
-
-    def finite(self, name):
-        """A tensor without infinity and NaN in it."""
-        tensor = self[name]
-        if not np.isfinite(tensor).all():
-            raise CheckpointError(f"{self.path}: {name} holds numbers that are not finite")
-        return tensor
-
-    def __getitem__(self, name):
-        self.require(name)
-        with safetensors.safe_open(str(self.path), framework="np") as file:
-            tensor = file.get_slice(self._names[name])
-            if tensor.get_dtype() == "BF16":  # no numpy type: widen the bits
-                return self._bfloat16(self._names[name])
-            if tensor.get_dtype() not in ("F16", "F32", "F64"):
-                raise CheckpointError(f"{self.path}: {name} is of type {tensor.get_dtype()}, no floating point")
-            with np.errstate(over="ignore"):  # what is not finite is complained about
-                return file.get_tensor(self._names[name]).astype(np.float32)
-
-    def _bfloat16(self, name):
-        with open(self.path, "rb") as file:  # safe_open has checked the sizes
-            header_size = int.from_bytes(file.read(8), "little")
-            tensor = json.loads(file.read(header_size))[name]
-            begin, end = tensor["data_offsets"]
-            file.seek(8 + header_size + begin)
-            bits = np.frombuffer(file.read(end - begin), "<u2").astype(np.uint32) << 16
-        return bits.view(np.float32).reshape(tensor["shape"])

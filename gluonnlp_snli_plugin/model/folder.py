@@ -13,6 +13,7 @@ from gluonnlp.vocab import BERTVocab
 from .. import registry
 from ..data.encoding import SPECIAL_TOKENS, PairEncoder
 from ..data.snli import LABELS
+from ..data.tokenizer_settings import TokenizerSettings
 from ..data.tokenizers import bert_tokenizer
 from ..data.truncation import list_truncations
 from ..data.vocabulary import read_vocabulary
@@ -25,9 +26,10 @@ from .net import HEADS, SNLIBertClassifier
 from .params_layout import read_layout
 from .quantized import load_quantized
 
-_FORMAT = 1
-_FORMAT_OF_8_BITS = 2
+_FORMAT = 3
+_FORMAT_OF_8_BITS = 4
 _FILES = {_FORMAT: ("weights", "vocab"), _FORMAT_OF_8_BITS: ("graph", "weights", "vocab")}
+_FILES.update({1: _FILES[_FORMAT], 2: _FILES[_FORMAT_OF_8_BITS]})  # which know GluonNLP's tokenizer alone
 _SETTINGS = "config.json"
 
 
@@ -46,8 +48,8 @@ class ModelSettings:
         Of the 'mlp' head.
     dropout : float
         Of the head.
-    lower : bool
-        Whether the text is lower-cased and stripped of accents.
+    tokenizer : TokenizerSettings
+        What is done with text.
     max_len : int
         Longest input in tokens.
     truncation : str
@@ -61,7 +63,7 @@ class ModelSettings:
     head: str
     hidden_units: int
     dropout: float
-    lower: bool
+    tokenizer: TokenizerSettings
     max_len: int
     truncation: str
     labels: Tuple[str, ...] = LABELS
@@ -88,7 +90,7 @@ class Model:
 
     def encoder(self):
         """The ``PairEncoder`` that makes this model's inputs."""
-        tokenizer = bert_tokenizer(self.vocab, self.settings.lower, self.spiece)
+        tokenizer = bert_tokenizer(self.vocab, self.settings.tokenizer, self.spiece)
         return PairEncoder(tokenizer, self.vocab, self.settings.max_len, self.settings.truncation)
 
 
@@ -142,7 +144,15 @@ def write_settings(folder, settings, files):
     settings : ModelSettings
     files : dict of str to (Path, str)
         Files in it and their sha256, by use: 'weights' and 'vocab', and of an 8-bit model 'graph'.
+
+    Raises
+    ------
+    CheckpointError
+        If there can be no model of these settings.
     """
+    problem = _problem(settings)
+    if problem:
+        raise CheckpointError(f"{folder}: no model can be written: {problem}")
     content = {
         "format": _FORMAT_OF_8_BITS if "graph" in files else _FORMAT,
         "settings": dataclasses.asdict(settings),
@@ -226,10 +236,11 @@ def _read_settings(folder):
         if "format" not in content and "model_type" in content:
             raise CheckpointError(f"{folder} is in Hugging Face's layout: gluonnlp-snli import-bert brings it in")
         if content["format"] not in _FILES:
-            readable = " and ".join(map(str, _FILES))
+            readable = ", ".join(map(str, sorted(_FILES)))
             raise CheckpointError(f"{path} is of format {content['format']}, this version reads format {readable}")
-        settings = ModelSettings(**{**content["settings"], "labels": tuple(content["settings"]["labels"])})
-        _check_settings(settings)
+        settings = _settings(content["settings"])
+        if _problem(settings):
+            raise CheckpointError(f"{path} is damaged: {_problem(settings)}")
         # Files of this folder, whatever the settings say.
         files = {use: folder / Path(content["files"][use]["name"]).name for use in _FILES[content["format"]]}
         named = [(file, content["files"][use]["sha256"]) for use, file in files.items()]
@@ -251,22 +262,39 @@ def _read_settings(folder):
     return settings, files
 
 
-def _check_settings(settings):
-    """Raise a ValueError, TypeError or KeyError if there can be no such model."""
-    is_sound = (
-        are_hparams(settings.backbone, settings.hparams)
-        and is_dropout(settings.dropout)
-        and settings.head in HEADS
-        and type(settings.hidden_units) is int
-        and 0 <= settings.hidden_units < 1 << 24
-        and type(settings.lower) is bool
-        and type(settings.max_len) is int
-        and SPECIAL_TOKENS + 2 <= settings.max_len <= settings.hparams["max_length"]
-        and settings.truncation in list_truncations()
-        and sorted(settings.labels) == sorted(LABELS)
-    )
-    if not is_sound:
-        raise ValueError
+def _settings(content):
+    """ModelSettings from JSON; a KeyError, TypeError or ValueError if it is damaged."""
+    content = dict(content)
+    if "lower" in content:
+        content["tokenizer"] = TokenizerSettings.gluonnlp(content.pop("lower"))
+    else:
+        content["tokenizer"] = TokenizerSettings.from_json(content["tokenizer"])
+    return ModelSettings(**{**content, "labels": tuple(content["labels"])})
+
+
+def _problem(settings):
+    """Why there can be no model of these settings, be it about to be written or just read; None if there can.
+
+    May raise a KeyError, TypeError or ValueError where they are nonsense.
+    """
+    TokenizerSettings.from_json(dataclasses.asdict(settings.tokenizer))
+    least, most = SPECIAL_TOKENS + 2, settings.hparams["max_length"]
+    problems = {
+        f"its hyper-parameters are not those of a {settings.backbone}": not are_hparams(
+            settings.backbone, settings.hparams
+        ),
+        f"its dropout is {settings.dropout!r}": not is_dropout(settings.dropout),
+        f"there is no head {settings.head!r}": settings.head not in HEADS,
+        f"its head has {settings.hidden_units!r} hidden units": not (
+            type(settings.hidden_units) is int and 0 <= settings.hidden_units < 1 << 24
+        ),
+        f"max_len is {settings.max_len!r}; a pair takes from {least} to {most} tokens": not (
+            type(settings.max_len) is int and least <= settings.max_len <= most
+        ),
+        f"there is no truncation {settings.truncation!r}": settings.truncation not in list_truncations(),
+        f"its labels are {settings.labels!r}": sorted(settings.labels) != sorted(LABELS),
+    }
+    return next((what for what, is_one in problems.items() if is_one), None)
 
 
 def _check_weights(settings, vocab_size, path):

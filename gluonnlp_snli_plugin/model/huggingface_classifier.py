@@ -1,18 +1,20 @@
 """Reads a fine-tuned classifier in Hugging Face's layout: ``BertForSequenceClassification`` with three labels."""
 
-import logging
-
 import mxnet as mx
 
 from ..data.snli import LABELS
 from ..errors import CheckpointError, UsageError
 from .backbones import is_dropout
 from .classifier_file import set_parameters
-from .conversion import Tensors, convert_weights
+from .conversion import convert_weights
 from .folder import Model, ModelSettings, build_net
-from .huggingface import find_folder, read_architecture, read_config, read_vocabulary_of
+from .huggingface import FILES, read_architecture
+from .huggingface_files import find_folder, read_config
+from .huggingface_tokenizer import establish
+from .tensors import Tensors
 
-_log = logging.getLogger("gluonnlp_snli_plugin")
+# Says what is needed and shows no order that could be copied unread.
+_ORDER = "--labels NAME0,NAME1,NAME2 says what logit 0, 1 and 2 mean, each " + " or ".join(sorted(LABELS))
 
 #: How config.json of a plain BERT with the head Dense, ReLU, Dense differs from a ``BertForSequenceClassification``,
 #: whose head has a tanh. DeBERTa-v2's code, told to leave its relative positions and convolution out, is that of BERT,
@@ -52,7 +54,7 @@ def read_classifier(source, labels=None, ctx=None):
     CheckpointError
         If it is no such classifier, is incomplete or contradicts itself; names the file.
     """
-    folder = find_folder(source)
+    folder = find_folder(source, FILES)
     path = folder / "config.json"
     config = read_config(path)
     head = _head(config, path)
@@ -62,9 +64,12 @@ def read_classifier(source, labels=None, ctx=None):
     units = hparams["units"]
     tensors.require("classifier.weight", (len(LABELS), units))
     tensors.require("classifier.bias", (len(LABELS),))
-    tensors.require("pooler.dense.weight")  # a new one would be of no use
-    vocab, vocab_file = read_vocabulary_of(folder, config["vocab_size"], units, tensors)
-    parameters, _ = convert_weights(hparams, len(vocab), tensors)
+    tensors.require("pooler.dense.weight", (units, units))  # a new one would be of no use
+    tensors.require("pooler.dense.bias", (units,))
+    tensors.require("embeddings.word_embeddings.weight", (config["vocab_size"], units))
+    tokenizer = establish(folder, config["vocab_size"])
+    own = ("classifier.weight", "classifier.bias")
+    parameters, _ = convert_weights(hparams, len(tokenizer.vocab), tensors, own)
     parameters = {
         f"bert.{name}": array
         for name, array in parameters.items()
@@ -79,20 +84,19 @@ def read_classifier(source, labels=None, ctx=None):
         parameters[f"{last}.{kind}"] = mx.nd.array(tensors.finite(f"classifier.{kind}")[rows], dtype="float32")
     dropout = config.get("hidden_dropout_prob", 0.1)
     hparams["dropout"] = dropout if is_dropout(dropout) else 0.1
-    lower, max_len = _tokenizer(folder, hparams["max_length"])
     settings = ModelSettings(
         backbone=backbone,
         hparams=hparams,
         head=head,
         hidden_units=units if head == "mlp" else 0,
         dropout=hparams["dropout"],
-        lower=lower,
-        max_len=max_len,
+        tokenizer=tokenizer.settings,
+        max_len=_max_len(folder, hparams["max_length"]),
         truncation="longest_first",
     )
-    net = build_net(settings, vocab)
+    net = build_net(settings, tokenizer.vocab)
     set_parameters(net, parameters, mx.cpu() if ctx is None else ctx, tensors.path)
-    return Model(net, vocab, settings, vocab_file if vocab_file.suffix == ".model" else None)
+    return Model(net, tokenizer.vocab, settings, tokenizer.spiece)
 
 
 def _head(config, path):
@@ -106,33 +110,26 @@ def _head(config, path):
 def _labels(config, path, labels):
     """Our names of the classes in the order of the logits."""
     if labels is not None:
-        if sorted(labels) != sorted(LABELS):
-            raise UsageError(f"--labels {','.join(labels)} must be {','.join(LABELS)} in the order of the logits")
-        return list(labels)
+        order = [label.strip().lower() for label in labels]
+        if sorted(order) != sorted(LABELS):
+            raise UsageError(f"--labels {','.join(labels)!r} does not name each class once: {_ORDER}")
+        return order
     names = config.get("id2label")
     if not isinstance(names, dict):
-        raise CheckpointError(f"{path} has no id2label: it is no fine-tuned classifier; bring a BERT in with --name")
+        raise CheckpointError(f"{path} has no id2label: it is not a fine-tuned classifier; import a BERT with --name")
     if len(names) != len(LABELS):
-        raise CheckpointError(f"{path} tells {len(names)} classes apart; SNLI has {len(LABELS)}: {', '.join(LABELS)}")
+        raise CheckpointError(f"{path} has {len(names)} classes; SNLI has {len(LABELS)}: {', '.join(sorted(LABELS))}")
     order = [str(names.get(str(i))).strip().lower() for i in range(len(LABELS))]
     if sorted(order) != sorted(LABELS):
         raise UsageError(
-            f"{path} names the classes {', '.join(map(repr, order))}: say what they are with --labels, for example "
-            f"--labels {','.join(LABELS)}"
+            f"{path} names the classes {', '.join(map(repr, order))}: look up what they mean where the checkpoint "
+            f"comes from, for the order differs between checkpoints; {_ORDER}"
         )
     return order
 
 
-def _tokenizer(folder, max_length):
-    """Whether text is lower-cased, and the longest input in tokens, as far as the tokenizer's files say."""
-    lower, max_len = True, max_length  # as transformers' BertTokenizer has it by itself
-    if (folder / "tokenizer_config.json").is_file():
-        config = read_config(folder / "tokenizer_config.json")
-        if isinstance(config.get("do_lower_case"), bool):
-            lower = config["do_lower_case"]
-        longest = config.get("model_max_length")
-        if isinstance(longest, (int, float)) and 5 <= longest < max_length:
-            max_len = int(longest)
-    else:
-        _log.warning("%s has no tokenizer_config.json: text is lower-cased, as transformers does then", folder)
-    return lower, max_len
+def _max_len(folder, max_length):
+    """The longest input in tokens, as far as the tokenizer's files say it."""
+    path = folder / "tokenizer_config.json"
+    longest = read_config(path).get("model_max_length") if path.is_file() else None
+    return int(longest) if isinstance(longest, (int, float)) and 5 <= longest < max_length else max_length

@@ -29,8 +29,9 @@ def import_bert(source, name, root=None, overwrite=False, vocab=None, backbone=N
     ----------
     source : str or Path
         Folder with ``config.json``, ``vocab.txt`` (or ``tokenizer.json``, or a SentencePiece model) and
-        ``model.safetensors``; or a name on the Hugging Face hub such as 'bert-base-uncased', fetched if
-        ``huggingface_hub`` is installed; or a ``.params`` file that GluonNLP wrote, as ``run_pretraining.py`` does.
+        ``model.safetensors``, or the parts of it; or a name on the Hugging Face hub such as 'bert-base-uncased',
+        fetched if ``huggingface_hub`` is installed; or a ``.params`` file that GluonNLP wrote, as
+        ``run_pretraining.py`` does.
     name : str
         Name to give it, ending in ``_cased`` or ``_uncased``.
     root : str or None
@@ -52,7 +53,7 @@ def import_bert(source, name, root=None, overwrite=False, vocab=None, backbone=N
     UsageError
         If the name cannot be used, or `vocab` and `backbone` are missing or do not fit.
     CheckpointError
-        If the checkpoint is no BERT, is incomplete or contradicts itself; names the file.
+        If the checkpoint is not a BERT, is incomplete or contradicts itself; names the file.
     """
     require_name(name)
     if Path(source).suffix == ".params" and not os.path.isdir(source):
@@ -78,10 +79,10 @@ def require_name(name):
         raise UsageError(f"{name} is a name of GluonNLP's own: give another --name")
 
 
-def require_free(backbone, name, vocab_content, overwrite=False):
+def require_free(backbone, name, vocab_content, tokenizer, overwrite=False):
     """Complain now about what :func:`keep` would complain about after days of training.
 
-    That is a name that weights of this architecture have, or under which there is another vocabulary.
+    That is a name that weights of this architecture have, or under which there is another vocabulary or tokenizer.
 
     Raises
     ------
@@ -91,7 +92,8 @@ def require_free(backbone, name, vocab_content, overwrite=False):
     index = read_index()
     if index.checkpoints.pop(f"{backbone}_{name}", None) and not overwrite:
         raise UsageError(f"{backbone}_{name} is already in {store.store_root()}: give another --name, or --overwrite")
-    index.require_same(store.Vocabulary(name, hashlib.sha1(vocab_content).hexdigest()), store.store_root())
+    sha1 = hashlib.sha1(vocab_content).hexdigest()
+    index.require_same(store.Vocabulary(name, sha1, tokenizer=tokenizer), store.store_root())
 
 
 def keep(bert, name, source, root=None, overwrite=False):
@@ -134,6 +136,7 @@ def keep(bert, name, source, root=None, overwrite=False):
             hparams={key: value for key, value in bert.hparams.items() if named.get(key) != value},
             parts=bert.parts,
             source=source,
+            tokenizer=bert.tokenizer,
         )
         store.add(checkpoint, weights_file, vocab_file, root, overwrite)
     return checkpoint
@@ -163,7 +166,7 @@ def import_classifier(source, output_dir, labels=None, overwrite=False):
     UsageError
         If the labels are not to be told, or something is at `output_dir` already.
     CheckpointError
-        If it is no such classifier, is incomplete or contradicts itself, or the folder cannot be written.
+        If it is not such a classifier, is incomplete or contradicts itself, or the folder cannot be written.
     """
     with writing(Path(output_dir).parent), new_folder(output_dir, IMPORT_MARK, overwrite) as folder:
         model = read_classifier(source, labels)

@@ -6,16 +6,19 @@ the vocabulary must be given.
 
 import os
 import re
+from pathlib import Path
 
 import mxnet as mx
 import numpy as np
 
+from ..data.tokenizer_settings import TokenizerSettings
 from ..data.vocabulary import is_sentencepiece, read_vocabulary
 from ..errors import CheckpointError, UsageError
 from ..files import read_bytes
 from . import store
 from .backbones import bert_hparams
 from .conversion import ImportedBert, add_missing_pooler, bert_mapping
+from .huggingface_tokenizer import establish, has_tokenizer
 from .params_layout import read_layout
 
 _CELL = re.compile(r"encoder\.transformer_cells\.(\d{1,4})\.")
@@ -47,7 +50,7 @@ def read_bert(path, name, vocab, backbone, root=None):
     UsageError
         If `vocab` or `backbone` is missing or does not fit.
     CheckpointError
-        If the file is no BERT, is incomplete or contradicts itself.
+        If the file is not a BERT, is incomplete or contradicts itself.
     """
     parameters, _ = split(read_parameters(path))
     hparams, vocab_size = sizes(path, parameters)
@@ -76,7 +79,18 @@ def read_bert(path, name, vocab, backbone, root=None):
         vocab_content=read_bytes(file) if is_spiece else tokens.to_json().encode(),
         vocab_extension=".spiece" if is_spiece else ".vocab",
         special_tokens=special_tokens,
+        tokenizer=_tokenizer(vocab, name.endswith("_uncased"), root),
     )
+
+
+def _tokenizer(vocab, uncased, root):
+    """That of the vocabulary, where something says what it does; else GluonNLP's own, as in GluonNLP's scripts."""
+    if os.path.isfile(vocab):
+        folder = Path(vocab).parent
+        is_known = not is_sentencepiece(vocab) and Path(vocab).suffix != ".vocab" and has_tokenizer(folder)
+        return establish(folder, uncased=uncased).settings if is_known else TokenizerSettings.gluonnlp(uncased)
+    known = store.vocabularies(root).get(str(vocab))
+    return known.tokenizer if known else TokenizerSettings.gluonnlp(uncased)
 
 
 def read_parameters(path):
@@ -85,11 +99,11 @@ def read_parameters(path):
     Raises
     ------
     CheckpointError
-        If the file is missing, is none of MXNet's, is damaged or holds numbers that are not finite.
+        If the file is missing, is not one of MXNet's, is damaged or holds numbers that are not finite.
     """
     for name, (_, dtype) in read_layout(path).items():
         if dtype not in ("float16", "float32", "float64"):
-            raise CheckpointError(f"{path}: {name} is no dense array of floating-point numbers")
+            raise CheckpointError(f"{path}: {name} is not a dense array of floating-point numbers")
     try:
         arrays = mx.nd.load(str(path))
     except mx.MXNetError as error:
@@ -119,13 +133,13 @@ def sizes(path, parameters):
     Raises
     ------
     CheckpointError
-        If it is no BERT.
+        If it is not a BERT.
     """
     for name in (_WORDS, _SEGMENTS, _POSITIONS, _FFN):
         if name not in parameters:
-            raise CheckpointError(f"{path} has no parameter {name}: it is no BERT as GluonNLP saves it")
+            raise CheckpointError(f"{path} has no parameter {name}: it is not a BERT as GluonNLP saves it")
         if parameters[name].ndim != 2:
-            raise CheckpointError(f"{path}: {name} is of shape {parameters[name].shape}, no matrix")
+            raise CheckpointError(f"{path}: {name} is of shape {parameters[name].shape}, not a matrix")
     vocab_size, units = parameters[_WORDS].shape
     cells = [int(match.group(1)) for match in map(_CELL.match, parameters) if match]
     hparams = {
@@ -186,12 +200,12 @@ def check_bert(path, parameters, hparams, vocab_size):
     shapes = {name: shape for name, (_, shape) in bert_mapping(hparams, vocab_size, parts).items()}
     for name, shape in shapes.items():
         if name not in parameters:
-            raise CheckpointError(f"{path} has no parameter {name}: it is no complete BERT")
+            raise CheckpointError(f"{path} has no parameter {name}: it is not a complete BERT")
         if parameters[name].shape != shape:
             raise CheckpointError(
                 f"{path}: {name} is of shape {parameters[name].shape}, the other parameters say {shape}"
             )
     for name in parameters:
         if name not in shapes:
-            raise CheckpointError(f"{path}: {name} is no parameter of GluonNLP's BERT")
+            raise CheckpointError(f"{path}: {name} is not a parameter of GluonNLP's BERT")
     return parts

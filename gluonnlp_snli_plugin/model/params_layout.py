@@ -11,6 +11,7 @@ from typing import NamedTuple, Tuple
 
 from ..errors import CheckpointError
 from ..files import is_utf8, open_regular
+from ..filetypes import what_is
 
 _LIST_MAGIC = (0x112).to_bytes(8, "little")  # what MXNet begins a list of arrays with
 _ARRAY_MAGIC = 0xF993FAC9  # of an array, as MXNet has written them since version 1.0
@@ -46,14 +47,16 @@ def read_layout(path):
     Raises
     ------
     CheckpointError
-        If the file is missing, is none of MXNet's or is damaged, so that MXNet's own loader must not get it.
+        If the file is missing, is not one of MXNet's or is damaged, so that MXNet's own loader must not get it.
     """
     if not is_utf8(path):
         raise CheckpointError(f"{path}: MXNet opens only files whose names are UTF-8")
     try:
         with open_regular(path) as file:
             if file.read(len(_LIST_MAGIC)) != _LIST_MAGIC:
-                raise CheckpointError(f"{path} is no parameter file of MXNet")
+                what = what_is(path)
+                found = f"{what}; a parameter file of MXNet is expected" if what else "not a parameter file of MXNet"
+                raise CheckpointError(f"{path} is {found}")
             return _read(_Content(file), path)
     except struct.error as error:
         raise CheckpointError(f"{path} is damaged ({error})") from None
@@ -133,7 +136,7 @@ def _name(content):
     try:
         name = content.bytes(length).decode()
     except UnicodeDecodeError:
-        raise struct.error("a name is no UTF-8") from None
+        raise struct.error("a name is not UTF-8") from None
     if "\0" in name:
         raise struct.error("a name holds a NUL character")  # where MXNet would end it
     return name

@@ -7,6 +7,7 @@ process that imports the plugin enters it there.
 
 import dataclasses
 import functools
+import hashlib
 import logging
 import os
 import re
@@ -14,12 +15,13 @@ from pathlib import Path
 from typing import Set
 
 from .. import registry
+from ..data.tokenizer_settings import TokenizerSettings, special_tokens
 from ..errors import CheckpointError, UsageError
 from ..files import digest, locked
 from .backbones import bert_hparams
 from .conversion import bert_mapping
 from .params_layout import read_layout
-from .store_index import INDEX, NAME, Checkpoint, Vocabulary, read_index, store_root
+from .store_index import INDEX, NAME, Checkpoint, Vocabulary, read_index, require_sound, store_root
 
 __all__ = ["INDEX", "NAME", "Checkpoint", "Vocabulary", "store_root"]
 
@@ -64,7 +66,10 @@ def add(checkpoint, weights, vocab, root=None, overwrite=False):
     ------
     UsageError
         If the name is taken, or there is another vocabulary under it.
+    CheckpointError
+        If the index cannot hold such an entry.
     """
+    _require_sound(checkpoint)
     root = store_root(root)
     with locked(root / f".{INDEX}.lock"):
         index = read_index(root)
@@ -97,7 +102,10 @@ def add_vocabulary(vocabulary, file, root=None, overwrite=False):
     ------
     UsageError
         If the name is taken.
+    CheckpointError
+        If the index cannot hold such an entry.
     """
+    _require_sound(vocabulary)
     root = store_root(root)
     with locked(root / f".{INDEX}.lock"):
         index = read_index(root)
@@ -109,6 +117,13 @@ def add_vocabulary(vocabulary, file, root=None, overwrite=False):
         index.write(root)
         _remove_others(vocabulary.file, root)
     _register_vocabulary(vocabulary)
+
+
+def _require_sound(entry):
+    try:
+        require_sound(entry)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{entry.source}: the store cannot hold it: {error}") from None
 
 
 def require_free_vocabulary(name, root=None, overwrite=False):
@@ -289,6 +304,60 @@ def vocabulary(dataset_name, root=None):
     raise UsageError(f"no vocabulary under the name {dataset_name!r} in {store_root(root)} ({inventory(root)})")
 
 
+def tokenizer(source, vocab, lower, spiece=None, root=None):
+    """What is done with text for a vocabulary that is given by its path, or by its name in the store.
+
+    Parameters
+    ----------
+    source : str or Path
+        The name counts where there is no such file.
+    vocab : gluonnlp.vocab.BERTVocab
+        What it holds.
+    lower : bool
+        Whether to lower-case text, of a vocabulary that the store does not know.
+    spiece : Path or None
+        The SentencePiece model that the vocabulary was made from.
+    root : str or None
+
+    Returns
+    -------
+    TokenizerSettings
+    """
+    known = None if os.path.isfile(source) else vocabularies(root).get(str(source))
+    if known:
+        return known.tokenizer
+    return TokenizerSettings.bert(lower, () if spiece else special_tokens(vocab))
+
+
+def tokenizer_of(vocab, lower, spiece=None, root=None):
+    """What is done with text for a vocabulary in memory, as far as the store knows one of that content.
+
+    Parameters
+    ----------
+    vocab : gluonnlp.vocab.BERTVocab
+    lower : bool
+        Whether to lower-case text, which the store's answer must agree with.
+    spiece : str, Path or None
+        The SentencePiece model that the vocabulary was made from.
+    root : str or None
+
+    Returns
+    -------
+    TokenizerSettings
+
+    Raises
+    ------
+    UsageError
+        If the store has it under several names with tokenizers that differ.
+    """
+    sha1 = digest(spiece, "sha1") if spiece else hashlib.sha1(vocab.to_json().encode()).hexdigest()
+    same = [entry for entry in vocabularies(root).values() if entry.sha1 == sha1 and entry.tokenizer.lower == lower]
+    if len({entry.tokenizer for entry in same}) > 1:
+        names = ", ".join(entry.name for entry in same)
+        raise UsageError(f"{store_root(root)} has this vocabulary with different tokenizers: {names}; remove one")
+    return same[0].tokenizer if same else TokenizerSettings.bert(lower, () if spiece else special_tokens(vocab))
+
+
 def find_vocabulary(source, root=None):
     """The file of a vocabulary that is given by its path, or by its name in the store.
 
@@ -315,7 +384,7 @@ def find_vocabulary(source, root=None):
     try:
         return vocabulary(str(source), root)
     except UsageError as error:
-        raise UsageError(f"--vocab {source} is no file, and there is {error}") from None
+        raise UsageError(f"--vocab {source} is not a file, and there is {error}") from None
 
 
 def inventory(root=None):

@@ -8,15 +8,17 @@ import itertools
 import os
 import re
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from gluonnlp.base import get_home_dir
 
+from ..data.tokenizer_settings import TokenizerSettings
 from ..errors import CheckpointError, UsageError
 from ..files import is_utf8, read_json, write_json
 from .backbones import are_hparams, bert_hparams
 
 INDEX = "gluonnlp_snli_plugin.json"
+_SHA1 = re.compile("[0-9a-f]{40}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*_(un)?cased")  # of weights and vocabulary
 
 
@@ -36,6 +38,8 @@ class Vocabulary:
         What ``BERTVocab.from_sentencepiece`` must be told.
     source : str
         What it was made of.
+    tokenizer : TokenizerSettings
+        What is done with text; by default what GluonNLP's tokenizer does for a vocabulary of that name.
     """
 
     name: str
@@ -43,6 +47,10 @@ class Vocabulary:
     extension: str = ".vocab"
     special_tokens: Dict[str, str] = dataclasses.field(default_factory=dict)
     source: str = ""
+    tokenizer: Optional[TokenizerSettings] = None
+
+    def __post_init__(self):
+        _set_tokenizer(self, self.name)
 
     @property
     def file(self):
@@ -74,6 +82,8 @@ class Checkpoint:
         Which of 'pooler', 'decoder' and 'classifier' the weights have besides the encoder.
     source : str
         What it was imported from.
+    tokenizer : TokenizerSettings
+        What is done with text; by default what GluonNLP's tokenizer does for a vocabulary of that name.
     """
 
     backbone: str
@@ -85,6 +95,10 @@ class Checkpoint:
     hparams: Dict[str, Any] = dataclasses.field(default_factory=dict)
     parts: List[str] = dataclasses.field(default_factory=list)
     source: str = ""
+    tokenizer: Optional[TokenizerSettings] = None
+
+    def __post_init__(self):
+        _set_tokenizer(self, self.dataset_name)
 
     @property
     def key(self):
@@ -100,7 +114,15 @@ class Checkpoint:
 
     @property
     def vocabulary(self):
-        return Vocabulary(self.dataset_name, self.vocab_sha1, self.vocab_extension, self.special_tokens, self.source)
+        return Vocabulary(
+            self.dataset_name, self.vocab_sha1, self.vocab_extension, self.special_tokens, self.source, self.tokenizer
+        )
+
+
+def _set_tokenizer(entry, name):
+    """Stores of before there were settings of tokenizers do not have them: GluonNLP's was meant."""
+    if entry.tokenizer is None:
+        object.__setattr__(entry, "tokenizer", TokenizerSettings.gluonnlp(name.endswith("_uncased")))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,13 +151,16 @@ class Index:
 
     def require_same(self, vocabulary, root):
         """Complain if there is another vocabulary of that name."""
-        for checkpoint in self.checkpoints.values():
-            if checkpoint.dataset_name == vocabulary.name and checkpoint.vocab_sha1 != vocabulary.sha1:
-                raise UsageError(
-                    f"{checkpoint.key} in {root} has another vocabulary under that name: give another --name"
-                )
-        if self.alone.get(vocabulary.name, vocabulary).sha1 != vocabulary.sha1:
-            raise UsageError(f"{root} has another vocabulary under the name {vocabulary.name}: give another --name")
+        checkpoints = (entry for entry in self.checkpoints.values() if entry.dataset_name == vocabulary.name)
+        there = [(f"{entry.key} in {root}", entry.vocabulary) for entry in checkpoints]
+        there += [(str(root), entry) for entry in (self.alone.get(vocabulary.name),) if entry]
+        for where, other in there:
+            differing = (("vocabulary", "sha1"), ("tokenizer", "tokenizer"))
+            for what, field in differing:
+                if getattr(other, field) != getattr(vocabulary, field):
+                    raise UsageError(
+                        f"{where} has another {what} under the name {vocabulary.name}: give another --name"
+                    )
 
     def write(self, root):
         """Make this the index of a store."""
@@ -185,38 +210,51 @@ def read_index(root=None):
 
 
 def _checkpoint(entry):
-    """A Checkpoint from the index; TypeError or ValueError if it is none."""
-    checkpoint = _of_types(Checkpoint(**entry), Checkpoint("", "", "", ""))
-    _require_sound(checkpoint.vocabulary)
-    is_sound = (
-        are_hparams(checkpoint.backbone, {**bert_hparams(checkpoint.backbone), **checkpoint.hparams})
-        and re.fullmatch("[0-9a-f]{40}", checkpoint.weights_sha1)
-        and all(part in ("pooler", "decoder", "classifier") for part in checkpoint.parts)
-    )
-    if not is_sound:
-        raise ValueError
+    """A Checkpoint from the index; TypeError or ValueError if it is damaged."""
+    checkpoint = Checkpoint(**_with_tokenizer(entry))
+    require_sound(checkpoint)
     return checkpoint
 
 
 def _vocabulary(entry):
-    """A Vocabulary from the index; TypeError or ValueError if it is none."""
-    vocabulary = _of_types(Vocabulary(**entry), Vocabulary("", ""))
-    _require_sound(vocabulary)
+    """A Vocabulary from the index; TypeError or ValueError if it is damaged."""
+    vocabulary = Vocabulary(**_with_tokenizer(entry))
+    require_sound(vocabulary)
     return vocabulary
 
 
-def _of_types(entry, sample):
-    if any(not isinstance(value, type(getattr(sample, name))) for name, value in vars(entry).items()):
-        raise TypeError
-    return entry
+def _with_tokenizer(entry):
+    """An entry of the index with its tokenizer as an object."""
+    has_one = entry.get("tokenizer") is not None
+    return {**entry, "tokenizer": TokenizerSettings.from_json(entry["tokenizer"])} if has_one else entry
 
 
-def _require_sound(vocabulary):
-    is_sound = (
-        NAME.fullmatch(vocabulary.name)  # part of the names of files
-        and re.fullmatch("[0-9a-f]{40}", vocabulary.sha1)
-        and vocabulary.extension in (".vocab", ".spiece")
-        and vocabulary.special_tokens in ({}, {"padding_token": "[PAD]"})
-    )
-    if not is_sound:
-        raise ValueError
+def require_sound(entry):
+    """Raise a TypeError or ValueError if there can be no such entry, be it about to be written or just read.
+
+    Parameters
+    ----------
+    entry : Checkpoint or Vocabulary
+    """
+    is_checkpoint = isinstance(entry, Checkpoint)
+    sample = Checkpoint("", "", "", "") if is_checkpoint else Vocabulary("", "")
+    for name, value in vars(entry).items():
+        if not isinstance(value, type(getattr(sample, name))):
+            raise TypeError(f"{name} is {value!r}")
+    vocabulary = entry.vocabulary if is_checkpoint else entry
+    TokenizerSettings.from_json(dataclasses.asdict(vocabulary.tokenizer))
+    problems = {
+        "name": not NAME.fullmatch(vocabulary.name),  # part of the names of files
+        "sha1 of the vocabulary": not _SHA1.fullmatch(vocabulary.sha1),
+        "extension": vocabulary.extension not in (".vocab", ".spiece"),
+        "special tokens": vocabulary.special_tokens not in ({}, {"padding_token": "[PAD]"}),
+        "case": vocabulary.tokenizer.lower != vocabulary.name.endswith("_uncased"),
+    }
+    if is_checkpoint:
+        hparams = {**bert_hparams(entry.backbone), **entry.hparams}
+        problems["hyper-parameters"] = not are_hparams(entry.backbone, hparams)
+        problems["sha1 of the weights"] = not _SHA1.fullmatch(entry.weights_sha1)
+        problems["parts"] = not set(entry.parts) <= {"pooler", "decoder", "classifier"}
+    for what, is_one in problems.items():
+        if is_one:
+            raise ValueError(f"the {what} cannot be what it is")

@@ -6,6 +6,7 @@ import tempfile
 
 from ..data.pretraining.corpus import read_parts
 from ..data.subwords import count_words, train_subwords
+from ..data.tokenizer_settings import TokenizerSettings
 from ..data.vocabulary import read_sentencepieces
 from ..files import digest
 from ..temporary import temporary_folder
@@ -16,8 +17,8 @@ from .importing import require_name, writing
 def train_vocabulary(corpus, name, size=8000, model_type="unigram", corpus_format="auto", root=None, overwrite=False):
     """Train a vocabulary for a BERT on text, with SentencePiece, and put it into the local model store.
 
-    From then on ``dataset_name=name`` means it wherever GluonNLP takes a vocabulary by name. It is made for GluonNLP's
-    ``BERTSPTokenizer``: its words are those that ``BERTBasicTokenizer`` makes of the text. The whole text counts, but
+    From then on ``dataset_name=name`` means it wherever GluonNLP takes a vocabulary by name. It is made for words as
+    Hugging Face's BERT tokenizers find them, which of a cased vocabulary keep their accents. The whole text counts, but
     what is in memory is its different words, half a million at most. The same text gives the same vocabulary, byte for
     byte, on however many processors; the order of the files matters only where there are more words than that.
 
@@ -26,8 +27,8 @@ def train_vocabulary(corpus, name, size=8000, model_type="unigram", corpus_forma
     corpus : str, Path or sequence of them
         Text files, UTF-8.
     name : str
-        Name to give it, ending in ``_cased`` or ``_uncased``; of an uncased one, text is lower-cased. Accents are
-        stripped in any case, as ``BERTBasicTokenizer`` does it.
+        Name to give it, ending in ``_cased`` or ``_uncased``; for an uncased one, text is lower-cased and stripped of
+        accents.
     size : int, default 8000
         Pieces, among them ``[PAD]``, ``[UNK]``, ``[CLS]``, ``[SEP]`` and ``[MASK]``, which are ids 0 to 4.
     model_type : {'unigram', 'bpe'}, default 'unigram'
@@ -47,7 +48,7 @@ def train_vocabulary(corpus, name, size=8000, model_type="unigram", corpus_forma
     UsageError
         If the name cannot be used, or the text does not make a vocabulary of that size.
     DataError
-        If a file cannot be read, is no UTF-8 or holds no text.
+        If a file cannot be read, is not UTF-8 or holds no text.
     CheckpointError
         If the store cannot be written.
 
@@ -61,14 +62,14 @@ def train_vocabulary(corpus, name, size=8000, model_type="unigram", corpus_forma
     root = store.store_root(root)
     with writing(root):
         tempfile.TemporaryFile(dir=root).close()  # better now than after training
-    lower = name.endswith("_uncased")
-    words = count_words(itertools.chain.from_iterable(read_parts(corpus, corpus_format)), lower)
-    model = train_subwords(words, size, model_type, lower)
+    tokenizer = TokenizerSettings.bert(lower=name.endswith("_uncased"))
+    words = count_words(itertools.chain.from_iterable(read_parts(corpus, corpus_format)), tokenizer)
+    model = train_subwords(words, size, model_type, tokenizer.lower)
     with writing(root), temporary_folder(root) as workspace:
         file = workspace / "spiece.model"
         file.write_bytes(model)
         _, special_tokens = read_sentencepieces(file)
         source = ", ".join(map(str, corpus))
-        vocabulary = store.Vocabulary(name, digest(file, "sha1"), ".spiece", special_tokens, source)
+        vocabulary = store.Vocabulary(name, digest(file, "sha1"), ".spiece", special_tokens, source, tokenizer)
         store.add_vocabulary(vocabulary, file, root, overwrite)
     return vocabulary

@@ -86,8 +86,10 @@ class Pretraining:
         # What this run itself has put there, and ended before it could say so, is no obstacle to going on with it.
         is_own = run.is_resumed and stored and stored.source == self._source
         self._overwrite = bool(config.overwrite or is_own)
-        require_free(backbone, config.name, self._vocab_content, self._overwrite)
-        self._train, held_out = _documents(config, self._vocab, self._vocab_file)
+        source, spiece = config.init_from or config.vocab, self._vocab_file if self._is_spiece else None
+        self._tokenizer = store.tokenizer(source, self._vocab, config.name.endswith("_uncased"), spiece)
+        require_free(backbone, config.name, self._vocab_content, self._tokenizer, self._overwrite)
+        self._train, held_out = _documents(config, bert_tokenizer(self._vocab, self._tokenizer, spiece))
         contexts = run.devices.contexts
         self._hparams = {**bert_hparams(backbone), "dropout": config.dropout}
         if config.max_len > self._hparams["max_length"]:
@@ -202,6 +204,7 @@ class Pretraining:
                 vocab_content=self._vocab_content,
                 vocab_extension=".spiece" if self._is_spiece else ".vocab",
                 special_tokens=self._special_tokens,
+                tokenizer=self._tokenizer,
             )
             keep(bert, config.name, self._source, overwrite=self._overwrite)
         return summary
@@ -264,13 +267,11 @@ def _vocabulary_file(config):
     return file
 
 
-def _documents(config, vocab, vocab_file):
+def _documents(config, tokenizer):
     """Documents to train on, and to evaluate on."""
-    spiece = vocab_file if is_sentencepiece(vocab_file) else None
-    tokenizer = bert_tokenizer(vocab, config.name.endswith("_uncased"), spiece)
 
     def encode(paths):
-        return encode_documents(paths, tokenizer, vocab, config.max_len, config.corpus_format)
+        return encode_documents(paths, tokenizer, tokenizer.vocab, config.max_len, config.corpus_format)
 
     train = encode(config.corpus)
     if not config.dev_corpus:

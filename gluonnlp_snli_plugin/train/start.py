@@ -44,14 +44,15 @@ def starting_model(config, contexts):
         dropout=config.dropout,
         ctx=contexts,
     )
-    lower = "uncased" in config.dataset_name if config.dataset_name else _is_uncased(config)
+    source = config.dataset_name or config.vocab or ""
+    lower = "uncased" in source if config.dataset_name else _is_uncased(config)
     settings = ModelSettings(
         backbone=backbone,
         hparams=hparams,
         head=config.head,
         hidden_units=config.hidden_units,
         dropout=config.dropout,
-        lower=lower,
+        tokenizer=store.tokenizer(source, vocab, lower, spiece),
         max_len=config.max_len,
         truncation=config.truncation,
     )

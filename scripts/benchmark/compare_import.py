@@ -53,11 +53,10 @@ def compare(options):
             use_decoder="decoder" in checkpoint.parts,
             use_classifier="classifier" in checkpoint.parts,
         )
-        lower = checkpoint.dataset_name.endswith("_uncased")
         max_len = net.encoder._max_length
 
     print(f"{checkpoint.backbone} from {options.checkpoint}: {len(pairs)} pairs, {len(reference['ids'])} tokens")
-    encoded = PairEncoder(bert_tokenizer(vocab, lower), vocab, max_len).encode(*zip(*pairs))
+    encoded = PairEncoder(bert_tokenizer(vocab, checkpoint.tokenizer), vocab, max_len).encode(*zip(*pairs))
     bounds = np.cumsum(reference["lengths"])[:-1]
     theirs = zip(*(np.split(reference[name], bounds) for name in ("ids", "segments")))
     different = [

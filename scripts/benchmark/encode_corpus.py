@@ -29,6 +29,7 @@ from report import spread, table
 
 from gluonnlp_snli_plugin import PairEncoder, PluginError
 from gluonnlp_snli_plugin.data.snli import LABELS, SNLI
+from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings, special_tokens
 from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
 from gluonnlp_snli_plugin.data.vocabulary import read_wordpieces
 
@@ -41,6 +42,7 @@ import gluonnlp_snli_plugin
 from gluonnlp_snli_plugin.data.batches import LengthBucketBatches
 from gluonnlp_snli_plugin.data.cache import encode_file
 from gluonnlp_snli_plugin.data.encoding import PairEncoder
+from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings, special_tokens
 from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
 from gluonnlp_snli_plugin.data.vocabulary import read_wordpieces
 
@@ -51,7 +53,7 @@ def peak():  # not getrusage's, which begins with that of the process that start
 file, vocab_file, lower, max_len, batch_size = json.loads(sys.argv[1])
 result = {"import_mib": peak()}
 vocab = read_wordpieces(vocab_file)
-encoder = PairEncoder(bert_tokenizer(vocab, lower), vocab, max_len)
+encoder = PairEncoder(bert_tokenizer(vocab, TokenizerSettings.bert(lower, special_tokens(vocab))), vocab, max_len)
 begin = time.perf_counter()
 encoded = encode_file(encoder, file).encoded
 result.update(seconds=time.perf_counter() - begin, peak_mib=peak(), pairs=len(encoded), tokens=len(encoded.input_ids))
@@ -150,7 +152,9 @@ def comparison(file, checkpoint, lower, options, workspace):
     vocab = read_wordpieces(checkpoint / "vocab.txt")
 
     def ours():  # a new encoder each time: nothing is remembered
-        return PairEncoder(bert_tokenizer(vocab, lower), vocab, options.max_len).encode(premises, hypotheses, labels)
+        return PairEncoder(
+            bert_tokenizer(vocab, TokenizerSettings.bert(lower, special_tokens(vocab))), vocab, options.max_len
+        ).encode(premises, hypotheses, labels)
 
     def gluonnlp():
         tokenizer = nlp.data.BERTTokenizer(vocab, lower=lower)

@@ -18,6 +18,7 @@ from report import measure_into_page, require_at_least, spread, table
 from gluonnlp_snli_plugin.data.pretraining.batches import PretrainingBatches
 from gluonnlp_snli_plugin.data.pretraining.corpus import CORPUS_FORMATS
 from gluonnlp_snli_plugin.data.pretraining.documents import encode_documents
+from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
 from gluonnlp_snli_plugin.data.vocabulary import is_sentencepiece, read_vocabulary
 from gluonnlp_snli_plugin.model.store import find_vocabulary
@@ -46,7 +47,7 @@ def measure(options):
     lower = not (options.cased or options.vocab.endswith("_cased"))
 
     def encode():  # a new tokenizer each time: nothing is remembered
-        tokenizer = bert_tokenizer(vocab, lower, file if is_sentencepiece(file) else None)
+        tokenizer = bert_tokenizer(vocab, TokenizerSettings.bert(lower), file if is_sentencepiece(file) else None)
         return encode_documents(options.corpus, tokenizer, vocab, options.max_len, options.corpus_format)
 
     documents, seconds = timed(encode, options.repeat)

@@ -12,6 +12,7 @@ from compare_import import name_for
 from gluonnlp_snli_plugin import PairEncoder, PluginError, import_bert
 from gluonnlp_snli_plugin.data.sample import sample_pairs
 from gluonnlp_snli_plugin.data.snli import SNLI
+from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings, special_tokens
 from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
 from gluonnlp_snli_plugin.model.backbones import bert_hparams
 from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
@@ -102,7 +103,11 @@ class Workspace:
         return self._imported.dataset_name
 
     def encoder(self, max_len):
-        return PairEncoder(bert_tokenizer(self.vocab, self._lower), self.vocab, max_len)
+        return PairEncoder(
+            bert_tokenizer(self.vocab, TokenizerSettings.bert(self._lower, special_tokens(self.vocab))),
+            self.vocab,
+            max_len,
+        )
 
     def job(self, train=None, at_least=0, epochs=1, seed=0, dev=None, **more):
         """What a contender is told.

@@ -169,7 +169,7 @@ def test_a_request_that_makes_no_sense_is_one_line_and_status_2(
         (["predict", "{trained}", "--file", "{bad}.not"], "No such file"),
         (["evaluate", "{trained}", "--file", "no\nwhere"], r"no\nwhere: No such file"),
         (["evaluate", "n" * 5000, "--file", "{pairs}"], "File name too long"),
-        (["import-bert", "n" * 5000, "--name", "mine_uncased"], "no folder"),
+        (["import-bert", "n" * 5000, "--name", "mine_uncased"], "not a folder"),
         (["import-bert", "{trained}/model/x.params", "--name", "mine_uncased", "--root", "~nobody"], "No such file"),
         (["import-bert", "{tmp}", "--name", "mine_uncased"], "config.json is missing"),
     ],

@@ -22,7 +22,7 @@ def test_a_file_of_gluonnlp(capsys, file, tiny_name, tmp_path):
     assert capsys.readouterr().out.startswith("bert_2_16_2 as mine_uncased (encoder, pooler) in ")
     assert main(["import-bert", str(file), *given, "--root", str(store)]) == 2
     assert capsys.readouterr().err == (
-        f"gluonnlp-snli: error: --vocab {tiny_name} is no file, and there is no vocabulary under the name "
+        f"gluonnlp-snli: error: --vocab {tiny_name} is not a file, and there is no vocabulary under the name "
         f"'{tiny_name}' in {store} (there: none)\n"
     )
 
@@ -32,7 +32,7 @@ def test_a_file_of_gluonnlp(capsys, file, tiny_name, tmp_path):
     [
         (["--vocab", "tiny_uncased"], 2, "--backbone is missing: {file} does not say the number of heads; which"),
         (["--backbone", "bert_2_16_2"], 2, "--vocab is missing: {file} does not say which 77 tokens"),
-        (["--backbone", "bert_2_16_2", "--vocab", "{file}"], 1, "{file} is no UTF-8"),
+        (["--backbone", "bert_2_16_2", "--vocab", "{file}"], 1, "{file} is a parameter file of MXNet"),
     ],
 )
 def test_what_is_missing_is_one_line(capsys, file, arguments, status, complaint):

@@ -16,6 +16,7 @@ from gluonnlp_snli_plugin.data import cache, truncation
 from gluonnlp_snli_plugin.data.cache import encode_file
 from gluonnlp_snli_plugin.data.encoding import PairEncoder
 from gluonnlp_snli_plugin.data.snli import LABELS
+from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
 from gluonnlp_snli_plugin.data.vocabulary import wordpiece_vocab
 from gluonnlp_snli_plugin.errors import DataError
@@ -29,7 +30,7 @@ ROWS = [(f"The {word} runs {'on ' * i}.", f"A dog is {word}.", LABELS[i % 3]) fo
 
 
 def encoder(vocab=VOCAB, lower=True, max_len=20, strategy="longest_first"):
-    return PairEncoder(bert_tokenizer(vocab, lower), vocab, max_len, strategy)
+    return PairEncoder(bert_tokenizer(vocab, TokenizerSettings.gluonnlp(lower)), vocab, max_len, strategy)
 
 
 def as_json(rows):
@@ -280,12 +281,14 @@ FULL_DISK = """
 import resource, sys
 from gluonnlp_snli_plugin.data import cache
 from gluonnlp_snli_plugin.data.encoding import PairEncoder
+from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
 from gluonnlp_snli_plugin.data.vocabulary import read_wordpieces
 cache._SMALLEST_FILE = 0
 vocab = read_wordpieces(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))  # as full as a disk can be
-print(len(cache.encode_file(PairEncoder(bert_tokenizer(vocab, True), vocab), sys.argv[1], "skip").encoded))
+encoder = PairEncoder(bert_tokenizer(vocab, TokenizerSettings.gluonnlp(lower=True)), vocab)
+print(len(cache.encode_file(encoder, sys.argv[1], "skip").encoded))
 """
 
 

@@ -8,8 +8,11 @@ from gluonnlp_snli_plugin.data.cache_key import cache_key
 from gluonnlp_snli_plugin.data.encoding import PairEncoder
 from gluonnlp_snli_plugin.data.nli import NLI
 from gluonnlp_snli_plugin.data.reader import PairReader
+from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.data.tokenizers import CachedTokenizer, bert_tokenizer
 from gluonnlp_snli_plugin.data.vocabulary import read_sentencepieces, wordpiece_vocab
+
+UNCASED = TokenizerSettings.gluonnlp(lower=True)
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghij", "##a", "the", "dog", "."]
 VOCAB = wordpiece_vocab(TOKENS)
@@ -18,7 +21,7 @@ READING = PairReader("a.jsonl").settings
 
 
 def encoder(vocab=VOCAB, lower=True, max_len=20, strategy="longest_first"):
-    return PairEncoder(bert_tokenizer(vocab, lower), vocab, max_len, strategy)
+    return PairEncoder(bert_tokenizer(vocab, TokenizerSettings.gluonnlp(lower)), vocab, max_len, strategy)
 
 
 OTHERS = {
@@ -37,7 +40,7 @@ OTHERS = {
     **{name: (encoder(strategy=name), SHA256, READING) for name in ("equal", "ratio", "only_first")},
     "only_second": (encoder(strategy="only_second"), SHA256, READING),
     "the encoder's vocabulary": (
-        PairEncoder(bert_tokenizer(VOCAB, True), wordpiece_vocab([*TOKENS, "!"]), 20),
+        PairEncoder(bert_tokenizer(VOCAB, UNCASED), wordpiece_vocab([*TOKENS, "!"]), 20),
         SHA256,
         READING,
     ),
@@ -136,7 +139,7 @@ def _with_setting():
         lambda: PairEncoder(nlp.data.BERTTokenizer(VOCAB, lru_cache_size=10), VOCAB),
         lambda: encoder(strategy=_OtherTruncation()),
         lambda: encoder(strategy=_with_setting()),
-        lambda: _OtherEncoder(bert_tokenizer(VOCAB, True), VOCAB),
+        lambda: _OtherEncoder(bert_tokenizer(VOCAB, UNCASED), VOCAB),
     ],
     ids=["tokenizer", "memory", "changed tokenizer", "truncation", "truncation with a setting", "encoder"],
 )

@@ -12,6 +12,7 @@ import sentencepiece
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.data.tokenizers import CachedTokenizer, bert_tokenizer
 from gluonnlp_snli_plugin.data.vocabulary import read_sentencepieces, wordpiece_vocab
 
@@ -224,7 +225,7 @@ def test_fixed_ids_travel_to_another_process():
 
 @cased_and_uncased
 def test_a_wordpiece_vocabulary_has_gluonnlps_bert_tokenizer(lower):
-    tokenizer = bert_tokenizer(VOCAB, lower)
+    tokenizer = bert_tokenizer(VOCAB, TokenizerSettings.gluonnlp(lower))
     assert tokenizer.vocab is VOCAB
     assert tokenizer("A Man playing") == nlp.data.BERTTokenizer(VOCAB, lower=lower)("A Man playing")
     assert tokenizer("A Man")[1] == ("man" if lower else "Man")
@@ -233,7 +234,7 @@ def test_a_wordpiece_vocabulary_has_gluonnlps_bert_tokenizer(lower):
 @cased_and_uncased
 def test_a_sentencepiece_vocabulary_has_gluonnlps_sentencepiece_tokenizer(sentencepiece_model, host_tokenizer, lower):
     host = host_tokenizer("sentencepiece", lower)
-    tokenizer = bert_tokenizer(host.vocab, lower, sentencepiece_model)
+    tokenizer = bert_tokenizer(host.vocab, TokenizerSettings.gluonnlp(lower), sentencepiece_model)
     text = "The woman is Playing outside."
     assert tokenizer(text) == host(text)
     assert tokenizer.ids(text) == host_ids(host, text)

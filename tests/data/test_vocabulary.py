@@ -91,7 +91,7 @@ def test_the_end_of_a_line_is_no_part_of_the_token(write, content):
     assert read_wordpieces(write(content)).idx_to_token == TOKENS
 
 
-@pytest.mark.parametrize("token", ["\u2028", "\x85", "a\u2028b", "\x0c", "é", "中", "", " ", "\ufeff"], ids=ascii)
+@pytest.mark.parametrize("token", ["\u2028", "\x85", "a\u2028b", "\x0c", "é", "中", " ", "\ufeff"], ids=ascii)
 def test_only_a_newline_ends_a_token(write, token):
     assert read_wordpieces(write(lines([*TOKENS, token, "end"])))[[token, "end"]] == [10, 11]
 
@@ -114,21 +114,70 @@ def test_a_vocabulary_larger_than_the_weights_is_an_error(write):
 @pytest.mark.parametrize("token", SPECIAL)
 def test_a_missing_special_token_is_an_error_that_names_it(write, token):
     path = write(lines(other for other in TOKENS if other != token))
-    assert f"has no token {token}: it is no BERT vocabulary" in complaint(read_wordpieces, path)
+    assert f"has no token {token}: it is not a BERT vocabulary" in complaint(read_wordpieces, path)
 
 
 def test_an_empty_file_is_no_vocabulary(write):
     assert "has no token [PAD], [UNK], [CLS], [SEP], [MASK]" in complaint(read_wordpieces, write(""))
 
 
-def test_a_token_that_is_there_twice_is_an_error_with_its_line(write):
+def test_of_a_token_that_is_there_twice_the_last_line_counts(write, caplog):
     path = write(lines([*TOKENS, "new", "the", "cat"]))
-    assert complaint(read_wordpieces, path) == f"{path}, line 12: the token 'the' is there twice"
+    vocab = read_wordpieces(path)
+    assert vocab[["new", "the", "cat"]] == [10, 11, 12] and len(vocab) == 13
+    assert [vocab.idx_to_token[i] for i in (5, 9)] == ["[unused-5]", "[unused-9]"]
+    assert caplog.messages == [f"{path}: lines never looked up: 2, first line 6 ('the' is there again on line 12)"]
+
+
+def test_blank_lines_keep_their_numbers_but_not_at_the_end(write, caplog):
+    vocab = read_wordpieces(write(lines([*TOKENS, "", "end", "", ""])))
+    assert vocab["end"] == 11 and len(vocab) == 12 and vocab[""] == vocab["[UNK]"]
+    assert caplog.messages[0].endswith("lines never looked up: 1, first line 11 (it is blank)")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_token(write):
+    assert read_wordpieces(write(b"\xef\xbb\xbf" + lines(TOKENS).encode())).idx_to_token == TOKENS
+
+
+@pytest.mark.parametrize(
+    ("pieces", "kind"),
+    [
+        (["\u2581two", "\u2581birds", "##s"], "SentencePiece"),
+        (["two", "\u0120birds", "\u0120sing"], "byte-level BPE"),
+        (["bi@@", "rds"], "BPE"),
+        (["bi", "rds</w>"], "BPE"),
+    ],
+)
+def test_pieces_of_another_kind_are_an_error_in_every_format(write, pieces, kind):
+    tokens = [*SPECIAL, *pieces]
+    numbers = {token: i for i, token in enumerate(tokens)}
+    for path in (write(lines(tokens)), write(tokenizer_json(numbers), "tokenizer.json")):
+        assert f"holds pieces of {kind}, such as" in complaint(read_wordpieces, path)
+    written = wordpiece_vocab(tokens).to_json()
+    assert f"holds pieces of {kind}, such as" in complaint(read_vocabulary, write(written, "mine.vocab"))
+
+
+def test_a_wordpiece_vocabulary_may_have_such_letters_too(write):
+    tokens = [*TOKENS, "\u2581", "\u2581a", "\u0120", "\u0120u"]
+    assert read_wordpieces(write(lines(tokens))).idx_to_token == tokens
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "a Git LFS pointer"),
+        (b"<!DOCTYPE html>\n<html>", "an HTML page"),
+        ("[PAD]\n[UNK]\n".encode("utf-16"), "UTF-16 text"),
+    ],
+)
+def test_another_file_is_named_for_what_it_is(write, content, what):
+    assert f" is {what}" in complaint(read_wordpieces, write(content))
+    assert f" is {what}" in complaint(read_sentencepieces, write(content, "spiece.model"))
 
 
 def test_bytes_that_are_no_utf8_are_an_error(write):
     path = write(lines(TOKENS).encode() + b"caf\xe9\n")
-    assert "is no UTF-8" in complaint(read_wordpieces, path)
+    assert "is not valid UTF-8" in complaint(read_wordpieces, path)
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path):
@@ -160,8 +209,7 @@ def test_a_tokenizers_vocabulary_is_filled_up_and_checked_as_any_other(write):
 @pytest.mark.parametrize(
     "content",
     [
-        tokenizer_json({token: 2 * i for i, token in enumerate(TOKENS)}),
-        tokenizer_json(dict.fromkeys(TOKENS, 0)),
+        tokenizer_json({token: -i for i, token in enumerate(TOKENS)}),
         tokenizer_json(dict(zip(TOKENS, TOKENS))),
         tokenizer_json({**dict.fromkeys(TOKENS, 0), "the": None}),
         tokenizer_json([[token, 0.0] for token in TOKENS], type="Unigram"),
@@ -175,12 +223,21 @@ def test_a_tokenizers_vocabulary_is_filled_up_and_checked_as_any_other(write):
     ],
 )
 def test_a_tokenizer_without_a_wordpiece_vocabulary_is_an_error(write, content):
-    assert "holds no WordPiece vocabulary" in complaint(read_wordpieces, write(content, "tokenizer.json"))
+    assert "does not hold a WordPiece vocabulary" in complaint(read_wordpieces, write(content, "tokenizer.json"))
+
+
+def test_numbers_that_no_token_of_a_tokenizer_has_stay_free(write):
+    path = write(tokenizer_json({token: 2 * i for i, token in enumerate(TOKENS)}), "tokenizer.json")
+    vocab = read_wordpieces(path)
+    assert vocab[TOKENS] == list(range(0, 20, 2)) and len(vocab) == 19
+    assert "gives two tokens the same id" in complaint(
+        read_wordpieces, write(tokenizer_json(dict.fromkeys(TOKENS, 0)), "tokenizer.json")
+    )
 
 
 @pytest.mark.parametrize("content", ["", "{", lines(TOKENS)])
 def test_a_tokenizer_that_is_no_json_is_an_error(write, content):
-    assert "is no JSON" in complaint(read_wordpieces, write(content, "tokenizer.json"))
+    assert "is not valid JSON" in complaint(read_wordpieces, write(content, "tokenizer.json"))
 
 
 # SentencePiece ------------------------------------------------------------------------------------------------------
@@ -246,13 +303,13 @@ def test_a_model_without_berts_symbols_is_an_error_that_names_them(train, token)
 
 @pytest.mark.parametrize("content", [b"", b"no model", b"\x00" * 100, lines(TOKENS).encode()])
 def test_a_file_that_is_no_model_is_an_error(write, content):
-    assert "is no SentencePiece model" in complaint(read_sentencepieces, write(content))
+    assert "is not a SentencePiece model" in complaint(read_sentencepieces, write(content))
 
 
 def test_half_a_model_is_an_error(train):
     path = train(**BERT_SYMBOLS)
     os.truncate(path, path.stat().st_size // 2)
-    assert "is no SentencePiece model" in complaint(read_sentencepieces, path)
+    assert "is not a SentencePiece model" in complaint(read_sentencepieces, path)
 
 
 def test_a_model_that_is_not_there_is_an_error(tmp_path):
@@ -299,19 +356,19 @@ def test_gluonnlps_json_may_have_special_tokens_of_other_names(write):
     ],
 )
 def test_a_vocabulary_that_gluonnlp_did_not_write_is_an_error(write, content):
-    assert "holds no vocabulary as GluonNLP's to_json writes it" in complaint(
+    assert "does not hold a vocabulary as GluonNLP's to_json writes it" in complaint(
         read_vocabulary, write(content, "mine.vocab")
     )
 
 
 def test_another_vocabulary_of_gluonnlps_is_an_error(write):
     plain = nlp.Vocab(nlp.data.count_tokens(["a"])).to_json()
-    assert "no token [CLS], [SEP], [MASK]: it is no BERT" in complaint(read_vocabulary, write(plain, "mine.json"))
+    assert "no token [CLS], [SEP], [MASK]: it is not a BERT" in complaint(read_vocabulary, write(plain, "mine.json"))
 
 
 def test_the_json_of_a_sentencepiece_vocabulary_cannot_tokenize(train, write):
     written = read_sentencepieces(train(user_defined_symbols=["[CLS]", "[SEP]", "[MASK]", "[PAD]"]))[0].to_json()
-    assert "give the model itself" in complaint(read_vocabulary, write(written, "mine.vocab"))
+    assert "give the SentencePiece model itself" in complaint(read_vocabulary, write(written, "mine.vocab"))
 
 
 @pytest.mark.parametrize("name", ["a.vocab", "a.json", "a.txt", "a.model", "a.spiece"])

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from gluonnlp_snli_plugin.data.snli import LABELS
+from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.deploy.evaluation import ask, evaluate, keep
 from gluonnlp_snli_plugin.deploy.predictor import Predictor
 from gluonnlp_snli_plugin.errors import DataError, UsageError
 from gluonnlp_snli_plugin.report.predictions import read_predictions
+
+UNCASED = TokenizerSettings.gluonnlp(lower=True)
 
 
 @pytest.fixture
@@ -24,7 +27,7 @@ def make_predictor(tiny_name):
         mx.random.seed(seed)
         net, vocab = nlp.model.get_model("snli_bert_classifier", backbone="bert_2_16_2", dataset_name=tiny_name)
         net.classifier.initialize(mx.init.Normal(2), force_reinit=True)
-        settings = ModelSettings("bert_2_16_2", {}, "mlp", 256, 0.1, True, max_len, "ratio", labels)
+        settings = ModelSettings("bert_2_16_2", {}, "mlp", 256, 0.1, UNCASED, max_len, "ratio", labels)
         return Predictor(Model(net, vocab, settings), native=False)
 
     return make

@@ -6,16 +6,24 @@ import numpy as np
 import pytest
 
 from gluonnlp_snli_plugin import Predictor
+from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.data.vocabulary import read_sentencepieces
 from gluonnlp_snli_plugin.deploy.explanation import contributions, explain, logits_of
 from gluonnlp_snli_plugin.model.folder import Model, ModelSettings
 from gluonnlp_snli_plugin.native import accelerate, operators
 
+UNCASED = TokenizerSettings.gluonnlp(lower=True)
+
 PREMISE, HYPOTHESIS = "The man is not sleeping, isn't he?", "A  unfamiliar dog is\tsleeping."
 
 
 def _model(net, vocab, head, spiece=None, max_len=64):
-    return Model(net, vocab, ModelSettings("bert_2_16_2", {}, head, 256, 0.1, True, max_len, "longest_first"), spiece)
+    return Model(
+        net,
+        vocab,
+        ModelSettings("bert_2_16_2", {}, head, 256, 0.1, UNCASED, max_len, "longest_first"),
+        spiece,
+    )
 
 
 @pytest.fixture(scope="module", params=["mlp", "pooled"])

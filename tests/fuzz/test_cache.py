@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 from gluonnlp_snli_plugin.data import cache
 from gluonnlp_snli_plugin.data.cache import encode_file
 from gluonnlp_snli_plugin.data.encoding import PairEncoder
+from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
 from gluonnlp_snli_plugin.data.vocabulary import wordpiece_vocab
+
+UNCASED = TokenizerSettings.gluonnlp(lower=True)
 
 VOCAB = wordpiece_vocab(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "dog", "##s", "."])
 HEAD = struct.Struct("<16s32sQ")
@@ -27,7 +30,7 @@ def encode(tmp_path, monkeypatch):
     path = tmp_path / "pairs.jsonl"
     rows = [{"sentence1": "a dog " * i, "sentence2": "dogs.", "gold_label": "neutral"} for i in range(1, 5)]
     path.write_text("\n".join(map(json.dumps, rows)))
-    encoder = PairEncoder(bert_tokenizer(VOCAB, True), VOCAB, 8)
+    encoder = PairEncoder(bert_tokenizer(VOCAB, UNCASED), VOCAB, 8)
     return lambda: encode_file(encoder, path)
 
 

@@ -10,7 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gluonnlp_snli_plugin.cli import _COMMANDS, main
+from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.model.folder import Model, ModelSettings, save_model
+
+UNCASED = TokenizerSettings.gluonnlp(lower=True)
 
 # What makes a command long or wide; only such values as cannot be meant.
 RANKS = ["0", "-1", "x", "", "1e3", "9" * 5000, "1"]
@@ -30,7 +33,14 @@ def model(tiny_name, tmp_path_factory):
     net, vocab = nlp.model.get_model("snli_bert_classifier", backbone="bert_2_16_2", dataset_name=tiny_name)
     hparams = {**nlp.model.bert.bert_hparams["bert_2_16_2"], "hidden_size": 32, "max_length": 64}
     folder = tmp_path_factory.mktemp("commands") / "model"
-    save_model(Model(net, vocab, ModelSettings("bert_2_16_2", hparams, "mlp", 256, 0.1, True, 32, "ratio")), folder)
+    save_model(
+        Model(
+            net,
+            vocab,
+            ModelSettings("bert_2_16_2", hparams, "mlp", 256, 0.1, UNCASED, 32, "ratio"),
+        ),
+        folder,
+    )
     return folder
 
 

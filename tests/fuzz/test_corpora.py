@@ -8,8 +8,11 @@ from gluonnlp_snli_plugin import train_vocabulary
 from gluonnlp_snli_plugin.data.pretraining.batches import PretrainingBatches
 from gluonnlp_snli_plugin.data.pretraining.corpus import CORPUS_FORMATS, read_documents
 from gluonnlp_snli_plugin.data.pretraining.documents import encode_documents
+from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
 from gluonnlp_snli_plugin.data.vocabulary import wordpiece_vocab
+
+UNCASED = TokenizerSettings.gluonnlp(lower=True)
 
 TEXT = (
     " = Title = \n\n One sentence . Another , with a 3 @-@ piece word ! \n\n = = Section = = \n\n A third ? Yes . \n"
@@ -39,7 +42,7 @@ def test_batches_of_any_text_are_sound(data, damage, lawful, tmp_path, corpus_fo
     path.write_bytes(data.draw(damage.content(TEXT)))
 
     def batches():
-        documents = encode_documents([path], bert_tokenizer(VOCAB, True), VOCAB, max_len, corpus_format)
+        documents = encode_documents([path], bert_tokenizer(VOCAB, UNCASED), VOCAB, max_len, corpus_format)
         return list(PretrainingBatches(documents, VOCAB, 4, max_len, whole_word_mask=whole).epoch(0))
 
     for batch in lawful(batches, None) or ():

@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.model.folder import Model, ModelSettings, save_model
+
+UNCASED = TokenizerSettings.gluonnlp(lower=True)
 
 LABELS = {"entailment", "contradiction", "neutral"}
 PAIRS = [["the dog is sleeping", "a dog"], ["a", "b"]]
@@ -26,7 +29,12 @@ def saved(request, tiny_name, tmp_path_factory):
     hparams = {**nlp.model.bert.bert_hparams["bert_2_16_2"], "hidden_size": 32, "max_length": 64}
     folder = tmp_path_factory.mktemp("saved") / "model"
     save_model(
-        Model(net, vocab, ModelSettings("bert_2_16_2", hparams, request.param, 8, 0.1, True, 32, "ratio")), folder
+        Model(
+            net,
+            vocab,
+            ModelSettings("bert_2_16_2", hparams, request.param, 8, 0.1, UNCASED, 32, "ratio"),
+        ),
+        folder,
     )
     return folder
 

@@ -11,10 +11,13 @@ from gluonnlp_snli_plugin.data.cache import encode_file
 from gluonnlp_snli_plugin.data.encoding import PairEncoder
 from gluonnlp_snli_plugin.data.reader import PairReader, pairs
 from gluonnlp_snli_plugin.data.snli import SNLI
+from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
 from gluonnlp_snli_plugin.data.vocabulary import wordpiece_vocab
 from gluonnlp_snli_plugin.errors import DataError
 from gluonnlp_snli_plugin.filetypes import describe
+
+UNCASED = TokenizerSettings.gluonnlp(lower=True)
 
 LABELS = ["entailment", "contradiction", "neutral", "-"]
 ROW = {"sentence1": "A dog.", "sentence2": "A cat.", "gold_label": "neutral"}
@@ -85,7 +88,7 @@ def test_what_is_encoded_is_what_was_read(data, path, rows, expected_pairs, lawf
     is_table = data.draw(st.booleans())
     path, content = path(is_table), rows(data, is_table)
     path.write_bytes(content)
-    encoder = PairEncoder(bert_tokenizer(VOCAB, True), VOCAB, max_len=data.draw(st.sampled_from([5, 20])))
+    encoder = PairEncoder(bert_tokenizer(VOCAB, UNCASED), VOCAB, max_len=data.draw(st.sampled_from([5, 20])))
     result = lawful(lambda: encode_file(encoder, path, "skip"), path)
     dataset = lawful(lambda: SNLI(file=path, on_bad_row="skip"), path)
     expected = expected_pairs(content, is_table, True)
@@ -115,7 +118,7 @@ def test_every_nasty_and_every_long_text_comes_through(path, damage, expected_pa
 
 @pytest.mark.parametrize("is_labelled", [True, False])
 def test_a_name_that_can_be_none_is_an_error_that_names_it(damage, lawful, tmp_path, is_labelled):
-    encoder = PairEncoder(bert_tokenizer(VOCAB, True), VOCAB)
+    encoder = PairEncoder(bert_tokenizer(VOCAB, UNCASED), VOCAB)
     for name in [*damage.nasty.values(), "a" * 5000, "a/" * 5000]:
         path = tmp_path / "nowhere" / name.lstrip("/")
         shown = None if not str(path).isprintable() else path

@@ -10,8 +10,11 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from gluonnlp_snli_plugin.cli import main
+from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.deploy.predictor import Predictor
 from gluonnlp_snli_plugin.model.folder import Model, ModelSettings
+
+UNCASED = TokenizerSettings.gluonnlp(lower=True)
 
 ROW = {"sentence1": "a dog", "sentence2": "two cats"}
 
@@ -21,7 +24,8 @@ def predictor(tiny_name):
     mx.random.seed(0)
     net, vocab = nlp.model.get_model("snli_bert_classifier", backbone="bert_2_16_2", dataset_name=tiny_name)
     return Predictor(
-        Model(net, vocab, ModelSettings("bert_2_16_2", {}, "mlp", 256, 0.1, True, 32, "ratio")), native=False
+        Model(net, vocab, ModelSettings("bert_2_16_2", {}, "mlp", 256, 0.1, UNCASED, 32, "ratio")),
+        native=False,
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.deploy.predictor import Predictor
 from gluonnlp_snli_plugin.model.folder import Model, ModelSettings
 
@@ -17,6 +18,8 @@ pytest.importorskip("starlette")
 from gluonnlp_snli_plugin.serve.app import make_app
 from gluonnlp_snli_plugin.serve.batching import Batcher
 from gluonnlp_snli_plugin.serve.question import Limits
+
+UNCASED = TokenizerSettings.gluonnlp(lower=True)
 
 QUESTION = {"premise": "a dog", "hypothesis": "two cats", "explain": False}
 QUESTIONS = {"pairs": [{"sentence1": "a dog", "sentence2": "two cats"}, {"premise": "a", "hypothesis": "b"}]}
@@ -32,7 +35,7 @@ def ask(tiny_name):
     def load():
         mx.random.seed(0)
         net, vocab = nlp.model.get_model("snli_bert_classifier", backbone="bert_2_16_2", dataset_name=tiny_name)
-        model = Model(net, vocab, ModelSettings("bert_2_16_2", {}, "mlp", 256, 0.1, True, 32, "ratio"))
+        model = Model(net, vocab, ModelSettings("bert_2_16_2", {}, "mlp", 256, 0.1, UNCASED, 32, "ratio"))
         return Predictor(model, native=False)
 
     loop = asyncio.new_event_loop()

@@ -6,9 +6,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gluonnlp_snli_plugin.data.encoding import PairEncoder
+from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
 from gluonnlp_snli_plugin.data.truncation import list_truncations
 from gluonnlp_snli_plugin.data.vocabulary import wordpiece_vocab
+
+UNCASED = TokenizerSettings.gluonnlp(lower=True)
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 TOKENS = [
@@ -32,7 +35,7 @@ VOCAB = wordpiece_vocab(TOKENS)
 @given(data=st.data())
 def test_ids_are_those_of_the_hosts_tokenizer(data, damage, lower):
     texts = data.draw(st.lists(st.lists(damage.text(), max_size=3).map(" ".join), max_size=4))
-    ours, host = bert_tokenizer(VOCAB, lower), BERTTokenizer(VOCAB, lower=lower)
+    ours, host = bert_tokenizer(VOCAB, TokenizerSettings.gluonnlp(lower)), BERTTokenizer(VOCAB, lower=lower)
     expected = [VOCAB[host(text)] for text in texts]
     assert [ours.ids(text) for text in texts] == expected
     flat, lengths = ours.ids_of_all(texts)
@@ -43,7 +46,7 @@ def test_ids_are_those_of_the_hosts_tokenizer(data, damage, lower):
 @given(data=st.data(), max_len=st.integers(5, 60), truncation=st.sampled_from(list_truncations()))
 def test_a_corpus_is_encoded_as_its_rows_are(data, damage, max_len, truncation):
     pairs = data.draw(st.lists(st.tuples(damage.text(), damage.text()), min_size=1, max_size=4))
-    encoder = PairEncoder(bert_tokenizer(VOCAB, True), VOCAB, max_len, truncation)
+    encoder = PairEncoder(bert_tokenizer(VOCAB, UNCASED), VOCAB, max_len, truncation)
     encoded = encoder.encode(*zip(*pairs))
     for i, pair in enumerate(pairs):
         for ours, expected in zip(encoded[i], encoder(*pair)):
@@ -52,7 +55,7 @@ def test_a_corpus_is_encoded_as_its_rows_are(data, damage, max_len, truncation):
 
 
 def test_long_texts_are_cut(damage):
-    encoder = PairEncoder(bert_tokenizer(VOCAB, True), VOCAB, 64)
+    encoder = PairEncoder(bert_tokenizer(VOCAB, UNCASED), VOCAB, 64)
     host = BERTTokenizer(VOCAB, lower=True)
     for text in damage.long.values():
         encoded = encoder.encode([text], ["a dog"])
@@ -66,5 +69,5 @@ def test_long_texts_are_cut(damage):
 @settings.get_profile("fuzz")
 @given(st.text(max_size=60))
 def test_any_text_is_the_same_word_by_word(text):
-    ours, host = bert_tokenizer(VOCAB, True), BERTTokenizer(VOCAB, lower=True)
+    ours, host = bert_tokenizer(VOCAB, UNCASED), BERTTokenizer(VOCAB, lower=True)
     assert ours.ids(text) == VOCAB[host(text)]

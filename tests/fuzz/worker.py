@@ -19,12 +19,15 @@ import numpy as np
 
 from gluonnlp_snli_plugin import PluginError, activate, deactivate, import_bert
 from gluonnlp_snli_plugin.cli import main
+from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
 from gluonnlp_snli_plugin.data.vocabulary import read_vocabulary
 from gluonnlp_snli_plugin.deploy.predictor import Predictor
 from gluonnlp_snli_plugin.model import store
 from gluonnlp_snli_plugin.model.classifier_file import load_finetuned
 from gluonnlp_snli_plugin.model.params_file import read_parameters
+
+UNCASED = TokenizerSettings.gluonnlp(lower=True)
 
 ROOM = 1 << 30  # bytes that all cases may take together
 
@@ -40,7 +43,7 @@ def vocabulary(path, texts=()):
     found = {"tokens": vocab.idx_to_token, "special": special}
     if texts:
         is_spiece = Path(path).suffix in (".model", ".spiece")
-        tokenizer = bert_tokenizer(vocab, True, path if is_spiece else None)
+        tokenizer = bert_tokenizer(vocab, UNCASED, path if is_spiece else None)
         found["ids"] = [tokenizer.ids(text) for text in texts]
     return found
 

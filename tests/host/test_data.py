@@ -9,8 +9,12 @@ from gluonnlp.data.bert import glue
 
 from gluonnlp_snli_plugin import registry
 from gluonnlp_snli_plugin.data import snli, truncation
+from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings, special_tokens
+from gluonnlp_snli_plugin.data.vocabulary import read_sentencepieces, read_wordpieces
 from gluonnlp_snli_plugin.errors import DataError
-from gluonnlp_snli_plugin.host.data import read_from, truncate_by
+from gluonnlp_snli_plugin.files import digest
+from gluonnlp_snli_plugin.host.data import read_from, truncate_by, use_recorded_tokenizers
+from gluonnlp_snli_plugin.model import store
 
 STRATEGIES = "equal longest_first only_first only_second ratio".split()
 
@@ -158,3 +162,26 @@ def test_afterwards_gluonnlps_own_functions_truncate():
     assert glue.truncate_seqs_equal is not before[0]
     changes.undo()
     assert (glue.truncate_seqs_equal, transforms.BERTSentenceTransform._truncate_seq_pair) == before
+
+
+def test_tokenizers_are_those_of_the_store_only_when_told(
+    changes, tiny_bert, train_sentencepiece, tmp_path, monkeypatch
+):
+    vocab = read_wordpieces(tiny_bert / "vocab.txt")
+    host = nlp.data.BERTTokenizer
+    use_recorded_tokenizers(changes)
+    settings = TokenizerSettings("bert", True, False)
+    (tmp_path / "vocab").write_text(vocab.to_json())
+    entry = store.Vocabulary("mine_uncased", digest(tmp_path / "vocab", "sha1"), tokenizer=settings)
+    root = tmp_path / "store"
+    root.mkdir()
+    store.add_vocabulary(entry, tmp_path / "vocab", root)
+    in_store = store.vocabularies(root)
+    monkeypatch.setattr(store, "vocabularies", lambda root=None: in_store)
+    assert transforms.BERTTokenizer(vocab, lower=True).settings == settings
+    assert nlp.data.BERTTokenizer(vocab, lower=False).settings == TokenizerSettings.bert(False, special_tokens(vocab))
+    file = train_sentencepiece(tmp_path / "spiece.model", ["the café is closed"] * 20)
+    pieces = nlp.data.BERTSPTokenizer(str(file), read_sentencepieces(file)[0], lower=False)
+    assert "".join(pieces("café")) == "▁café"
+    changes.undo()
+    assert nlp.data.BERTTokenizer is host is transforms.BERTTokenizer

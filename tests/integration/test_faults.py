@@ -152,11 +152,13 @@ def test_several_imports_and_encoders_at_once(tiny_bert, pairs_file, tmp_path):
 import sys
 from gluonnlp_snli_plugin import PairEncoder, import_bert
 from gluonnlp_snli_plugin.data.cache import encode_file
+from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
 from gluonnlp_snli_plugin.data.vocabulary import read_wordpieces
 import_bert(sys.argv[1], sys.argv[2])
 vocab = read_wordpieces(sys.argv[1] + "/vocab.txt")
-print(encode_file(PairEncoder(bert_tokenizer(vocab, True), vocab, 32), sys.argv[3]).encoded.input_ids.sum())
+encoder = PairEncoder(bert_tokenizer(vocab, TokenizerSettings.bert(lower=True)), vocab, 32)
+print(encode_file(encoder, sys.argv[3]).encoded.input_ids.sum())
 """
     rows = pairs_file.read_text()
     (tmp_path / "many.jsonl").write_text(rows * 100)  # enough to be worth a cache

@@ -49,7 +49,7 @@ def refused(path, match, error=CheckpointError, **kwargs):
 def test_a_file_of_gluonnlp_gives_the_same_logits(stock, file, tiny_name, backbone):
     model = load_finetuned(file, dataset_name=tiny_name, backbone=backbone)
     np.testing.assert_allclose(model.net(*INPUTS).asnumpy(), stock(*INPUTS).asnumpy(), atol=1e-6)
-    assert (model.settings.lower, model.settings.max_len, model.settings.truncation) == (True, 64, "equal")
+    assert (model.settings.tokenizer.lower, model.settings.max_len, model.settings.truncation) == (True, 64, "equal")
     net, vocab = nlp.model.get_model(
         "snli_bert_classifier", params_dir=str(file), dataset_name=tiny_name, backbone=backbone
     )
@@ -124,7 +124,7 @@ def test_files_that_are_none_are_named(tiny_name, tmp_path):
     refused(tmp_path / "nowhere.params", "nowhere.params: No such file", dataset_name=tiny_name)
     refused(tmp_path / "nowhere", "nowhere holds no model")
     (tmp_path / "notes.txt").write_text("no parameters")
-    refused(tmp_path / "notes.txt", "notes.txt is no parameter file of MXNet")
+    refused(tmp_path / "notes.txt", "notes.txt is not a parameter file of MXNet")
 
 
 def test_another_shape_than_the_stores_is_named(file, tiny_name):

@@ -8,8 +8,11 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.errors import CheckpointError
 from gluonnlp_snli_plugin.model.folder import Model, ModelSettings, load_model, save_model
+
+UNCASED = TokenizerSettings.gluonnlp(lower=True)
 
 INPUTS = mx.nd.array([[2, 6, 7, 3, 8, 3]]), mx.nd.array([[0, 0, 0, 0, 1, 1]]), mx.nd.array([6])
 
@@ -20,7 +23,7 @@ def _model(tiny_name, head="mlp", seed=0):
         "snli_bert_classifier", backbone="bert_2_16_2", dataset_name=tiny_name, head=head, hidden_units=8
     )
     hparams = {**nlp.model.bert.bert_hparams["bert_2_16_2"], "hidden_size": 32, "max_length": 64}
-    settings = ModelSettings("bert_2_16_2", hparams, head, 8, 0.1, True, 32, "ratio")
+    settings = ModelSettings("bert_2_16_2", hparams, head, 8, 0.1, UNCASED, 32, "ratio")
     return Model(net, vocab, settings)
 
 

@@ -93,11 +93,11 @@ def test_every_command_works_on_it_at_once(capsys, folder, pairs_file, tmp_path)
 
 def test_the_tokenizers_settings_are_taken(folder, caplog):
     settings = read_classifier(folder).settings
-    assert (settings.lower, settings.max_len) == (True, 64)
-    assert "no tokenizer_config.json: text is lower-cased" in caplog.text
+    assert (settings.tokenizer.lower, settings.max_len) == (True, 64)
+    assert f"{folder} does not say whether text is lower-cased: it is, as in transformers" in caplog.text
     edit(folder, "tokenizer_config.json", do_lower_case=False, model_max_length=30)
     settings = read_classifier(folder).settings
-    assert (settings.lower, settings.max_len) == (False, 30)
+    assert (settings.tokenizer.lower, settings.max_len) == (False, 30)
     edit(folder, "tokenizer_config.json", model_max_length=int(1e30))
     assert read_classifier(folder).settings.max_len == 64
 
@@ -109,6 +109,7 @@ def test_a_sentencepiece_vocabulary_is_kept(folder, train_sentencepiece, pairs_f
     (folder / "vocab.txt").unlink()
     shutil.copy(str(path), str(folder))
     edit(folder, vocab_size=size)
+    edit(folder, "tokenizer_config.json", do_lower_case=False)
     edit_tensors(folder, embeddings__word_embeddings__weight=np.ascontiguousarray(words[:size]))
     assert main(["import-bert", str(folder), "--output-dir", str(tmp_path / "out")]) == 0
     assert Predictor.load(tmp_path / "out")([("the dog is red", "a dog")])[0].label in LABELS
@@ -117,14 +118,14 @@ def test_a_sentencepiece_vocabulary_is_kept(folder, train_sentencepiece, pairs_f
 @pytest.mark.parametrize(
     "changes, match, error",
     [
-        ({"id2label": {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}}, "say what they are with --labels", UsageError),
+        ({"id2label": {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}}, "--labels NAME0,NAME1,NAME2 says", UsageError),
         (
             {"id2label": {"0": "entailment", "1": "neutral", "2": "neutral"}},
-            "say what they are with --labels",
+            "--labels NAME0,NAME1,NAME2 says",
             UsageError,
         ),
-        ({"id2label": {"0": "bad", "1": "good"}}, "tells 2 classes apart; SNLI has 3", CheckpointError),
-        ({"id2label": None}, "has no id2label: it is no fine-tuned classifier", CheckpointError),
+        ({"id2label": {"0": "bad", "1": "good"}}, "has 2 classes; SNLI has 3", CheckpointError),
+        ({"id2label": None}, "has no id2label: it is not a fine-tuned classifier", CheckpointError),
         ({"model_type": "deberta-v2"}, "a DeBERTa; of these, only what export", CheckpointError),
         ({"model_type": "roberta"}, "the architecture is 'roberta'", CheckpointError),
     ],
@@ -155,7 +156,7 @@ def test_weights_that_do_not_fit(folder, changes, match):
 def test_labels_that_are_not_the_three(folder, labels):
     refused(
         folder,
-        "must be entailment,contradiction,neutral in the order of the logits",
+        "does not name each class once: --labels NAME0,NAME1,NAME2 says",
         UsageError,
         labels=labels.split(","),
     )

@@ -160,7 +160,7 @@ def test_a_sentencepiece_vocabulary(file, root, tmp_path, train_sentencepiece):
     sentences = ["a man is sleeping outside", "the woman eats", "two dogs run in the park"]
     model = train_sentencepiece(tmp_path / "pieces.model", sentences * 20)
     refused(file, root, rf"pieces.model has \d+ tokens, {re.escape(str(file))} is for 77", vocab=model)
-    refused(file, root, "pieces.vocab holds no vocabulary", vocab=tmp_path / "pieces.vocab")
+    refused(file, root, "pieces.vocab does not hold a vocabulary", vocab=tmp_path / "pieces.vocab")
     size = sentencepiece.SentencePieceProcessor(model_file=str(model)).GetPieceSize()
     edit(file, word_embed__0__weight=mx.nd.ones((size, 16)), decoder__3__weight=mx.nd.ones((size, 16)))
     edit(file, decoder__3__bias=mx.nd.zeros(size))
@@ -183,7 +183,7 @@ def test_a_vocabulary_of_another_size_is_named_with_both_numbers(file, root, tmp
         (None, r"--vocab is missing: .* which 77 tokens .*\(there: bert_2_16_2 tiny_uncased\)"),
         (
             "nowhere.vocab",
-            "--vocab nowhere.vocab is no file, and there is no vocabulary under the name 'nowhere.vocab'",
+            "--vocab nowhere.vocab is not a file, and there is no vocabulary under the name 'nowhere.vocab'",
         ),
         ("gone_uncased", r"no vocabulary under the name 'gone_uncased' .*\(there: bert_2_16_2 tiny_uncased\)"),
         ("book_corpus_wiki_en_uncased", "no vocabulary under the name 'book_corpus_wiki_en_uncased'"),
@@ -232,9 +232,9 @@ def test_a_missing_file_is_named(root, tmp_path):
 @pytest.mark.parametrize(
     "spoil, match",
     [
-        (lambda content: b"", "is no parameter file of MXNet"),
-        (lambda content: content[:5], "is no parameter file of MXNet"),
-        (lambda content: b"PK\x03\x04" + content, "is no parameter file of MXNet"),
+        (lambda content: b"", "is not a parameter file of MXNet"),
+        (lambda content: content[:5], "is not a parameter file of MXNet"),
+        (lambda content: b"PK\x03\x04" + content, "is a ZIP archive"),
         (lambda content: content[:8], "is damaged"),
         (lambda content: content[:-1], "is damaged"),
         (lambda content: content[: len(content) // 2], "is damaged"),
@@ -256,19 +256,19 @@ def test_arrays_without_names_are_refused(file, root):
 @pytest.mark.parametrize(
     "change, match",
     [
-        ({WORDS: None}, f"has no parameter {WORDS}: it is no BERT as GluonNLP saves it"),
+        ({WORDS: None}, f"has no parameter {WORDS}: it is not a BERT as GluonNLP saves it"),
         ({"token_type_embed.0.weight": None}, "has no parameter token_type_embed.0.weight"),
-        ({"encoder.transformer_cells.1.proj.bias": None}, "no parameter {}: it is no complete BERT"),
+        ({"encoder.transformer_cells.1.proj.bias": None}, "no parameter {}: it is not a complete BERT"),
         ({"encoder.transformer_cells.9.proj.bias": mx.nd.ones(16)}, r"holds a bert_10_16_\?, not a bert_2_16_2"),
         ({"pooler.bias": None}, "has no parameter pooler.bias"),
         ({"decoder.3.bias": mx.nd.ones(76)}, r"decoder.3.bias is of shape \(76,\), the other parameters say \(77,\)"),
         ({"decoder.3.weight": mx.nd.ones((77, 16))}, f"decoder.3.weight is not {WORDS}"),
         ({"encoder.layer_norm.gamma": mx.nd.ones(15)}, r"{} is of shape \(15,\), the other parameters say \(16,\)"),
-        ({"encoder.position_weight": mx.nd.ones(16)}, r"{} is of shape \(16,\), no matrix"),
+        ({"encoder.position_weight": mx.nd.ones(16)}, r"{} is of shape \(16,\), not a matrix"),
         ({"token_type_embed.0.weight": mx.nd.ones((1, 16))}, "knows one segment only"),
         ({"pooler.weight": mx.nd.array(np.full((16, 16), np.nan))}, "{} holds numbers that are not finite"),
-        ({"pooler.weight": mx.nd.ones((16, 16), dtype="int8")}, "{} is no dense array of floating-point numbers"),
-        ({"lm_head.weight": mx.nd.ones(2)}, "{} is no parameter of GluonNLP's BERT"),
+        ({"pooler.weight": mx.nd.ones((16, 16), dtype="int8")}, "{} is not a dense array of floating-point numbers"),
+        ({"lm_head.weight": mx.nd.ones(2)}, "{} is not a parameter of GluonNLP's BERT"),
     ],
 )
 def test_a_parameter_that_cannot_be_is_named(file, root, change, match):

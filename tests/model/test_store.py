@@ -11,6 +11,7 @@ import gluonnlp as nlp
 import pytest
 
 from gluonnlp_snli_plugin import import_bert
+from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.data.vocabulary import wordpiece_vocab
 from gluonnlp_snli_plugin.errors import CheckpointError, UsageError
 from gluonnlp_snli_plugin.files import digest
@@ -25,7 +26,8 @@ def add_vocabulary(tiny_bert, tmp_path):
         wordpieces = (tiny_bert / "vocab.txt").read_text().split()[tokens]
         file = tmp_path / "new"
         file.write_text(wordpiece_vocab([*wordpieces, *more]).to_json())
-        vocabulary = store.Vocabulary(name, digest(file, "sha1"), source="a test")
+        tokenizer = TokenizerSettings.bert(True, ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"))
+        vocabulary = store.Vocabulary(name, digest(file, "sha1"), source="a test", tokenizer=tokenizer)
         store.add_vocabulary(vocabulary, file, tmp_path, **options)
         return vocabulary
 
@@ -183,7 +185,7 @@ def test_weights_under_the_name_of_a_vocabulary_must_have_it(add_vocabulary, tin
 def test_a_vocabulary_under_the_name_of_weights_must_be_theirs(add_vocabulary, tiny_bert, tmp_path):
     checkpoint = import_bert(tiny_bert, "mine_uncased", root=tmp_path)
     for overwrite in (False, True):
-        with pytest.raises(UsageError, match="bert_2_16_2_mine_uncased in .* has another vocabulary under that name"):
+        with pytest.raises(UsageError, match="bert_2_16_2_mine_uncased in .* has another vocabulary under the name"):
             add_vocabulary("mine_uncased", more=["more"], overwrite=overwrite)
         assert add_vocabulary("mine_uncased", overwrite=overwrite).file == checkpoint.vocab_file
     store.require("bert_2_16_2", "mine_uncased", tmp_path)
@@ -205,7 +207,7 @@ def test_a_vocabulary_is_found_by_its_file_or_its_name(add_vocabulary, tmp_path,
     shutil.copyfile(vocabulary.file, "mine_uncased")
     assert store.find_vocabulary("mine_uncased", ".") == Path("mine_uncased")
     for source in (tmp_path, "a/b.txt", "my\0_uncased"):
-        with pytest.raises(UsageError, match="is no file, and there is no vocabulary under.*alone|mine_uncased"):
+        with pytest.raises(UsageError, match="is not a file, and there is no vocabulary under.*alone|mine_uncased"):
             store.find_vocabulary(source, tmp_path)
 
 

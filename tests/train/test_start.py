@@ -19,7 +19,7 @@ def _start(**options):
 def test_the_only_backbone_of_a_name_need_not_be_named(tiny_name):
     model = _start(dataset_name=tiny_name, max_len=32, dropout=0.2)
     assert model.settings.backbone == "bert_2_16_2"
-    assert model.settings.lower and model.settings.hparams["hidden_size"] == 32
+    assert model.settings.tokenizer.lower and model.settings.hparams["hidden_size"] == 32
     assert model.settings.hparams["dropout"] == 0.2
 
 
@@ -30,7 +30,7 @@ def test_the_sample_starts_from_a_small_bert_with_its_own_vocabulary():
 
 def test_a_vocabulary_file_starts_from_random_weights(tiny_bert):
     model = _start(vocab=str(tiny_bert / "vocab.txt"), backbone="bert_1_8_2", cased=True)
-    assert not model.settings.lower and model.vocab["[CLS]"] == 2
+    assert not model.settings.tokenizer.lower and model.vocab["[CLS]"] == 2
 
 
 def test_any_vocabulary_file_will_do(tiny_bert, train_sentencepiece, tmp_path):
@@ -42,12 +42,12 @@ def test_any_vocabulary_file_will_do(tiny_bert, train_sentencepiece, tmp_path):
 
 
 def test_a_vocabulary_of_the_store_says_its_case(tiny_name, pairs_file, tmp_path):
-    assert _start(vocab=tiny_name, backbone="bert_1_8_2").settings.lower
+    assert _start(vocab=tiny_name, backbone="bert_1_8_2").settings.tokenizer.lower
     texts = [json.loads(line)["sentence1"] for line in pairs_file.read_text().splitlines()]
     (tmp_path / "text.txt").write_text("\n".join(texts))
     train_vocabulary(tmp_path / "text.txt", "start_cased", size=40, model_type="bpe")
     model = _start(vocab="start_cased", backbone="bert_1_8_2")
-    assert not model.settings.lower and model.spiece.suffix == ".spiece" and len(model.vocab) == 40
+    assert not model.settings.tokenizer.lower and model.spiece.suffix == ".spiece" and len(model.vocab) == 40
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_vocabulary_of_the_store_says_its_case(tiny_name, pairs_file, tmp_path
         ),
         ({"dataset_name": "tiny_uncased", "backbone": "bert_3_16_2"}, "no weights of bert_3_16_2"),
         ({"dataset_name": "tiny_uncased", "backbone": "roberta_12_768_12"}, "no BERT architecture 'roberta_12_768_12'"),
-        ({"vocab": "nobody_cased"}, "--vocab nobody_cased is no file, and there is no vocabulary under the name"),
+        ({"vocab": "nobody_cased"}, "--vocab nobody_cased is not a file, and there is no vocabulary under the name"),
         ({"vocab": "tiny_uncased", "cased": True}, "--vocab tiny_uncased is no cased vocabulary: no --cased with it"),
         ({"dataset_name": "tiny_uncased"}, "--max-len is 128; bert_2_16_2 takes inputs of up to 64"),
     ],

@@ -44,7 +44,7 @@ def write(job, folder):
         parameters[f"classifier.1.{kind}"] = parameters[f"classifier.1.{kind}"].take(mx.nd.array(rows))
     mx.nd.save(str(folder / _PARAMETERS), parameters)
     vocabulary = write_vocabulary(model, folder)
-    case = "_uncased" if model.settings.lower else "_cased"
+    case = "_uncased" if model.settings.tokenizer.lower else "_cased"
     text = _README.format(
         parameters=_PARAMETERS,
         labels=", ".join(LABELS),

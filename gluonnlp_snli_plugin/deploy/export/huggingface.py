@@ -36,7 +36,7 @@ def write(job, folder):
     # 'format': without it transformers refuses the file.
     save_file(_tensors(job.model, job.parameters()), str(folder / "model.safetensors"), {"format": "pt"})
     write_vocabulary(job.model, folder)
-    write_tokenizer(job.model, folder, special_tokens=True)
+    write_tokenizer(job.model, folder, for_pairs=True)
     write_json(folder / "tokenizer_config.json", _tokenizer_config(job.model))
     (folder / "README.md").write_text(model_card(job), encoding="utf-8")
 
@@ -95,13 +95,13 @@ def _tensors(model, parameters):
 
 
 def _tokenizer_config(model):
-    vocab = model.vocab
+    vocab, tokenizer = model.vocab, model.settings.tokenizer
     return {
-        "tokenizer_class": "PreTrainedTokenizerFast",  # tokenizer.json as it is: BertTokenizer gives up at 100 letters
+        "tokenizer_class": "PreTrainedTokenizerFast",  # which uses tokenizer.json as it is
         "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
-        "do_lower_case": model.settings.lower,
-        "strip_accents": True,  # as GluonNLP does for cased vocabularies too
-        "tokenize_chinese_chars": True,
+        "do_lower_case": tokenizer.lower,
+        "strip_accents": tokenizer.strip_accents,
+        "tokenize_chinese_chars": tokenizer.chinese_characters,
         "model_max_length": model.settings.max_len,
         "pad_token": vocab.padding_token,
         "unk_token": vocab.unknown_token,

@@ -106,7 +106,7 @@ class Job:
             "labels": list(settings.labels),
             "max_len": settings.max_len,
             "truncation": settings.truncation,
-            "lower_case": settings.lower,
+            "lower_case": settings.tokenizer.lower,
             "cls_id": vocab[vocab.cls_token],
             "sep_id": vocab[vocab.sep_token],
             "pad_id": vocab[vocab.padding_token],

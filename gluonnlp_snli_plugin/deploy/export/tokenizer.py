@@ -3,10 +3,9 @@
 import shutil
 from typing import Any, Dict
 
+from ...data.tokenizer_settings import AddedToken, special_tokens
 from ...errors import UsageError
 from ...files import json_text
-
-_LONGEST_WORD = 200  # characters; as in GluonNLP's BERTTokenizer
 
 
 def write_vocabulary(model, folder):
@@ -22,49 +21,61 @@ def write_vocabulary(model, folder):
     return "vocab.txt"
 
 
-def write_tokenizer(model, folder, special_tokens=False):
-    """Write ``tokenizer.json`` for the package ``tokenizers``: what GluonNLP's BERT tokenizer does.
+def write_tokenizer(model, folder, for_pairs=False):
+    """Write ``tokenizer.json`` for the package ``tokenizers``, which gives the ids that the model's own gives.
 
-    Of a SentencePiece vocabulary it holds what comes first, the division into words.
+    GluonNLP's tokenizer differs from it in characters newer than Unicode 8 and in some Chinese ones. Of a
+    SentencePiece vocabulary the file holds what comes first, the division into words.
 
     Parameters
     ----------
     model : Model
     folder : Path
-    special_tokens : bool, default False
-        Whether ``[SEP]`` in a text is that token, as transformers wants it, and pairs are put together.
+    for_pairs : bool, default False
+        Whether it puts pairs together, and takes ``[SEP]`` in a text for that token whatever the model's own does, as
+        transformers wants it.
     """
-    vocab = model.vocab
+    vocab, settings = model.vocab, model.settings.tokenizer
+    added = list(settings.added_tokens)
+    if for_pairs:
+        added += [AddedToken(name) for name in special_tokens(vocab) if name not in {token.content for token in added}]
     content: Dict[str, Any] = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [],
+        "added_tokens": [_added(token, vocab) for token in sorted(added, key=lambda token: vocab[token.content])],
         "normalizer": {
             "type": "BertNormalizer",
             "clean_text": True,
-            "handle_chinese_chars": True,
-            "strip_accents": True,  # as GluonNLP does for cased vocabularies too
-            "lowercase": model.settings.lower,
+            "handle_chinese_chars": settings.chinese_characters,
+            "strip_accents": settings.strip_accents,
+            "lowercase": settings.lower,
         },
         "pre_tokenizer": {"type": "BertPreTokenizer"},
-        "post_processor": None,
+        "post_processor": _pair(vocab.cls_token, vocab.sep_token, vocab) if for_pairs else None,
         "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
         "model": {
             "type": "WordPiece",
             "unk_token": vocab.unknown_token,
             "continuing_subword_prefix": "##",
-            "max_input_chars_per_word": _LONGEST_WORD,
+            "max_input_chars_per_word": settings.longest_word,
             "vocab": {vocab.unknown_token: 0} if model.spiece else dict(vocab.token_to_idx),
         },
     }
-    if special_tokens:
-        names = (vocab.padding_token, vocab.unknown_token, vocab.cls_token, vocab.sep_token, vocab.mask_token)
-        flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-        numbered = sorted((vocab[name], name) for name in names)
-        content["added_tokens"] = [{"id": i, "content": name, **flags} for i, name in numbered]
-        content["post_processor"] = _pair(vocab.cls_token, vocab.sep_token, vocab)
     (folder / "tokenizer.json").write_text(json_text(content, "utf-8", indent=2), encoding="utf-8")
+
+
+def _added(token, vocab):
+    """An added token as ``tokenizers`` writes it."""
+    return {
+        "id": vocab[token.content],
+        "content": token.content,
+        "single_word": False,
+        "lstrip": False,
+        "rstrip": False,
+        "normalized": token.normalized,
+        "special": token.special,
+    }
 
 
 def _pair(cls, sep, vocab):

@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 from gluonnlp_snli_plugin.data.pretraining import corpus
 from gluonnlp_snli_plugin.data.pretraining.corpus import read_documents
 from gluonnlp_snli_plugin.data.pretraining.documents import encode_documents
+from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.data.tokenizers import CachedTokenizer, bert_tokenizer
 from gluonnlp_snli_plugin.data.vocabulary import read_sentencepieces
 from gluonnlp_snli_plugin.errors import DataError, UsageError
+
+UNCASED = TokenizerSettings.gluonnlp(lower=True)
 
 TEXT = "A cab. Fed a bee!\n\nDeaf ace\n\n\x00\n\nbad é dad\n\x00\nbeef\n"
 lengths = st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=5), min_size=4, max_size=12)
@@ -77,7 +80,7 @@ def test_a_sentence_that_leaves_no_room_for_another_is_cut_and_nothing_is_lost(
 def test_sentencepieces_are_encoded_too(tmp_path, train_sentencepiece, corpus_file):
     model = train_sentencepiece(tmp_path / "spiece.model", [f"{a} {b} cafe" for a in "abcdef" for b in "fedcba"])
     sentencepieces = read_sentencepieces(model)[0]
-    tokenizer = bert_tokenizer(sentencepieces, True, model)
+    tokenizer = bert_tokenizer(sentencepieces, UNCASED, model)
     documents = encode_documents([corpus_file], tokenizer, sentencepieces, 10, "lines")
     assert as_lists(documents) == plainly([corpus_file], tokenizer.host, 7, "lines")
 

@@ -7,6 +7,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.data.vocabulary import read_sentencepieces, read_wordpieces
 from gluonnlp_snli_plugin.model.backbones import bert_hparams
 from gluonnlp_snli_plugin.model.folder import Model, ModelSettings, build_net, save_model
@@ -19,7 +20,8 @@ def make_model(tiny_bert, tmp_path_factory):
     def make(head="mlp", spiece=None, backbone="bert_3_24_4", **settings):
         vocab = read_sentencepieces(spiece)[0] if spiece else read_wordpieces(tiny_bert / "vocab.txt")
         hparams = {**bert_hparams(backbone), "hidden_size": 40, "max_length": 64, **settings.pop("hparams", {})}
-        given = {"hidden_units": 10, "dropout": 0.1, "lower": True, "max_len": 15, "truncation": "longest_first"}
+        settings["tokenizer"] = TokenizerSettings.gluonnlp(settings.pop("lower", True))
+        given = {"hidden_units": 10, "dropout": 0.1, "max_len": 15, "truncation": "longest_first"}
         settings = ModelSettings(backbone, hparams, head, **{**given, **settings})
         net = build_net(settings, vocab)
         random = np.random.RandomState(3)

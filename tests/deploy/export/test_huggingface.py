@@ -61,7 +61,7 @@ def test_it_comes_back_with_the_same_logits(make_model, pairs, pairs_file, tmp_p
     assert export(model, "huggingface", tmp_path / "to", pairs_file).difference < 1e-5
     back = import_classifier(tmp_path / "to", tmp_path / "back")
     np.testing.assert_allclose(logits(tmp_path / "back", pairs), logits(model, pairs), atol=1e-5)
-    assert (back.settings.max_len, back.settings.lower) == (40, variant != "cased")
+    assert (back.settings.max_len, back.settings.tokenizer.lower) == (40, variant != "cased")
 
 
 @pytest.mark.slow
