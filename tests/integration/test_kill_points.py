@@ -62,7 +62,7 @@ def test_a_run_goes_on_wherever_it_was_killed(killed, finetune):
 
 def test_a_run_goes_on_wherever_the_one_before_was_being_replaced(killed, finetune):
     command = [*finetune, "--overwrite"]
-    require_same_end(killed(command, command, [*command, "--resume"], before=[[*finetune, "--seed", "3"]]))
+    require_same_end(killed(command, before=[[*finetune, "--seed", "3"]]))
 
 
 def test_the_store_holds_what_it_would_wherever_an_import_was_killed(killed, tiny_bert):
