@@ -107,6 +107,7 @@ def save_model(model, folder, arrays=None):
         What to write for some parameters, by their names in the file, instead of what the net holds.
     """
     folder = Path(folder)
+    _require_sound(model.settings, folder)
     folder.mkdir(parents=True, exist_ok=True)
     with temporary_file(folder) as temporary:
         parameters = {name: value._reduce() for name, value in model.net._collect_params_with_prefix().items()}
@@ -150,15 +151,19 @@ def write_settings(folder, settings, files):
     CheckpointError
         If there can be no model of these settings.
     """
-    problem = _problem(settings)
-    if problem:
-        raise CheckpointError(f"{folder}: no model can be written: {problem}")
+    _require_sound(settings, folder)
     content = {
         "format": _FORMAT_OF_8_BITS if "graph" in files else _FORMAT,
         "settings": dataclasses.asdict(settings),
         "files": {use: {"name": path.name, "sha256": sha256} for use, (path, sha256) in files.items()},
     }
     write_json(folder / _SETTINGS, content)
+
+
+def _require_sound(settings, folder):
+    problem = _problem(settings)
+    if problem:
+        raise CheckpointError(f"{folder}: no model can be written: {problem}")
 
 
 def load_model(folder, ctx=None):

@@ -1,5 +1,6 @@
 """The folder of a fine-tuned model: what is written is what is read, and damage is noticed."""
 
+import dataclasses
 import json
 import shutil
 
@@ -173,3 +174,38 @@ def test_a_folder_without_model_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(CheckpointError, match="holds no model"):
             load_model(path)
+
+
+def test_a_folder_from_before_tokenizers_had_settings_keeps_gluonnlps(folder):
+    path = folder / "model" / "config.json"
+    content = json.loads(path.read_text())
+    tokenizer = content["settings"].pop("tokenizer")
+    content["settings"]["lower"] = True
+    path.write_text(json.dumps({**content, "format": 1}))
+    model = load_model(folder)
+    assert model.settings.tokenizer == TokenizerSettings.gluonnlp(lower=True)
+    assert type(model.encoder().tokenizer.host) is nlp.data.BERTTokenizer
+    content["settings"].pop("lower")
+    content["settings"]["tokenizer"] = {**tokenizer, "algorithm": "other"}
+    path.write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match="is damaged"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"max_len": 4}, "max_len is 4; a pair takes from 5 to 64 tokens"),
+        ({"max_len": 65}, "max_len is 65"),
+        ({"truncation": "none"}, "there is no truncation 'none'"),
+        ({"labels": ("yes", "no", "perhaps")}, "its labels are"),
+        ({"dropout": 1.5}, "its dropout is 1.5"),
+        ({"hidden_units": -1}, "its head has -1 hidden units"),
+    ],
+)
+def test_what_cannot_be_read_back_is_not_written(folder, tmp_path, change, told):
+    model = load_model(folder)
+    model = dataclasses.replace(model, settings=dataclasses.replace(model.settings, **change))
+    with pytest.raises(CheckpointError, match=f"no model can be written: {told}"):
+        save_model(model, tmp_path / "other")
+    assert not (tmp_path / "other").exists()

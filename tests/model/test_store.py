@@ -1,5 +1,6 @@
 """Imported weights are found by GluonNLP's own loader, in every process."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -245,3 +246,34 @@ def test_a_vocabulary_that_cannot_be_is_refused(add_vocabulary, tiny_bert, tmp_p
     path.write_text(json.dumps(content))
     with pytest.raises(CheckpointError, match=f"{store.INDEX} is damaged"):
         store.vocabularies(tmp_path)
+
+
+def test_an_index_from_before_tokenizers_had_settings_means_gluonnlps(tiny_bert, tmp_path):
+    import_bert(tiny_bert, "mine_uncased", root=tmp_path)
+    path = tmp_path / store.INDEX
+    content = json.loads(path.read_text())
+    assert content["checkpoints"][0].pop("tokenizer")["algorithm"] == "bert"
+    path.write_text(json.dumps(content))
+    assert store.vocabularies(tmp_path)["mine_uncased"].tokenizer == TokenizerSettings.gluonnlp(lower=True)
+    with pytest.raises(UsageError, match="is already in .*: give another --name, or --overwrite"):
+        import_bert(tiny_bert, "mine_uncased", root=tmp_path)
+    import_bert(tiny_bert, "mine_uncased", root=tmp_path, overwrite=True)
+    assert store.vocabularies(tmp_path)["mine_uncased"].tokenizer.algorithm == "bert"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"parts": ["head"]}, "the parts cannot be"),
+        ({"hparams": {"activation": "silu"}}, "the hyper-parameters cannot be"),
+        ({"hparams": {"max_length": 1 << 24}}, "the hyper-parameters cannot be"),
+        ({"vocab_extension": ".txt"}, "the extension cannot be"),
+        ({"tokenizer": TokenizerSettings.bert(lower=False)}, "the case cannot be"),
+    ],
+)
+def test_what_cannot_be_read_back_is_not_put_into_the_store(tiny_bert, tmp_path, change, told):
+    checkpoint = dataclasses.replace(import_bert(tiny_bert, "mine_uncased", root=tmp_path), **change)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(CheckpointError, match=f"the store cannot hold it: {told}"):
+        store.add(checkpoint, tmp_path / "weights", tmp_path / "vocab", tmp_path, overwrite=True)
+    assert sorted(tmp_path.iterdir()) == before

@@ -20,7 +20,7 @@ def make_model(tiny_bert, tmp_path_factory):
     def make(head="mlp", spiece=None, backbone="bert_3_24_4", **settings):
         vocab = read_sentencepieces(spiece)[0] if spiece else read_wordpieces(tiny_bert / "vocab.txt")
         hparams = {**bert_hparams(backbone), "hidden_size": 40, "max_length": 64, **settings.pop("hparams", {})}
-        settings["tokenizer"] = TokenizerSettings.gluonnlp(settings.pop("lower", True))
+        settings.setdefault("tokenizer", TokenizerSettings.gluonnlp(settings.pop("lower", True)))
         given = {"hidden_units": 10, "dropout": 0.1, "max_len": 15, "truncation": "longest_first"}
         settings = ModelSettings(backbone, hparams, head, **{**given, **settings})
         net = build_net(settings, vocab)

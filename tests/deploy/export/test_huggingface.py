@@ -9,6 +9,7 @@ from safetensors.numpy import load_file
 
 from gluonnlp_snli_plugin import Predictor, finetune
 from gluonnlp_snli_plugin.data.snli import SNLI
+from gluonnlp_snli_plugin.data.tokenizer_settings import AddedToken, TokenizerSettings
 from gluonnlp_snli_plugin.deploy.export import export
 from gluonnlp_snli_plugin.errors import UsageError
 from gluonnlp_snli_plugin.model.importing import import_classifier
@@ -129,3 +130,45 @@ def test_what_it_cannot_hold_is_one_line(make_model, spiece, pairs_file, tmp_pat
         export(make_model("pooled", spiece), "huggingface", tmp_path / "to", pairs_file)
     with pytest.raises(UsageError, match="head has 25 hidden units; .* more than the 24 of the BERT: --format onnx"):
         export(make_model(hidden_units=25), "huggingface", tmp_path / "to", pairs_file)
+
+
+@pytest.mark.parametrize(
+    "tokenizer",
+    [
+        TokenizerSettings("bert", False, False, added_tokens=(AddedToken("[SEP]"), AddedToken("man", True, False))),
+        TokenizerSettings("bert", True, False, chinese_characters=False, longest_word=7),
+        TokenizerSettings.gluonnlp(lower=False),
+    ],
+    ids=["cased", "uncased with accents", "GluonNLP's"],
+)
+def test_the_tokenizers_files_give_the_same_ids(make_model, pairs_file, tmp_path, tokenizer):
+    tokenizers = pytest.importorskip("tokenizers")
+    model = make_model("pooled", tokenizer=tokenizer, max_len=40)
+    encoder = Predictor.load(model, native=False).encoder
+    texts = [
+        "A man isn't asleep.",
+        "café CAFÉ Men",
+        "中文 man",
+        "a [SEP] [sep] Man",
+        "playing",
+        "x" * 150,
+        "sleeping outside",
+    ]
+    texts = [text for text in texts if "[" not in text or tokenizer.algorithm == "bert"]
+    for kind in ("huggingface", "onnx"):
+        export(model, kind, tmp_path / kind, pairs_file)
+        theirs = tokenizers.Tokenizer.from_file(str(tmp_path / kind / "tokenizer.json"))
+        added = {token.content for token in tokenizer.added_tokens}
+        for text in texts:
+            if kind == "onnx" or "[" not in text or "[SEP]" in added:
+                assert theirs.encode(text, add_special_tokens=False).ids == encoder.tokenizer.ids(text), (kind, text)
+    pair = theirs_of_pair(tokenizers, tmp_path / "huggingface", "a man", "the dog")
+    assert pair == [array.tolist() for array in encoder("a man", "the dog")[:2]]
+    back = import_classifier(tmp_path / "huggingface", tmp_path / "back").settings.tokenizer
+    assert (back.lower, back.strip_accents) == (tokenizer.lower, tokenizer.strip_accents)
+    assert (back.chinese_characters, back.longest_word) == (tokenizer.chinese_characters, tokenizer.longest_word)
+
+
+def theirs_of_pair(tokenizers, folder, premise, hypothesis):
+    encoding = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")).encode(premise, hypothesis)
+    return [encoding.ids, encoding.type_ids]
