@@ -457,7 +457,7 @@ for rank in range(int(sys.argv[3])):
     if os.fork() == 0:
         os.setsid()
         os._exit(subprocess.call(["sh", "-c", '"$@"; exit $?', "sh", *sys.argv[4:]]))
-time.sleep(600)
+time.sleep(3600)
 """
 
 
@@ -481,7 +481,7 @@ def launcher(monkeypatch, tmp_path):
     monkeypatch.setattr(launch, "import_horovod", lambda: None)
     monkeypatch.setattr(launch.shutil, "which", lambda name, path=None: str(program) if name == program.name else None)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "endless.py").write_text("import time\ntime.sleep(600)\n")
+    (tmp_path / "endless.py").write_text("import time\ntime.sleep(3600)\n")
 
     def fork(backend):
         process = os.fork()
@@ -511,9 +511,12 @@ def test_no_process_outlives_a_launcher_that_is_killed_at_whatever_moment(launch
         assert moment < 1.0 or _soon(lambda: len(_marked(tmp_path)) >= 4)
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
-        killed = time.monotonic()
-        assert _soon(lambda: not _marked(tmp_path)), moment
-        assert time.monotonic() < killed + 60  # of which a machine with work to do may take its share
+        looks_without = 0  # one look may miss a process that is about to become the program that is marked
+        deadline = time.monotonic() + 300
+        while looks_without < 5:
+            assert time.monotonic() < deadline, f"processes are left of a launcher that was killed after {moment} s"
+            looks_without = 0 if _marked(tmp_path) else looks_without + 1
+            time.sleep(0.05)
 
 
 def test_horovod_finds_its_port_by_itself():
