@@ -42,11 +42,11 @@ def open_regular(path, mode="rb", encoding=None) -> Any:
 
 
 def _regular(path, flags):
-    return _opened(path, flags, (stat.S_IFREG,))
+    return _opened(path, flags)
 
 
-def _opened(path, flags, kinds):
-    """A descriptor of a file of one of these kinds."""
+def _opened(path, flags, pipe=False):
+    """A descriptor of a regular file; or, with `pipe`, of a pipe or the null device."""
     try:
         descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o666)
     except OSError as error:
@@ -54,10 +54,12 @@ def _opened(path, flags, kinds):
             raise
         raise OSError(errno.ENXIO, "not a regular file", str(path)) from None
     try:
-        kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
+        status = os.fstat(descriptor)
+        kind = stat.S_IFMT(status.st_mode)
         if kind == stat.S_IFDIR:
             raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if kind not in kinds:
+        is_stream = kind == stat.S_IFIFO or (kind == stat.S_IFCHR and status.st_rdev == os.stat(os.devnull).st_rdev)
+        if kind != stat.S_IFREG and not (pipe and is_stream):
             raise OSError(errno.EINVAL, f"not a regular file, but {_KINDS.get(kind, 'something else')}", str(path))
     except OSError:
         os.close(descriptor)
@@ -142,7 +144,7 @@ def open_lines(path, pipe=False) -> BinaryIO:
     ----------
     path : str or Path
     pipe : bool, default False
-        Whether it may be a pipe, which can be read once: one that the user has named.
+        Whether it may be a pipe, which can be read once, or the null device: one that the user has named.
 
     Returns
     -------
@@ -155,9 +157,11 @@ def open_lines(path, pipe=False) -> BinaryIO:
         If there is none, or it is something else.
     """
     with _naming(path):
-        descriptor = _opened(path, os.O_RDONLY, (stat.S_IFREG, stat.S_IFIFO) if pipe else (stat.S_IFREG,))
+        descriptor = _opened(path, os.O_RDONLY, pipe)
     if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-        select.select([descriptor], [], [])  # until somebody writes; before, it would seem to be at its end
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        poll.poll()  # until there is a writer; before, the pipe would seem to be at its end
     os.set_blocking(descriptor, True)
     return io.BufferedReader(BoundedLines(open(descriptor, "rb", buffering=0), path), 1 << 16)
 
@@ -208,7 +212,10 @@ def replacing(path):
         The temporary file, in the same folder.
     """
     path = Path(path)
-    with _naming(path), temporary_file(path.parent) as temporary:
+    with contextlib.ExitStack() as stack:
+        with _naming(path):
+            _require_replaceable(path)
+            temporary = stack.enter_context(temporary_file(path.parent))
         yield temporary
         publish(temporary, path)
 
@@ -219,6 +226,16 @@ def publish(temporary, path):
         os.fsync(written.fileno())
     os.chmod(temporary, 0o666 & ~_umask())
     os.replace(temporary, path)
+
+
+def _require_replaceable(path):
+    """Raise an OSError for a device or a pipe: ``/dev/null`` is not to become a file."""
+    try:
+        kind = stat.S_IFMT(os.stat(path).st_mode)
+    except OSError:  # nothing is there, or what writing will complain about
+        return
+    if kind not in (stat.S_IFREG, stat.S_IFDIR):
+        raise OSError(errno.EINVAL, f"not a regular file, but {_KINDS.get(kind, 'something else')}", str(path))
 
 
 @contextlib.contextmanager

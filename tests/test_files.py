@@ -204,3 +204,19 @@ def test_a_pipe_that_the_user_names_is_read_once_its_writer_has_come(tmp_path):
     with open_lines(f"/dev/fd/{inner}", pipe=True) as file:
         assert file.readlines() == [b"2\n"]
     os.close(inner)
+
+
+def test_a_device_or_a_pipe_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "null").symlink_to("/dev/null")
+    for name, what in (("pipe", "a named pipe"), ("null", "a device")):
+        with pytest.raises(OSError, match=f"not a regular file, but {what}"):
+            write_json(tmp_path / name, {})
+    assert sorted(os.listdir(tmp_path)) == ["null", "pipe"] and os.path.islink(tmp_path / "null")
+
+
+def test_the_null_device_is_an_empty_file_of_lines_where_a_pipe_may_be():
+    with open_lines(os.devnull, pipe=True) as file:
+        assert file.read() == b""
+    with pytest.raises(OSError, match="but a device"):
+        open_lines(os.devnull)
