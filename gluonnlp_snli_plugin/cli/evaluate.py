@@ -42,7 +42,9 @@ def add_model_arguments(parser, nargs=None):
         help="output folder of finetune; or a .params file of GluonNLP's finetune_classifier.py"
         + ("; of several, the probabilities are averaged" if nargs else ""),
     )
-    parser.add_argument("--dataset-name", metavar="NAME", help="whose vocabulary in the model store a .params file has")
+    parser.add_argument(
+        "--dataset-name", metavar="NAME", help="name in the model store whose vocabulary a .params file uses"
+    )
     parser.add_argument("--backbone", metavar="B", help="its architecture, where that name has several")
 
 

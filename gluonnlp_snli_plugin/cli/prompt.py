@@ -13,7 +13,7 @@ def typed_pairs():
     """
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  # from here on, input() can edit lines and remember them
-    print("Premise and hypothesis, please; an empty premise ends.", file=sys.stderr)
+    print("Enter a premise and a hypothesis; an empty premise ends the session.", file=sys.stderr)
     while True:
         premise = _ask("Premise:    ")
         if not premise:

@@ -11,7 +11,7 @@ from ..train.comm import BACKENDS, known_rank, launched_backend
 def add_rank_arguments(parser):
     parser.add_argument("--np", type=int, metavar="N", help="ranks: processes that train together (default: 1)")
     parser.add_argument(
-        "--comm", choices=BACKENDS, help="how ranks talk: MXNet's parameter server (default) or Horovod"
+        "--comm", choices=BACKENDS, help="how ranks communicate: MXNet's parameter server (default) or Horovod"
     )
     parser.add_argument(
         "--port", type=int, metavar="P", help="port of the parameter server (default: any that is free)"
@@ -46,6 +46,6 @@ def run_on_ranks(options, run, default=1):
     if num_ranks == 1:
         for option in ("comm", "port"):
             if getattr(options, option) is not None:
-                raise UsageError(f"--{option} is about several ranks: give --np N too")
+                raise UsageError(f"--{option} needs several ranks: give --np N too")
         return run(None)
     return launch.launch(options.arguments, num_ranks, options.comm or BACKENDS[0], options.port)

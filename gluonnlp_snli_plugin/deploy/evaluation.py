@@ -102,7 +102,7 @@ def ask(predictors, files, on_bad_row="error", columns=None, labels=None):
         If a file cannot be used; before any pair is scored.
     """
     if not predictors:
-        raise UsageError("which model? There is none to ask")
+        raise UsageError("no model is given")
     first, *others = predictors
     found = [encode_file(first.encoder, file, on_bad_row, True, columns, labels) for file in files]
     for file, one in zip(files, found):

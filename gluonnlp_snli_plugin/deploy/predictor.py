@@ -67,11 +67,11 @@ class Predictor:
         if batch_size < 1:
             raise UsageError(f"--batch-size is {batch_size}; it must be at least 1")
         if dtype not in DTYPES:
-            raise UsageError(f"no dtype {dtype!r}; there are {', '.join(DTYPES)}")
+            raise UsageError(f"unknown dtype {dtype!r}; choose from {', '.join(DTYPES)}")
         if dtype != "float32" and not native:
-            raise UsageError(f"--dtype {dtype} is one of the C++ operators: no --no-native with it")
+            raise UsageError(f"--dtype {dtype} needs the C++ operators, which --no-native leaves out")
         if dtype != "float32" and isinstance(model.net, mx.gluon.SymbolBlock):
-            raise UsageError(f"the model has 8 bits as it is: no --dtype {dtype} with it")
+            raise UsageError(f"the model is an 8-bit one already: leave out --dtype {dtype}")
         self.labels = model.settings.labels
         self.encoder = model.encoder()
         self._contexts = contexts or [mx.cpu()]
@@ -183,12 +183,12 @@ class Predictor:
             If the model is one that cannot be explained.
         """
         if not self.can_explain:
-            raise UsageError("a model that was exported to 8 bits cannot be explained: ask the one it was made of")
+            raise UsageError("an exported 8-bit model cannot be explained: use the model it was exported from")
         return explain(self._model, self.encoder, premise, hypothesis, self._contexts[0], label)
 
     def logits(self, encoded):
         """Logits of encoded pairs; ndarray of float32, shape (n, classes)."""
         values = logits(self._net, encoded, self._contexts, self._batch_size)
         if not np.isfinite(values).all():  # whose largest would be an answer like any other
-            raise CheckpointError("the model's answers are no finite numbers: its weights are damaged")
+            raise CheckpointError("the model's answers are not finite numbers: its weights are damaged")
         return values

@@ -23,7 +23,7 @@ def write(folder, to=None):
     """As :func:`gluonnlp_snli_plugin.report.write_report`."""
     if isinstance(folder, (list, tuple)) and len(folder) > 1:
         if to is None:
-            raise UsageError("where should the page go that compares several runs? --to FILE")
+            raise UsageError("a comparison of several runs needs --to FILE")
         page = render("comparison.html", comparison([read_run(path) for path in folder], list(map(str, folder))))
     else:
         folder = folder[0] if isinstance(folder, (list, tuple)) else folder

@@ -82,7 +82,7 @@ def read_run(folder):
         if not isinstance(config.setdefault(name, {}), dict):
             raise DataError(f"{folder / 'config.json'} is damaged")
     if config.get("kind", "finetune") != "finetune":
-        raise UsageError(f"{folder} holds a run of another command: a report is about one of gluonnlp-snli finetune")
+        raise UsageError(f"{folder} holds a run of another command; reports are about runs of gluonnlp-snli finetune")
     predictions = _read_all_predictions(folder)
     if not config["settings"] and not predictions:
         raise UsageError(f"{folder} holds no run: give the output folder of gluonnlp-snli finetune")

@@ -59,7 +59,7 @@ def make_app(batcher, limits, facts, hosts=()):
     async def predict(request):
         question = parse(await bodies.read(request, batcher.is_full), limits)
         if question.explains and not batcher.predictor.can_explain:
-            raise Refusal(422, "a model of 8 bits cannot be explained; ask without explain")
+            raise Refusal(422, "an 8-bit model cannot be explained; leave out explain")
         try:
             answers = await _in_time(batcher.answer(question.pairs, question.explains), limits, 503, "no answer")
         except Overloaded:
@@ -118,7 +118,7 @@ class _Bodies:
         body = bytearray()
         try:
             reading = self._read(request, body, refusal)
-            refusal = await _in_time(reading, self._limits, 408, "the body did not come")
+            refusal = await _in_time(reading, self._limits, 408, "the body did not arrive")
         except ClientDisconnect:
             raise Refusal(400, "the body ended early") from None
         finally:
@@ -165,7 +165,7 @@ async def _refused(request, refusal):
 
 
 async def _wrong_request(request, error):
-    reasons = {404: "there is nothing here; see /docs", 405: f"{request.method} is not for this path; see /docs"}
+    reasons = {404: "not found; see /docs", 405: f"method {request.method} is not allowed here; see /docs"}
     return JSONResponse({"error": reasons.get(error.status_code, error.detail)}, error.status_code, error.headers)
 
 

@@ -73,7 +73,7 @@ def openapi(limits):
     }
     refusals = {
         "400": "the body is not valid JSON",
-        "408": f"the body did not come within {limits.seconds:g} s",
+        "408": f"the body did not arrive within {limits.seconds:g} s",
         "413": f"more than {limits.body_bytes} bytes",
         "415": "the header Content-Type is not application/json",
         "421": "the header Host has a name that the service was not told of",
@@ -97,7 +97,7 @@ def openapi(limits):
                 "post": {
                     "summary": "Label one pair, or several",
                     "description": "Premise and hypothesis may be called sentence1 and sentence2, as in SNLI; "
-                    "what else an object has is not looked at",
+                    "other fields are ignored",
                     "requestBody": {"required": True, "content": _json({"oneOf": [one, many]})},
                     "responses": answers,
                 }

@@ -6,7 +6,7 @@ from typing import List, NamedTuple, Tuple
 import orjson
 
 _NAMES = {"premise": "sentence1", "hypothesis": "sentence2"}  # ours, and SNLI's
-_KINDS = {dict: "an object", list: "an array", int: "a number", float: "a number", bool: "a truth value"}
+_KINDS = {dict: "an object", list: "an array", int: "a number", float: "a number", bool: "a boolean"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,13 +91,13 @@ def parse(body, limits):
     if "pairs" not in content:
         return Question([_pair(content, "", limits)], False, explains)
     if any(name in content for names in _NAMES.items() for name in names):
-        raise Refusal(422, "there are pairs and a pair beside them; give one or the other")
+        raise Refusal(422, "there are both pairs and a single pair; give one or the other")
     rows = content["pairs"]
     if not isinstance(rows, list):
         raise Refusal(422, f"pairs is {_kind(rows)}; it must be an array")
     most = limits.explained_pairs if explains else limits.pairs
     if len(rows) > most:
-        raise Refusal(422, f"{len(rows)} pairs; a request may have {most}{' with explain' if explains else ''}")
+        raise Refusal(422, f"{len(rows)} pairs; a request may have at most {most}{' with explain' if explains else ''}")
     return Question([_pair(row, f"pairs[{i}]: ", limits) for i, row in enumerate(rows)], True, explains)
 
 
@@ -110,7 +110,7 @@ def _pair(row, where, limits):
 
 def _sentence(row, name, other, where, limits):
     if name in row and other in row:
-        raise Refusal(422, f"{where}{name} and {other} are two names of one thing; give one of them")
+        raise Refusal(422, f"{where}{name} and {other} mean the same; give only one")
     name = other if other in row else name
     if name not in row:
         raise Refusal(422, f"{where}{name} is missing")
@@ -120,7 +120,7 @@ def _sentence(row, name, other, where, limits):
     if not text.strip():
         raise Refusal(422, f"{where}{name} is empty")
     if len(text) > limits.characters:
-        raise Refusal(422, f"{where}{name} has {len(text)} characters; it may have {limits.characters}")
+        raise Refusal(422, f"{where}{name} has {len(text)} characters; at most {limits.characters} are allowed")
     return text
 
 

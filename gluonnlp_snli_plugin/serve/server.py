@@ -32,7 +32,7 @@ def bind(host, port):
     Raises
     ------
     UsageError
-        If there is no such address.
+        If is neither an address nor a known name.
     PluginError
         If it cannot be had.
     """
@@ -41,7 +41,7 @@ def bind(host, port):
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError):
-        raise UsageError(f"--host {host}: there is no such address") from None
+        raise UsageError(f"--host {host} is neither an address nor a known name") from None
     # Its protocol said: asyncio switches off the delays of Nagle's algorithm for a socket that it knows to be TCP.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -56,7 +56,9 @@ def _closing_where_taken(bound, host, port):
         yield
     except OSError as error:
         bound.close()
-        raise PluginError(f"port {port} of {host}: {error.strerror}; another one: --port P (0: any free one)") from None
+        raise PluginError(
+            f"port {port} of {host}: {error.strerror}; choose another with --port P (0: any free one)"
+        ) from None
 
 
 def run(app, bound, limits, what):

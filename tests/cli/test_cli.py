@@ -30,7 +30,7 @@ def complaint_of(capsys):
     return run
 
 
-def test_import_finetune_evaluate_predict(command, tiny_bert, pairs_file, tmp_path):
+def test_import_finetune_evaluate_predict(command, tiny_bert, pairs_file, tmp_path, capsys):
     environment = {**os.environ, "MXNET_HOME": str(tmp_path / "home")}
     done = command("import-bert", tiny_bert, "--name", "mine_uncased", env=environment)
     assert done.returncode == 0, done.stderr
@@ -58,22 +58,24 @@ def test_import_finetune_evaluate_predict(command, tiny_bert, pairs_file, tmp_pa
     assert done.returncode == 0, done.stderr
     assert "dev accuracy" in done.stdout and f"{out}/model" in done.stdout and f"{out}/report.html" in done.stdout
     assert "epoch 1, update 4/16: loss " in done.stderr
-    done = command("evaluate", out, "--file", pairs_file, "--json", env=environment)
-    figures = json.loads(done.stdout)
+    assert main(["evaluate", str(out), "--file", str(pairs_file), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
     assert figures["accuracy"] == pytest.approx(json.loads((out / "summary.json").read_text())["dev_accuracy"])
-    done = command("predict", out, "--premise", "The dog is running.", "--hypothesis", "a dog is not running")
-    answer = json.loads(done.stdout)
+    assert main(["predict", str(out), "--premise=The dog is running.", "--hypothesis=a dog is not running"]) == 0
+    answer = json.loads(capsys.readouterr().out)
     assert answer["label"] in answer["probabilities"] and answer["sentence1"] == "The dog is running."
 
 
-def test_evaluate_prints_a_table(command, trained, pairs_file):
-    done = command("evaluate", trained, "--file", pairs_file)
-    assert done.returncode == 0 and "precision" in done.stdout and "(120 pairs)" in done.stdout
+def test_evaluate_prints_a_table(trained, pairs_file, capsys):
+    assert main(["evaluate", trained, "--file", str(pairs_file)]) == 0
+    output = capsys.readouterr().out
+    assert "precision" in output and "(120 pairs)" in output
 
 
-def test_predict_keeps_the_order_of_a_file_and_of_standard_input(command, trained, pairs_file):
+def test_predict_keeps_the_order_of_a_file_and_of_standard_input(command, trained, pairs_file, capsys):
     rows = [json.loads(line) for line in pairs_file.read_text().splitlines()]
-    from_file = command("predict", trained, "--file", pairs_file).stdout.splitlines()
+    assert main(["predict", trained, "--file", str(pairs_file)]) == 0
+    from_file = capsys.readouterr().out.splitlines()
     from_stdin = command("predict", trained, "--file", "-", input=pairs_file.read_text()).stdout.splitlines()
     for lines in (from_file, from_stdin):
         answers = list(map(json.loads, lines))
@@ -188,10 +190,11 @@ def test_a_process_ends_with_that_line_and_that_status(command):
     assert done.stderr == "gluonnlp-snli: error: --epochs is 0; it must be at least 1\n"
 
 
-def test_skipping_bad_rows(command, trained, pairs_file, tmp_path):
+def test_skipping_bad_rows(trained, pairs_file, tmp_path, capsys):
     mixed = tmp_path / "mixed.jsonl"
     mixed.write_text("no json\n" + pairs_file.read_text())
-    figures = json.loads(command("evaluate", trained, "--file", mixed, "--on-bad-row", "skip", "--json").stdout)
+    assert main(["evaluate", trained, "--file", str(mixed), "--on-bad-row", "skip", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
     assert figures["pairs"] == 120 and figures["bad_rows_left_out"] == 1
 
 

@@ -76,9 +76,9 @@ def test_a_script_that_fails_is_told_by_its_own_lines(command, script):
         (["--np", "2", "--gpus", "0", "{script}"], "--np 2 with --gpus 0: each rank needs a GPU of its own"),
         (["--gpus", "99", "{script}"], "gpu:99: MXNet sees"),
         (["--gpus", "0,0", "{script}"], "twice"),
-        (["--comm", "dist_sync", "{script}"], "--comm is about several ranks: give --np N too"),
-        (["--comm", "horovod", "--np", "1", "{script}"], "--comm is about several ranks: give --np N too"),
-        (["--port", "9000", "{script}"], "--port is about several ranks: give --np N too"),
+        (["--comm", "dist_sync", "{script}"], "--comm needs several ranks: give --np N too"),
+        (["--comm", "horovod", "--np", "1", "{script}"], "--comm needs several ranks: give --np N too"),
+        (["--port", "9000", "{script}"], "--port needs several ranks: give --np N too"),
         (["--comm", "mpi", "--np", "2", "{script}"], "mpi"),
         (["--comm", "horovod", "--np", "2", "--port", "9000", "{script}"], "--port is for --comm dist_sync"),
         (["--np", "2", "--port", "70000", "{script}"], "--port 70000: "),
@@ -185,8 +185,8 @@ def test_several_ranks_are_launched_with_the_whole_command(launched, options, ar
     [
         ({"np": 0}, "--np is 0"),
         ({"np": -1, "comm": "horovod"}, "--np is -1"),
-        ({"comm": "horovod"}, "--comm is about several ranks"),
-        ({"np": 1, "port": 0}, "--port is about several ranks"),
+        ({"comm": "horovod"}, "--comm needs several ranks"),
+        ({"np": 1, "port": 0}, "--port needs several ranks"),
     ],
 )
 def test_ranks_that_make_no_sense_are_refused(launched, options, complaint):

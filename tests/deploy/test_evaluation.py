@@ -68,7 +68,7 @@ def test_every_file_is_read_before_any_pair_is_scored(make_predictor, pairs_file
 
 
 def test_nobody_to_ask():
-    with pytest.raises(UsageError, match="which model"):
+    with pytest.raises(UsageError, match="no model is given"):
         evaluate([], "pairs.jsonl")
 
 

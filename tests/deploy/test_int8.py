@@ -142,5 +142,5 @@ def test_a_processor_without_instructions_for_it_cannot_quantize(model, monkeypa
 
 
 def test_no_other_precision(folder):
-    with pytest.raises(UsageError, match="no dtype 'int4'; there are float32, bfloat16, int8"):
+    with pytest.raises(UsageError, match="unknown dtype 'int4'; choose from float32, bfloat16, int8"):
         Predictor.load(folder, dtype="int4")

@@ -54,7 +54,9 @@ def test_hostile_text_stays_text(browse):
 
 def test_a_refusal_is_shown(browse):
     page = browse(_link("a" * 10_001, "a dog"))
-    assert '<p id="status" role="status" class="wrong">premise has 10001 characters; it may have 10000</p>' in page
+    assert (
+        '<p id="status" role="status" class="wrong">premise has 10001 characters; at most 10000 are allowed</p>' in page
+    )
 
 
 def test_the_page_about_the_service_needs_no_network(browse, service):

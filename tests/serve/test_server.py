@@ -99,15 +99,15 @@ def test_health_says_what_is_served(service, tiny_run):
         ({**PAIR, "premise": " \n\u3000"}, 422, "premise is empty"),
         ({**PAIR, "premise": None}, 422, "premise is null; it must be text"),
         ({**PAIR, "premise": ["a"]}, 422, "premise is an array; it must be text"),
-        ({**PAIR, "premise": "a" * 10_001}, 422, "premise has 10001 characters; it may have 10000"),
-        ({**PAIR, "sentence1": "a"}, 422, "premise and sentence1 are two names of one thing"),
+        ({**PAIR, "premise": "a" * 10_001}, 422, "premise has 10001 characters; at most 10000 are allowed"),
+        ({**PAIR, "sentence1": "a"}, 422, "premise and sentence1 mean the same"),
         ({**PAIR, "explain": 1}, 422, "explain is a number; it must be true or false"),
         ({"pairs": PAIR}, 422, "pairs is an object; it must be an array"),
         ({"pairs": [PAIR, 5]}, 422, "pairs[1]: a number; it must be an object"),
         ({"pairs": [PAIR, {"premise": "a"}]}, 422, "pairs[1]: hypothesis is missing"),
         ({"pairs": [PAIR], **PAIR}, 422, "give one or the other"),
-        ({"pairs": [PAIR] * 257}, 422, "257 pairs; a request may have 256"),
-        ({"pairs": [PAIR] * 9, "explain": True}, 422, "9 pairs; a request may have 8 with explain"),
+        ({"pairs": [PAIR] * 257}, 422, "257 pairs; a request may have at most 256"),
+        ({"pairs": [PAIR] * 9, "explain": True}, 422, "9 pairs; a request may have at most 8 with explain"),
         (b"x" * 10_000_000, 413, "the body is larger than 1048576 bytes"),
         ({"premise": "a" * 2_000_000}, 413, "the body is larger than 1048576 bytes"),
     ],
@@ -124,10 +124,12 @@ def test_strange_text_is_answered(service, text):
 
 
 def test_other_paths_and_methods(service):
-    assert service.ask(None, "/nowhere", "GET")[:2] == (404, {"error": "there is nothing here; see /docs"})
+    assert service.ask(None, "/nowhere", "GET")[:2] == (404, {"error": "not found; see /docs"})
     assert service.ask(PAIR, "/predict/")[0] == 404
     status, found, headers = service.ask(None, "/predict", "GET")
-    assert status == 405 and found == {"error": "GET is not for this path; see /docs"} and headers["allow"] == "POST"
+    assert (
+        status == 405 and found == {"error": "method GET is not allowed here; see /docs"} and headers["allow"] == "POST"
+    )
     assert service.ask(PAIR, "/healthz")[0] == 405
 
 
@@ -259,7 +261,7 @@ def test_a_port_in_use_is_one_line(service, tiny_run, capsys):
     "options, complaint",
     [
         (["--port", "70000"], "--port is 70000"),
-        (["--host", "no such host"], "there is no such address"),
+        (["--host", "no such host"], "is neither an address nor a known name"),
         (["--max-waiting", "0"], "--max-waiting is 0"),
         (["--max-seconds", "nan"], "--max-seconds is nan"),
         (["--batch-size", "0", "--port", "0"], "--batch-size is 0"),

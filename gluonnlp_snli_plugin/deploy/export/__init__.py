@@ -69,7 +69,7 @@ def export(model, format, to, file=None, overwrite=False, dataset_name=None, bac
         If there is no model, the folder cannot be written, or what was written gives other logits.
     """
     if format not in FORMATS:
-        raise UsageError(f"no format {format!r}; there are {', '.join(FORMATS)}")
+        raise UsageError(f"unknown format {format!r}; choose from {', '.join(FORMATS)}")
     module = importlib.import_module(f".{format}", __name__)
     module.require(file)
     with _writing(to), new_folder(to, MARK, overwrite) as folder:

@@ -67,7 +67,7 @@ class Job:
         """
         model = load_finetuned(path, None, dataset_name, backbone)
         if not isinstance(model.net, SNLIBertClassifier):
-            raise UsageError(f"{path} holds an 8-bit model: export the one that it was made of")
+            raise UsageError(f"{path} holds an 8-bit model: export the model that it was made from")
         restore(model.net)
         model.net.hybridize(static_alloc=True)
         name = "the embedded sample's dev pairs" if file is None else str(file)
@@ -77,7 +77,7 @@ class Job:
         encoded = model.encoder().encode([row[0] for row in rows], [row[1] for row in rows])
         logits = logits_of(net_function(model.net), encoded)
         if not np.isfinite(logits).all():
-            raise CheckpointError(f"{path}: its answers are no finite numbers: its weights are damaged")
+            raise CheckpointError(f"{path}: its answers are not finite numbers: its weights are damaged")
         return cls(model, Path(path), rows, name, encoded, logits)
 
     @property

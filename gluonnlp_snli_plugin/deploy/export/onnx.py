@@ -46,10 +46,10 @@ def write(job, folder):
 
     settings, parameters = job.model.settings, job.parameters()
     if settings.truncation not in _KEEP_B:
-        raise UsageError(f"truncation {settings.truncation!r} is none of this package's: example.py cannot do it")
+        raise UsageError(f"truncation {settings.truncation!r} is not one of this package's: example.py cannot do it")
     size = sum(array.nbytes for array in parameters.values())
     if size > _LARGEST:
-        raise UsageError(f"the weights are of {size >> 20} MiB; one ONNX file holds less than 2048")
+        raise UsageError(f"the weights take {size >> 20} MiB; one ONNX file holds less than 2048")
     properties = {name: json_text(value, "ascii") for name, value in job.settings().items()}
     (folder / "model.onnx").write_bytes(build(settings, parameters, properties).SerializeToString())
     write_json(folder / "settings.json", job.settings())

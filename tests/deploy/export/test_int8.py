@@ -52,9 +52,9 @@ def test_a_sentencepiece_model_goes_with_it(make_model, spiece, pairs_file, tmp_
 
 
 def test_it_is_as_it_is(exported, tmp_path):
-    with pytest.raises(UsageError, match="the model has 8 bits as it is"):
+    with pytest.raises(UsageError, match="the model is an 8-bit one already"):
         Predictor.load(exported.folder, dtype="int8")
-    with pytest.raises(UsageError, match="holds an 8-bit model: export the one that it was made of"):
+    with pytest.raises(UsageError, match="holds an 8-bit model: export the model that it was made from"):
         export(exported.folder, "symbol", tmp_path / "to")
     with pytest.raises(UsageError, match="holds an 8-bit model, which is for CPU"):
         Predictor.load(exported.folder, [mx.gpu(0)])

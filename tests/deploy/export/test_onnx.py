@@ -128,7 +128,7 @@ def test_the_tokenizer_is_gluonnlps(make_model, tmp_path, lower):
 
 def test_a_strategy_of_somebody_elses_cannot_be_exported(make_model, tmp_path, monkeypatch):
     monkeypatch.delitem(_KEEP_B, "ratio")
-    with pytest.raises(UsageError, match="truncation 'ratio' is none of this package's"):
+    with pytest.raises(UsageError, match="truncation 'ratio' is not one of this package's"):
         export(make_model(truncation="ratio"), "onnx", tmp_path / "to")
 
 
