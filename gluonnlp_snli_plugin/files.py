@@ -19,7 +19,7 @@ from .temporary import temporary_file, temporary_folder
 JSON_BYTES = 32 << 20  # settings, records, indexes
 VOCABULARY_BYTES = 256 << 20
 WEIGHTS_BYTES = 24 << 30  # and the state of an optimizer
-LONGEST_LINE = 1 << 30  # of a JSON document, too
+LONGEST_LINE = 256 << 20  # a JSON document may be a single one
 
 _KINDS = {
     stat.S_IFIFO: "a named pipe",

@@ -146,7 +146,7 @@ def test_every_option_that_a_page_mentions_exists():
         for code in re.findall("`[^`\n]+`", page.read_text(encoding="utf-8")):
             for option in re.findall(r"(?<![\w-])--[a-z][a-z_-]+", code):
                 is_known = option in options or f"{option}" in sources or option[2:] in FOREIGN_OPTIONS
-                assert is_known or option in ("--help", "--no-deps"), f"{page.name}: {code}"
+                assert is_known or option in ("--help", "--no-deps", "--cpus"), f"{page.name}: {code}"
 
 
 # In a process of its own ----------------------------------------------------------------------------------------------

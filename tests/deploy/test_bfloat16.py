@@ -40,7 +40,7 @@ def test_what_cannot_be_is_refused_in_one_line(tiny_run, monkeypatch):
     for dtype in ("bfloat16", "int8"):
         with pytest.raises(UsageError, match=f"--dtype {dtype} is for CPU"):
             Predictor.load(tiny_run, [mx.gpu()], dtype=dtype)
-        with pytest.raises(UsageError, match="no --no-native with it"):
+        with pytest.raises(UsageError, match="which --no-native leaves out"):
             Predictor.load(tiny_run, dtype=dtype, native=False)
     monkeypatch.setattr(operators, "are_available", lambda: False)
     for dtype in ("bfloat16", "int8"):

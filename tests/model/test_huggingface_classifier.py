@@ -182,7 +182,7 @@ def test_an_import_is_replaced_only_where_one_says_so(capsys, folder, tmp_path):
     given = ["import-bert", str(folder), "--output-dir", str(tmp_path / "out")]
     assert main(given) == 0
     assert main(given) == 2
-    assert "is there already: give another folder, or --overwrite" in capsys.readouterr().err
+    assert "exists already: give another folder, or --overwrite" in capsys.readouterr().err
     assert main([*given, "--overwrite"]) == 0
 
 
