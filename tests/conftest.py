@@ -87,6 +87,20 @@ def shared_data():
 
 
 @pytest.fixture(scope="session")
+def repair_mxnet():
+    """The first lines of a program without the plugin: on today's NumPy, MXNet needs its repairs nonetheless."""
+    package = importlib.util.find_spec("gluonnlp_snli_plugin").submodule_search_locations[0]
+    compat = os.path.join(package, "compat.py")
+    return f"""
+import warnings
+warnings.simplefilter("ignore")
+repairs = {{"__name__": "repairs"}}
+exec(open({compat!r}).read(), repairs)
+repairs["repair_numpy_when_mxnet_is_imported"]()
+"""
+
+
+@pytest.fixture(scope="session")
 def tiny_bert(tmp_path_factory):
     """A BERT of two layers and random weights in Hugging Face's layout, made of real files: a folder."""
     import numpy as np
