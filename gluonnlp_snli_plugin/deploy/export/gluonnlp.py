@@ -7,7 +7,7 @@ from gluonnlp.model.bert import get_bert_model
 from ...data.snli import LABELS
 from ...errors import UsageError
 from .job import logits_of, net_function
-from .tokenizer import write_vocabulary
+from .tokenizer import write_tokenizer, write_vocabulary
 
 TOLERANCE = 1e-4
 _PARAMETERS = "model_bert_SNLI.params"
@@ -16,7 +16,7 @@ _README = """`{parameters}` is a `gluonnlp.model.BERTClassifier` with three clas
 shape `{backbone}` with the vocabulary of `{vocabulary}`.
 
 ```
-{imports}gluonnlp-snli run --train-file train.jsonl --dev-file dev.jsonl scripts/bert/finetune_classifier.py \\
+{imports}gluonnlp-snli run {exact}--train-file train.jsonl --dev-file dev.jsonl scripts/bert/finetune_classifier.py \\
     --task_name SNLI --bert_model {backbone} --bert_dataset NAME{case} --max_len {max_len} \\
     --only_inference --model_parameters {parameters}
 ```
@@ -44,6 +44,9 @@ def write(job, folder):
         parameters[f"classifier.1.{kind}"] = parameters[f"classifier.1.{kind}"].take(mx.nd.array(rows))
     mx.nd.save(str(folder / _PARAMETERS), parameters)
     vocabulary = write_vocabulary(model, folder)
+    is_exact = model.settings.tokenizer.algorithm == "bert" and not model.spiece
+    if is_exact:  # import-bert finds it beside the vocabulary
+        write_tokenizer(model, folder, for_pairs=True)
     case = "_uncased" if model.settings.tokenizer.lower else "_cased"
     text = _README.format(
         parameters=_PARAMETERS,
@@ -53,6 +56,7 @@ def write(job, folder):
         imports=f"gluonnlp-snli import-bert {_PARAMETERS} --vocab {vocabulary} --backbone {model.settings.backbone} "
         f"--name NAME{case}\n",
         case=case,
+        exact="--exact-tokenizer " if is_exact else "",
         max_len=model.settings.max_len,
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
