@@ -280,6 +280,15 @@ def native_operators():
         pytest.skip("no C++ operators: is there a C++ compiler?")
 
 
+@pytest.fixture(scope="session")
+def int8_operator(native_operators):
+    """For tests of what needs instructions for 8-bit integers."""
+    from gluonnlp_snli_plugin.native import operators
+
+    if not operators.has_int8():
+        pytest.skip("this processor has no instructions for 8-bit integers (VNNI)")
+
+
 @pytest.fixture
 def command():
     """Runs ``gluonnlp-snli`` in a process of its own; returns what ``subprocess.run`` returns."""

@@ -13,7 +13,7 @@ from gluonnlp_snli_plugin.native import operators
 
 PAIRS = [("Two dogs run through the snow.", "The dogs are asleep."), ("A man sings.", "A person makes music.")]
 
-needs_operators = pytest.mark.skipif(not operators.are_available(), reason="the C++ operators cannot be built here")
+needs_operators = pytest.mark.usefixtures("native_operators")
 
 
 @needs_operators

@@ -16,9 +16,7 @@ from gluonnlp_snli_plugin.model.folder import load_model
 from gluonnlp_snli_plugin.model.inference import logits, probabilities
 from gluonnlp_snli_plugin.native import accelerate, operators, stock_products
 
-needs_operator = pytest.mark.skipif(
-    not operators.has_int8(), reason="no instructions for 8-bit integers, or no compiler"
-)
+needs_operator = pytest.mark.usefixtures("int8_operator")
 
 
 @pytest.fixture(scope="module", params=["mlp", "pooled"])

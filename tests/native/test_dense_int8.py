@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from gluonnlp_snli_plugin.deploy.int8 import pack
-from gluonnlp_snli_plugin.native import operators
 
-pytestmark = pytest.mark.skipif(not operators.has_int8(), reason="no instructions for 8-bit integers, or no compiler")
+pytestmark = pytest.mark.usefixtures("int8_operator")
 
 
 def _dense(x, weight, bias, activation=""):
