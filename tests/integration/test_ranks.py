@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from gluonnlp_snli_plugin import finetune, threads
+from gluonnlp_snli_plugin.data.nli import LABELS
 from gluonnlp_snli_plugin.train.config import option_name
 
 # Each rank gets its share of the cores where nobody has said how many threads there are.
@@ -26,14 +27,14 @@ WORDS = "a the man woman dog cat is are not sleeping awake running eating outsid
 BACKENDS = ["dist_sync", pytest.param("horovod", marks=pytest.mark.horovod)]
 
 
-def write_pairs(path, number):
+def write_pairs(path, number, labels=("entailment", "neutral")):
     """Pairs of which each is a letter longer than the one before, so that everybody sorts them in the same way."""
     random = np.random.default_rng(0)
     rows = []
     for i in range(number):
         words = " ".join(random.choice(WORDS, 8))
         text = (words + " outside" * number)[: 20 + i]
-        rows.append({"sentence1": text, "sentence2": "a man is awake", "gold_label": ["entailment", "neutral"][i % 2]})
+        rows.append({"sentence1": text, "sentence2": "a man is awake", "gold_label": labels[i % len(labels)]})
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
@@ -290,7 +291,7 @@ def test_a_script_that_communicates_by_itself_is_left_to_do_so(command, tmp_path
     [("dist_sync", signal.SIGTERM), pytest.param("horovod", signal.SIGINT, marks=pytest.mark.horovod)],
 )
 def test_finetune_on_two_ranks_is_finetune_on_one_also_if_it_is_stopped(command, tiny_bert, tmp_path, backend, number):
-    pairs = write_pairs(tmp_path / "pairs.jsonl", 160)
+    pairs = write_pairs(tmp_path / "pairs.jsonl", 160, LABELS)
     settings = {"dropout": 0.0, "epochs": 4, "lr": 1e-3, "max_len": 48, "log_steps": 5, "backbone": "bert_2_16_2"}
     settings.update(
         vocab=str(tiny_bert / "vocab.txt"), train_file=str(pairs), dev_file=str(pairs), test_file=str(pairs)

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -129,7 +130,7 @@ def test_instructions_that_a_compiler_does_not_know_are_left_out(empty_cache, co
 
 def test_building_leaves_no_other_files(empty_cache, quick_compiler, tmp_path, monkeypatch):
     (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr(build.tempfile, "tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     library = build.library()
     assert {path.name for path in empty_cache.iterdir()} == {library.name, ".lock"}
     assert not list((tmp_path / "tmp").iterdir())
@@ -170,12 +171,15 @@ def test_files_of_other_names_are_never_removed(empty_cache, quick_compiler, nam
 
 
 def test_a_library_that_cannot_be_removed_or_touched_stops_nobody(empty_cache, quick_compiler, monkeypatch):
-    def refuse(*arguments, **settings):
-        raise PermissionError
+    def refuse(path, *arguments, **settings):
+        if Path(path).suffix == ".so":
+            raise PermissionError
+        return unlink(path, *arguments, **settings)
 
     empty_cache.mkdir(mode=0o700, parents=True)
     other = empty_cache / f"{'a' * 16}-{'b' * 16}.so"
     _age(other, 31)
+    unlink = build.Path.unlink
     monkeypatch.setattr(build.Path, "unlink", refuse)
     library = build.library()
     monkeypatch.setattr(build.os, "utime", refuse)

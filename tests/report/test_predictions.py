@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from gluonnlp_snli_plugin.data.reader import LABELS, PairReader
+from gluonnlp_snli_plugin.data.nli import LABELS
+from gluonnlp_snli_plugin.data.reader import PairReader
 from gluonnlp_snli_plugin.errors import DataError, PluginError
 from gluonnlp_snli_plugin.report.predictions import (
     Pairs,

@@ -184,7 +184,7 @@ def test_other_pairs_are_refused_unless_told_otherwise(broken, pairs_file, tmp_p
     with pytest.raises(PluginError) as info:
         finetune(resume=str(folder))
     changed = f"the content of the train data ({pairs}) has changed"
-    assert str(info.value) == f"not what the run began with: {changed} (--resume-anyway goes on all the same)"
+    assert str(info.value) == f"not what the run began with: {changed} (--resume-anyway resumes all the same)"
     with pytest.raises(Stopped, match="after update 2;"):
         finetune(resume=str(folder), resume_anyway=True)
 

@@ -42,7 +42,7 @@ def test_an_export_is_replaced_only_where_one_says_so(capsys, model, tmp_path):
     given = [model, "--format", "symbol", "--to", tmp_path / "to"]
     assert main(["export", *map(str, given)]) == 0
     (tmp_path / "to" / "old").touch()
-    assert "is there already: give another folder, or --overwrite" in refused(capsys, *given)
+    assert "exists already: give another folder, or --overwrite" in refused(capsys, *given)
     assert main(["export", *map(str, given), "--overwrite"]) == 0
     assert not (tmp_path / "to" / "old").exists() and len(os.listdir(tmp_path)) == 1
 
@@ -52,7 +52,7 @@ def test_nothing_else_is_ever_replaced(capsys, model, tmp_path, overwrite):
     (tmp_path / "thesis.tex").touch()
     given = [model, "--format", "symbol", "--overwrite"][: 4 if overwrite else 3]
     assert "holds other files, and no export.json" in refused(capsys, *given, "--to", tmp_path)
-    assert "is there already, and no folder" in refused(capsys, *given, "--to", tmp_path / "thesis.tex")
+    assert "exists and is not a folder" in refused(capsys, *given, "--to", tmp_path / "thesis.tex")
     assert "holds other files" in refused(capsys, *given, "--to", model)
     assert os.listdir(tmp_path) == ["thesis.tex"]
 
