@@ -78,6 +78,14 @@ def _import_what_is_gone(module):
     vars(module)["__builtins__"] = {**vars(builtins), "__import__": __import__}
 
 
+def _both(first, second):
+    def repair(module):
+        first(module)
+        second(module)
+
+    return repair
+
+
 def _call_what_is_gone(module):
     """Let a module that has been imported call NumPy as it was."""
     numpy = _numpy_as_it_was()
@@ -199,6 +207,18 @@ def _print_numbers_as_before(module):
 
 
 @_on_numpy_2
+def _give_scalars(module):
+    """``asscalar`` of an array of shape (1, 1) gives an array, which NumPy 2.5 makes no number of: ``float(loss)``."""
+
+    def asscalar(self):
+        if self.size != 1:
+            raise ValueError("The current array is not a scalar")
+        return self.asnumpy().reshape(-1)[0]
+
+    module.NDArray.asscalar = asscalar
+
+
+@_on_numpy_2
 def _add_up_in_64_bits(module):
     """Metrics add NumPy's scalars to Python's numbers, which keeps float32 and int32 since NEP 50: sums lose digits."""
     import numpy as np
@@ -263,7 +283,7 @@ _REPAIRS = {
     "mxnet.contrib.quantization": (None, _find_ranges_in_64_bits),
     "mxnet.gluon.contrib.estimator.event_handler": (_import_what_is_gone, None),
     "mxnet.metric": (None, _add_up_in_64_bits),
-    "mxnet.ndarray.ndarray": (None, _call_what_is_gone),
+    "mxnet.ndarray.ndarray": (None, _both(_call_what_is_gone, _give_scalars)),
     "mxnet.ndarray.numpy._op": (None, _call_what_is_gone),
     "mxnet.ndarray.sparse": (None, _find_csr_matrix),
     "mxnet.ndarray.utils": (None, _find_csr_matrix),
