@@ -1,39 +1,32 @@
 """The embedded sample: a small BERT from scratch learns it, from one command; and its explanations name what counts."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
 from gluonnlp_snli_plugin import Predictor
 from gluonnlp_snli_plugin.data.sample import sample_pairs
 
-pytestmark = pytest.mark.slow
 
-
-@pytest.fixture(scope="module")
-def out(tmp_path_factory):
-    """The output folder of the command, as somebody types it first."""
-    folder = tmp_path_factory.mktemp("sample") / "out"
-    command = [sys.executable, "-m", "gluonnlp_snli_plugin", "finetune", "--sample", "--output-dir", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True)
+@pytest.mark.slow
+def test_a_small_bert_from_scratch_learns_the_sample_and_explains_what_decides(command, tmp_path):
+    """One test, for a fixture of several would train once in each process that tests at once run in."""
+    out = tmp_path / "out"
+    done = command("finetune", "--sample", "--output-dir", out)  # as somebody types it first
     assert done.returncode == 0, done.stderr
-    return folder
+    _assert_that_it_has_learnt(command, out)
+    predictor = Predictor.load(out)
+    _assert_that_a_not_that_decides_is_among_the_words_that_contribute_most(predictor)
+    _assert_that_a_number_that_decides_is_among_the_words_that_contribute_most(predictor)
 
 
-def test_a_small_bert_from_scratch_learns_the_sample(command, out):
+def _assert_that_it_has_learnt(command, out):
     summary = json.loads((out / "summary.json").read_text())
     assert summary["dev_accuracy"] >= 0.93  # 0.963 to 0.968 with four seeds
     config = json.loads((out / "config.json").read_text())
     assert "synthetic" in config["data"]["train"]["source"]
     done = command("predict", out, "--premise", "A dog is sleeping.", "--hypothesis", "An animal is asleep.")
     assert json.loads(done.stdout)["label"] in ("entailment", "contradiction", "neutral")
-
-
-@pytest.fixture(scope="module")
-def predictor(out):
-    return Predictor.load(out)
 
 
 def _hanging_on(predictor, pairs, word, otherwise):
@@ -52,14 +45,14 @@ def _ranks(predictor, pairs, word):
         yield sorted(sizes, reverse=True).index(abs(found[0].contribution)) + 1
 
 
-def test_a_not_that_decides_is_among_the_words_that_contribute_most(predictor):
+def _assert_that_a_not_that_decides_is_among_the_words_that_contribute_most(predictor):
     pairs = [(a, b) for a, b, _ in sample_pairs("dev") + sample_pairs("train") if " is not " in b][:120]
     ranks = list(_ranks(predictor, _hanging_on(predictor, pairs, " not", "")[:40], "not"))
     # Among some 12 words. A model this small reads "not" with its neighbours; one that was pretrained puts it first.
     assert len(ranks) >= 20 and sum(rank <= 3 for rank in ranks) >= len(ranks) / 2
 
 
-def test_a_number_that_decides_is_among_the_words_that_contribute_most(predictor):
+def _assert_that_a_number_that_decides_is_among_the_words_that_contribute_most(predictor):
     pairs = [
         (f"Two {who} are {what}.", f"Three {who} are {what}.")
         for who in ("dogs", "children", "men", "women", "people")
