@@ -55,6 +55,7 @@ class Terminal:
 
     def interrupt(self):
         """Ctrl-C, and again where it came too early: just before readline waits for keys it would lie there unheard."""
+        self._look()
         for _ in range(PATIENCE // 10):
             os.killpg(self.process.pid, signal.SIGINT)
             if self._sees("interrupted", 1, 10):
@@ -84,7 +85,7 @@ def _ask(terminal, premise, hypothesis, times=1):
     terminal.wait_for("(entailment ", times)
 
 
-def test_pairs_are_asked_for_and_answered_until_a_premise_is_empty(tiny_run):
+def test_pairs_are_asked_for_and_answered_an_empty_hypothesis_asked_for_again_and_no_bytes_do_harm(tiny_run):
     terminal = Terminal(tiny_run)
     _ask(terminal, "The dog is running.", "a dog is sleeping")
     _ask(terminal, "The cat is running.", "a cat is sleeping", times=2)
@@ -92,45 +93,33 @@ def test_pairs_are_asked_for_and_answered_until_a_premise_is_empty(tiny_run):
         r"(entailment|contradiction|neutral)  \(entailment [01]\.\d{3}  contradiction [01]\.\d{3}", terminal.seen
     )
     terminal.wait_for("Premise:", 3)
+    terminal.type("a dog\r")
+    terminal.wait_for("Hypothesis:", 3)
     terminal.type("\r")
-    assert terminal.status() == 0
+    terminal.wait_for("Hypothesis:", 4)
+    terminal.type("a cat\r")
+    terminal.wait_for("Premise:", 4)
+    terminal.type(b"caf\xe9\r")  # which of it readline takes is its own affair, the end of the line included
+    assert terminal.leave() == 0 and "Traceback" not in terminal.seen
 
 
-def test_with_explain_words_are_coloured(tiny_run):
+def test_with_explain_words_are_coloured_until_a_premise_is_empty(tiny_run):
     terminal = Terminal(tiny_run, "--explain")
     _ask(terminal, "The dog is running.", "a dog is sleeping")
     terminal.wait_for("\033[0m")
     assert re.search("\033\\[38;5;\\d+;48;5;\\d+m", terminal.seen)
     terminal.wait_for("Premise:", 2)
-    terminal.type(b"\x04")
+    terminal.type("\r")
     assert terminal.status() == 0
 
 
-def test_without_colours_they_have_numbers(tiny_run):
+def test_without_colours_words_have_numbers_and_ctrl_c_ends_it_with_130(tiny_run):
     terminal = Terminal(tiny_run, "--explain", NO_COLOR="1")
     _ask(terminal, "The dog is running.", "a dog is sleeping")
     terminal.wait_for("Premise:", 2)
     assert re.search(r"\w\[[+-]\d\.\d\d\]", terminal.seen) and "48;5" not in terminal.seen
-    terminal.type(b"\x04")
-    assert terminal.status() == 0
-
-
-def test_an_empty_hypothesis_is_asked_for_again(tiny_run):
-    terminal = Terminal(tiny_run)
-    terminal.wait_for("Premise:")
-    terminal.type("a dog\r")
-    terminal.wait_for("Hypothesis:")
-    terminal.type("\r")
-    terminal.wait_for("Hypothesis:", 2)
-    terminal.type(b"\x04")
-    assert terminal.status() == 0
-
-
-def test_ctrl_c_ends_it_with_130(tiny_run):
-    terminal = Terminal(tiny_run)
-    terminal.wait_for("Premise:")
-    terminal.type("a dog")
-    terminal.wait_for("a dog")
+    terminal.type("a cat")
+    terminal.wait_for("a cat")
     terminal.interrupt()
     terminal.wait_for("gluonnlp-snli: interrupted")
     assert "Traceback" not in terminal.seen and terminal.status() == 130
@@ -150,18 +139,15 @@ def test_questions_stay_out_of_a_file_of_answers(tiny_run, tmp_path):
         assert re.fullmatch(r'\{"sentence1": "The dog is running\.", [^\n]*\}\n', answers.read())
 
 
-def test_bytes_that_are_no_utf_8_do_no_harm(tiny_run):
-    terminal = Terminal(tiny_run)
-    terminal.wait_for("Premise:")
-    terminal.type(b"caf\xe9\r")  # which of it readline takes is its own affair, the end of the line included
-    assert terminal.leave() == 0 and "Traceback" not in terminal.seen
-
-
-def test_where_nobody_types_there_is_no_prompt(command, tiny_run):
-    for standard_input in (subprocess.DEVNULL, subprocess.PIPE):
-        done = command("predict", tiny_run, stdin=standard_input)
-        assert done.returncode == 2 and done.stderr.count("\n") == 1
-        assert "give --premise and --hypothesis, or --file F (- for standard input)" in done.stderr
+def test_where_nobody_types_there_is_no_prompt(tiny_run, capsys, monkeypatch):
+    ours, theirs = os.pipe()
+    os.close(theirs)
+    for standard_input in (os.devnull, ours):
+        with open(standard_input) as file:
+            monkeypatch.setattr("sys.stdin", file)
+            assert main(["predict", str(tiny_run)]) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and "give --premise and --hypothesis, or --file F (- for standard input)" in said
 
 
 def test_explanations_as_text_json_and_html(tiny_run, tmp_path, capsys):
