@@ -65,6 +65,11 @@ def _encodable(value):
     return value
 
 
+def pytest_collection_modifyitems(items):
+    """Whole runs first: they take longest, and at the end one worker would wait for the other."""
+    items.sort(key=lambda item: "integration" not in item.path.parts)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     for name, (is_there, reason) in NEEDS.items():
