@@ -55,7 +55,8 @@ test-wheel: venv  ## All tests but those of whole runs against the installed whe
 
 test-interop: venv  ## The tests that ask Horovod or Hugging Face's transformers, after `make horovod reference`.
 	$(python) $(minilm)
-	$(python) $(pytest) -m "horovod or reference"
+	$(python) -m pip install -qq --disable-pip-version-check transformers
+	$(python) $(pytest) -m "horovod or reference or transformers"
 
 test-faults: venv  ## Runs that are killed, interrupted and starved, then resumed; KILLS=25 kills one that often.
 	KILLS=$(or $(KILLS),25) $(python) -m pytest tests/integration/test_faults.py tests/integration/test_kill_points.py \

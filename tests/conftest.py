@@ -39,6 +39,7 @@ NEEDS = {
         (REFERENCE_ENV / "requirements.txt").exists,
         f"{REFERENCE_ENV}, with torch and transformers, is missing: make reference",
     ),
+    "transformers": (lambda: importlib.util.find_spec("transformers"), "transformers is not installed: pip install it"),
     "gluonnlp_scripts": (
         lambda: os.environ.get("GLUONNLP_SCRIPTS"),
         "GLUONNLP_SCRIPTS does not name a checkout of dmlc/gluon-nlp at tag v0.10.0",

@@ -225,7 +225,7 @@ def test_machines_that_share_no_disk(tiny_name, tmp_path):
 
 @pytest.mark.horovod
 def test_the_recipe_for_horovod(tiny_name, tmp_path):
-    pairs = write_pairs(tmp_path / "pairs.jsonl", 32)
+    pairs = write_pairs(tmp_path / "pairs.jsonl", 33, LABELS)
     settings = ["--dataset-name", tiny_name, "--train-file", pairs, "--dev-file", pairs, "--max-len", 48, "--epochs", 1]
     done = subprocess.run(
         list(map(str, [RECIPES / "horovod", "finetune", *settings, "--output-dir", tmp_path / "out"])),

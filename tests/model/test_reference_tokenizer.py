@@ -1,9 +1,7 @@
 """For every layout of a checkpoint, ids are those of transformers' own tokenizer, text by text and pair by pair."""
 
 import json
-import os
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +12,6 @@ from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
 from gluonnlp_snli_plugin.model.huggingface_tokenizer import establish
 
-REFERENCE = Path(os.environ.get("REFERENCE_ENV", Path(__file__).parents[2] / ".venv-reference"))
 ASK = """
 import json, sys, transformers
 folder, texts = sys.argv[1], json.load(sys.stdin)
@@ -114,10 +111,8 @@ LAYOUTS = {  # name -> a function of the tokens that gives the files
 }
 
 
-def ask_transformers(folder, texts):
-    if not (REFERENCE / "bin" / "python").exists():
-        pytest.skip(f"{REFERENCE} is missing: `make reference` makes it, with transformers")
-    command = [str(REFERENCE / "bin" / "python"), "-I", "-c", ASK, str(folder)]
+def ask_transformers(python, folder, texts):
+    command = [str(python), "-I", "-c", ASK, str(folder)]
     done = subprocess.run(command, input=json.dumps(texts), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -149,15 +144,16 @@ def tokens(multilingual_texts):
 
 
 @pytest.mark.slow
+@pytest.mark.reference
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_ids_are_those_of_transformers(tokens, multilingual_texts, tmp_path, layout):
+def test_ids_are_those_of_transformers(reference_python, tokens, multilingual_texts, tmp_path, layout):
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     for name, content in LAYOUTS[layout](tokens).items():
         text = json.dumps(content) if isinstance(content, dict) else "".join(f"{token}\n" for token in content)
         (tmp_path / name).write_text(text, encoding="utf-8")
     tokenizer = establish(tmp_path)
     ours = bert_tokenizer(tokenizer.vocab, tokenizer.settings)
-    ids, of_pairs = ask_transformers(tmp_path, multilingual_texts)
+    ids, of_pairs = ask_transformers(reference_python, tmp_path, multilingual_texts)
     found, lengths = ours.ids_of_all(multilingual_texts)
     for text, mine, wanted in zip(multilingual_texts, np.split(found, np.cumsum(lengths)[:-1]), ids):
         assert mine.tolist() == wanted, ascii(text)
