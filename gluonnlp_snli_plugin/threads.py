@@ -86,6 +86,9 @@ def use_cores(contexts):
             no_variables = (None, 0) * 2
             push = _LIB.MXEnginePushSync
             check_call(push(_set_number(number()), None, None, device, *no_variables, None, 0, b"threads"))
+    # Until the engine has called back into Python, a fork would wait for ever: MXNet lets its engine finish first, and
+    # the thread that forks has what the call back needs, Python's lock.
+    check_call(_LIB.MXNDArrayWaitAll())
 
 
 @functools.lru_cache(maxsize=None)  # kept: MXNet calls it later

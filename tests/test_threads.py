@@ -195,3 +195,20 @@ def test_importing_changes_nothing_and_a_net_uses_all_cores(first):
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     by_itself = max(1, len(os.sched_getaffinity(0)) // 2)  # what MXNet takes
     assert done.stdout.split() == [str(5 - by_itself)] * 2
+
+
+FORK = """
+import os
+import mxnet as mx
+from gluonnlp_snli_plugin import threads
+for _ in range(50):
+    threads.use_cores([mx.cpu(0), mx.cpu(1)])
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+
+def test_a_process_may_fork_at_once():
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], check=True)
