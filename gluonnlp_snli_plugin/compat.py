@@ -260,6 +260,17 @@ def _find_ranges_in_64_bits(module):
     module.np = _copy_of(np, min=lambda array: float(np.min(array)), max=lambda array: float(np.max(array)))
 
 
+@_on_numpy_2
+def _pad_with_what_wraps_around(module):
+    """Padding ``uint8`` with -1 gives 255, which NumPy 2 refuses for Python's numbers (NEP 50)."""
+    np = module.np
+
+    def full(shape, fill_value, dtype):
+        return np.full(shape, np.array(fill_value).astype(dtype), dtype)
+
+    module.np = _copy_of(np, full=full)
+
+
 def _hash_bytes_above_127(module):
     """FastText's hash calls ``np.int8(200)``: NumPy 1.24 warns of it, NumPy 2 refuses it (never reported upstream)."""
     import numpy as np
@@ -294,6 +305,7 @@ _REPAIRS = {
     "mxnet.numpy_op_fallback": (_import_what_is_gone, None),
     "mxnet.optimizer.optimizer": (None, _scale_in_64_bits),
     "mxnet.symbol.numpy._symbol": (None, _call_what_is_gone),
+    "gluonnlp.data.batchify.batchify": (None, _pad_with_what_wraps_around),
     "gluonnlp.data.transforms": (_import_what_is_gone, None),
     "gluonnlp.vocab.subwords": (None, _hash_bytes_above_127),
 }

@@ -213,6 +213,12 @@ def test_histograms_for_calibration_are_what_they_were():
     assert (least, most, threshold) == (-27.302734375, 27.752119064331055, 27.96913168647072)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_padding_wraps_around():
+    padded = nlp.data.batchify.Pad(pad_val=-1, dtype="uint8")([np.array([1, 2]), np.array([3])])
+    assert padded.asnumpy().tolist() == [[1, 2], [3, 255]]
+
+
 def test_subwords_hash_as_fasttext_does():
     hashes = [NGramHashes.fasttext_hash_asbytes(word) for word in ("", "test", "Zürich", "犬")]
     assert hashes == [2166136261, 2949673445, 3265985312, 299394136]
