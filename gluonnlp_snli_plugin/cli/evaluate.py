@@ -121,7 +121,7 @@ def _table(models, answers):
         return "\n".join([str(one.evaluation), *([""] if alone else []), *alone])
     rows = [["", "pairs", "accuracy", *(f"F1 {label}" for label in LABELS), "truncated"]]
     for one in answers:
-        rows.append(_row(printable(one.file), one.evaluation))
+        rows.append(_row(one.file, one.evaluation))
         if models[1:]:
             rows += [_row(f"  {model} alone", evaluation) for model, evaluation in zip(models, one.members)]
     rows.append(_row("all", sum((one.evaluation for one in answers), Evaluation())))
