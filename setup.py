@@ -16,8 +16,8 @@ STARTUP_HOOK = "gluonnlp_snli_plugin.pth"
 # What the package cannot do without beside its modules, by folder; a test keeps the list complete.
 DATA_FILES = {
     ".": "py.typed",
-    "data": "bert_characters.json",
-    "deploy": "explanation.css",
+    "text": "bert_characters.json",
+    "evaluate": "explanation.css",
     "native/src": "amx.h attention.cc dense.cc dense_int8.cc dropout.cc gelu.cc layer_norm.cc library.cc operator.h"
     " optimizer.cc simd.h",
     "report/templates": "base.html comparison.html macros.html page.css run.html",

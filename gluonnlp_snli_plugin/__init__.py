@@ -7,7 +7,9 @@ BERT backbones in GluonNLP's own registries; :func:`deactivate` takes them out a
 import os
 import sys
 
-from . import cluster, compat, threads
+from . import compat
+from .parallel import cluster
+from .system import threads
 
 compat.repair_numpy_when_mxnet_is_imported()
 cluster.prepare()
@@ -25,22 +27,23 @@ except ModuleNotFoundError as error:
         sys.exit(f"gluonnlp-snli: error: {message}")
     raise ImportError(message, name="mxnet") from None
 
-from . import native  # noqa: E402, F401
-from .data import snli, task, truncation  # noqa: E402, F401
-from .model import backbones, classifier, store  # noqa: E402, F401
+from . import native, store  # noqa: E402, F401
+from .data import truncation  # noqa: E402, F401
+from .formats import models  # noqa: E402, F401
+from .model import bert  # noqa: E402, F401
 from .registry import activate, deactivate  # noqa: E402
-
-__version__ = "0.2.0"
+from .tasks import snli, task  # noqa: E402, F401
+from .version import __version__  # noqa: E402
 
 activate()
 
 from .data.encoding import PairEncoder  # noqa: E402
-from .deploy.evaluation import evaluate  # noqa: E402
-from .deploy.predictor import Predictor  # noqa: E402
 from .errors import PluginError  # noqa: E402
-from .model.importing import import_bert  # noqa: E402
-from .model.train_vocab import train_vocabulary  # noqa: E402
+from .evaluate.evaluation import evaluate  # noqa: E402
+from .evaluate.predictor import Predictor  # noqa: E402
+from .formats.importing import import_bert  # noqa: E402
 from .report import write_report  # noqa: E402
+from .store.train_vocab import train_vocabulary  # noqa: E402
 from .train.finetuning import finetune  # noqa: E402
 from .train.pretraining import pretrain  # noqa: E402
 
@@ -48,6 +51,7 @@ __all__ = [
     "PairEncoder",
     "PluginError",
     "Predictor",
+    "__version__",
     "activate",
     "deactivate",
     "evaluate",

@@ -1,5 +1,7 @@
 """The errors a user can act on: one family, one line each."""
 
+TIME_IS_UP = 75  # exit status: "try again later", EX_TEMPFAIL of sysexits.h
+
 
 def printable(text):
     """A text in one line that controls no terminal and turns nothing around it: the rest of it as escapes.
@@ -51,7 +53,7 @@ class Stopped(PluginError):
     Attributes
     ----------
     status : int
-        Exit status of the command: 128 and the signal's number, or 75 when its time was up.
+        Exit status of the command: 128 and the signal's number, or ``TIME_IS_UP`` when its time was up.
     """
 
     def __init__(self, message, status):

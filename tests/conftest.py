@@ -315,7 +315,7 @@ def command():
 @pytest.fixture(scope="session")
 def multilingual_texts():
     """Texts in many languages, edge cases, and some of every block of Unicode: a list of str."""
-    texts = json.loads((Path(__file__).parent / "data" / "texts.json").read_text(encoding="utf-8"))
+    texts = json.loads((Path(__file__).parent / "text" / "texts.json").read_text(encoding="utf-8"))
     for block in [*range(0, 0x323B0, 128), *range(0xE0000, 0xE0200, 128), *range(0xF0000, 0x110000, 0x2000)]:
         characters = [chr(c) for c in range(block, block + 128) if not 0xD800 <= c < 0xE000]
         texts.append(" ".join(characters[::11]))

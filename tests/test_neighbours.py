@@ -18,8 +18,8 @@ import gluonnlp_snli_plugin
 import mxnet as mx
 import numpy as np
 import transformers
-from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
-from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
+from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
+from gluonnlp_snli_plugin.text.tokenizers import bert_tokenizer
 
 checkpoint = gluonnlp_snli_plugin.import_bert(folder, "neighbour_uncased", root=store)
 bert, vocab = nlp.model.get_model(

@@ -12,8 +12,8 @@ from gluonnlp.data import utils as vocabulary_registry
 from mxnet.gluon.model_zoo import model_store
 
 import gluonnlp_snli_plugin
-from gluonnlp_snli_plugin.data.snli import SNLI
-from gluonnlp_snli_plugin.data.task import SNLITask
+from gluonnlp_snli_plugin.tasks.snli import SNLI
+from gluonnlp_snli_plugin.tasks.task import SNLITask
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import gluonnlp_snli_plugin
 from gluonnlp_snli_plugin import finetune, import_bert
 from gluonnlp_snli_plugin.cli import main
 from gluonnlp_snli_plugin.errors import CheckpointError
-from gluonnlp_snli_plugin.model.folder import load_model
+from gluonnlp_snli_plugin.formats.model_folder import load_model
 
 PACKAGE = Path(gluonnlp_snli_plugin.__file__).parent
 # What runs or unpickles what it is given, MXNet's own functions included.

@@ -10,9 +10,9 @@ import sys
 
 import mxnet as mx
 
-from .. import __version__
 from ..errors import PluginError, Stopped, UsageError, printable
-from ..train.comm import HAS_SAID_WHY, LAUNCHER, launched_backend, leave_ranks
+from ..parallel.comm import HAS_SAID_WHY, LAUNCHER, launched_backend, leave_ranks
+from ..version import __version__
 from . import evaluate, export, finetune, import_bert, list, predict, pretrain, report, run, serve, train_vocab
 from .streams import standard_streams
 

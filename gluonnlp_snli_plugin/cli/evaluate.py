@@ -4,15 +4,15 @@ import json
 import logging
 import os
 
-from ..data.snli import LABELS
-from ..deploy.evaluation import ask, keep
-from ..deploy.predictor import DTYPES, Predictor
 from ..errors import PluginError, printable
-from ..memory import give_back_large_blocks
+from ..evaluate.evaluation import ask, keep
+from ..evaluate.predictions import write_lines
+from ..evaluate.predictor import DTYPES, Predictor
+from ..evaluate.scores import Evaluation
+from ..parallel.comm import parse_devices
 from ..report import try_report
-from ..report.predictions import write_lines
-from ..report.scores import Evaluation
-from ..train.comm import parse_devices
+from ..system.memory import give_back_large_blocks
+from ..tasks.snli import LABELS
 from .reading import add_reading_arguments
 
 _log = logging.getLogger("gluonnlp_snli_plugin")

@@ -1,7 +1,7 @@
 """Write a fine-tuned model in the format of another program, and check that it gives the same logits."""
 
-from ..deploy.export import FORMATS, export
 from ..errors import printable
+from ..formats import FORMATS, export
 from .evaluate import add_model_arguments
 
 

@@ -1,8 +1,8 @@
 """Bring a pretrained BERT into the local model store, or a fine-tuned classifier of Hugging Face's into a folder."""
 
 from ..errors import UsageError, printable
-from ..model.importing import import_bert, import_classifier
-from ..model.store import store_root
+from ..formats.importing import import_bert, import_classifier
+from ..store import store_root
 
 
 def add_arguments(parser):

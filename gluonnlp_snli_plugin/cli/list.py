@@ -1,8 +1,7 @@
 """Show what can be looked up by name."""
 
-from .. import registry
+from .. import registry, store
 from ..data.truncation import list_truncations
-from ..model import store
 
 _KINDS = ("datasets", "tasks", "models", "weights", "vocabularies", "truncations")
 

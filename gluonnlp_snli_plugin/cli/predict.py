@@ -12,9 +12,9 @@ import sys
 
 from ..data.losses import tell_left_out, tell_truncated
 from ..data.reader import PairReader
-from ..deploy import highlight
 from ..errors import DataError, UsageError
-from ..files import json_text
+from ..evaluate import highlight
+from ..system.files import json_text
 from .evaluate import add_device_arguments, add_model_arguments, load_predictor
 from .prompt import typed_pairs
 from .reading import add_reading_arguments

@@ -1,7 +1,7 @@
 """Pretrain a BERT on text: masked words and next sentences."""
 
 from ..errors import printable
-from ..model.store import store_root
+from ..store import store_root
 from ..train.pretrain_config import PretrainConfig
 from ..train.pretraining import pretrain
 from .training import add_training_arguments, run_training

@@ -3,9 +3,9 @@
 import os
 
 from ..errors import UsageError
-from ..follow import LAUNCHER, follow_parent
-from ..train import launch
-from ..train.comm import BACKENDS, known_rank, launched_backend
+from ..parallel import launch
+from ..parallel.comm import BACKENDS, known_rank, launched_backend
+from ..system.follow import LAUNCHER, follow_parent
 
 
 def add_rank_arguments(parser):

@@ -12,7 +12,7 @@ from ..errors import UsageError
 from ..host import run_script
 from ..host.data import require_snli
 from ..host.script import Script
-from ..train.comm import parse_devices, place_on_machine
+from ..parallel.comm import parse_devices, place_on_machine
 from .ranks import add_rank_arguments, run_on_ranks
 from .reading import add_naming_arguments
 

@@ -51,7 +51,7 @@ def run(options):
             f"serve needs {error.name}, which is not installed: pip install 'gluonnlp-snli-plugin[serve]'"
         ) from None
     from ..serve.batching import Batcher
-    from ..serve.question import Limits
+    from ..serve.request import Limits
 
     limits = Limits(**{field: getattr(options, f"max_{name}") for name, (field, *_) in _LIMITS.items()})
     bound = server.bind(options.host, options.port)  # before a model is read in vain

@@ -1,10 +1,10 @@
 """Train a vocabulary on text, for a BERT that starts from random weights, and keep it in the local model store."""
 
 from ..data.pretraining.corpus import CORPUS_FORMATS
-from ..data.subwords import MODEL_TYPES
 from ..errors import printable
-from ..model.store import store_root
-from ..model.train_vocab import train_vocabulary
+from ..store import store_root
+from ..store.train_vocab import train_vocabulary
+from ..text.subwords import MODEL_TYPES
 
 
 def add_arguments(parser):

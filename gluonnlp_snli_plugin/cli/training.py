@@ -5,7 +5,7 @@ import dataclasses
 import os
 
 from ..errors import UsageError
-from ..train.comm import known_rank, parse_devices
+from ..parallel.comm import known_rank, parse_devices
 from ..train.config import option_name
 from ..train.record_check import require_unedited
 from ..train.resume import CHANGEABLE, absolute, recorded_run

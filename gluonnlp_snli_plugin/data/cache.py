@@ -18,7 +18,7 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from ..errors import DataError
-from ..files import cache_folder, digest, open_regular, replacing
+from ..system.files import cache_folder, digest, open_regular, replacing
 from .cache_key import cache_key
 from .encoding import SPECIAL_TOKENS, EncodedPairs, offsets_of
 from .nli import LABELS

@@ -10,11 +10,11 @@ import sentencepiece
 from gluonnlp.data import BERTBasicTokenizer, BERTSPTokenizer, BERTTokenizer, fast_bert_tokenizer
 from gluonnlp.vocab import BERTVocab
 
-from ..files import digest
+from ..system.files import digest
+from ..text.bert_characters import BertWords
+from ..text.tokenizers import CachedTokenizer, HuggingFaceBERTTokenizer
 from . import truncation
-from .bert_characters import BertWords
 from .encoding import PairEncoder
-from .tokenizers import CachedTokenizer, HuggingFaceBERTTokenizer
 
 _ENCODER = 2  # to be raised whenever reading or encoding gives something else for the same input
 _TRUNCATIONS = (

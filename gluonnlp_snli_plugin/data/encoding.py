@@ -6,9 +6,9 @@ import mxnet as mx
 import numpy as np
 
 from ..errors import UsageError
+from ..text.tokenizers import CachedTokenizer, flat_ids
 from . import truncation as truncations
 from .nli import LABELS
-from .tokenizers import CachedTokenizer, flat_ids
 
 SPECIAL_TOKENS = 3  # [CLS], [SEP], [SEP]
 _PAIRS_AT_ONCE = 2048  # enough for whole-array work to pay, few enough for the processor's cache

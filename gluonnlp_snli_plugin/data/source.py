@@ -9,8 +9,8 @@ import zlib
 from typing import Any, BinaryIO, Iterator, Union
 
 from ..errors import DataError
-from ..files import BoundedLines, open_lines
-from ..filetypes import HEAD_SIZE, describe
+from ..system.files import BoundedLines, open_lines
+from ..system.filetypes import HEAD_SIZE, describe
 
 _GZIP = b"\x1f\x8b"
 _DECOMPRESSED_AT_ONCE = 1 << 18  # bytes

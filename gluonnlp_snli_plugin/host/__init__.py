@@ -4,7 +4,7 @@ import contextlib
 import logging
 
 from .. import registry
-from ..temporary import temporary_folder
+from ..system.temporary import temporary_folder
 from .data import count_truncated, read_from, truncate_by, use_recorded_tokenizers
 from .native import use_native_operators
 from .options import extend_options

@@ -8,11 +8,11 @@ import gluonnlp as nlp
 from gluonnlp.data import transforms
 from gluonnlp.data.bert import glue
 
-from .. import registry
-from ..data import snli, truncation
-from ..data.tokenizers import bert_tokenizer
+from .. import registry, store
+from ..data import truncation
 from ..errors import DataError, UsageError
-from ..model import store
+from ..tasks import snli
+from ..text.tokenizers import bert_tokenizer
 from .options import host_tasks
 
 _log = logging.getLogger("gluonnlp_snli_plugin")

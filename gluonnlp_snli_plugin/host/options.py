@@ -6,9 +6,9 @@ import functools
 from gluonnlp.data import classification
 from gluonnlp.model import bert
 
-from .. import registry
+from .. import registry, store
 from ..errors import UsageError
-from ..model import backbones, store
+from ..model import bert as backbones
 
 
 class Choices(list):

@@ -20,7 +20,7 @@ import numpy as np
 from gluonnlp.data import classification, sampler
 
 from ..errors import PluginError, UsageError
-from ..train import comm
+from ..parallel import comm
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
 

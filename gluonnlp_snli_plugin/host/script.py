@@ -8,7 +8,7 @@ import traceback
 import types
 
 from ..errors import PluginError, UsageError
-from ..files import read_bytes
+from ..system.files import read_bytes
 
 
 class Script:

@@ -1,1 +1,1 @@
-"""BERT backbones, the classification head, and where their weights are kept."""
+"""Networks: BERT backbones, the classification head, and what BERT is pretrained with."""

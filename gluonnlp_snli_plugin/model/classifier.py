@@ -1,98 +1,92 @@
-"""The classifier by name: ``nlp.model.get_model('snli_bert_classifier', ...)``."""
+"""The network: BERT, then a classification head on the encoding of ``[CLS]``."""
 
-import os
-
-import gluonnlp as nlp
 import mxnet as mx
+from mxnet.gluon import nn
 
-from .. import registry
-from ..data.snli import LABELS
 from ..errors import UsageError
-from .classifier_file import load_finetuned
-from .net import HEADS, SNLIBertClassifier, initialize_from_scratch
-from .store import store_root
+from ..tasks.snli import LABELS
+from .first_token import encode_first_token_only
+from .initialization import initialize
+
+HEADS = ("mlp", "pooled")
 
 
-@registry.model
-def snli_bert_classifier(
-    backbone=None,
-    dataset_name=None,
-    vocab=None,
-    pretrained=True,
-    head="mlp",
-    num_classes=len(LABELS),
-    hidden_units=256,
-    dropout=0.1,
-    params_dir=None,
-    ctx=None,
-    root=None,
-    **kwargs,
-):
-    """A BERT classifier for natural language inference, ready to be fine-tuned or, with `params_dir`, fine-tuned.
+class SNLIBertClassifier(mx.gluon.HybridBlock):
+    """BERT with a classification head on the encoding of ``[CLS]``.
 
     Parameters
     ----------
-    backbone : str or None, default 'bert_12_768_12'
-        BERT architecture, any ``bert_L_H_A``.
-    dataset_name : str or None
-        Which weights and vocabulary of the model store.
-    vocab : gluonnlp.vocab.BERTVocab or None
-        Vocabulary of a BERT that is not pretrained, if there is no `dataset_name`.
-    pretrained : bool, default True
-        Whether the backbone gets the weights of that name; the head is always new.
-    head : {'mlp', 'pooled'}, default 'mlp'
-        See :class:`SNLIBertClassifier`.
+    bert : gluonnlp.model.BERTModel
+        Without decoder and next-sentence classifier; with pooler if, and only if, `head` is 'pooled'. Its last layer
+        will encode ``[CLS]`` alone, which is all that the head reads (:func:`.first_token.encode_first_token_only`).
     num_classes : int, default 3
+    head : {'mlp', 'pooled'}, default 'mlp'
+        'mlp': Dense(`hidden_units`, relu), dropout, Dense(`num_classes`) on the encoding of ``[CLS]``, two new layers
+        as in the *Dive into Deep Learning* chapter (whose first one is BERT's own tanh layer). 'pooled': dropout,
+        Dense(`num_classes`) on BERT's pooled output; its parameter files are those of
+        ``gluonnlp.model.BERTClassifier``.
     hidden_units : int, default 256
         Of the 'mlp' head.
     dropout : float, default 0.1
-        Of backbone and head alike.
-    params_dir : str or None
-        Output folder of ``gluonnlp-snli finetune`` (or the ``model`` folder inside): load the fine-tuned model
-        instead. All but `ctx` is then read from there. Or a ``.params`` file of a ``gluonnlp.model.BERTClassifier``,
-        as GluonNLP's own script writes it: the vocabulary is that of `dataset_name`, and `backbone` may be left out
-        where the store has but one of that name.
-    ctx : Context or list of Context, default CPU
-    root : str or None
-        Folder of the model store, default ``$MXNET_HOME/models``.
-    **kwargs
-        More hyper-parameters of the backbone, as ``gluonnlp.model.bert_12_768_12`` takes them.
-
-    Returns
-    -------
-    net : SNLIBertClassifier
-    vocab : gluonnlp.vocab.BERTVocab
-
-    Examples
-    --------
-    >>> net, vocab = nlp.model.get_model(
-    ...     'snli_bert_classifier', backbone='bert_6_384_12', dataset_name='minilm_uncased')
+        Of the head.
     """
-    ctx = mx.cpu() if ctx is None else ctx
-    if params_dir is not None:
-        named = {} if os.path.isdir(params_dir) else dict(dataset_name=dataset_name, backbone=backbone, root=root)
-        model = load_finetuned(params_dir, ctx, **named)
-        return model.net, model.vocab
-    if head not in HEADS:
-        raise UsageError(f"no head {head!r}; there are {', '.join(HEADS)}")
-    if dataset_name is None and vocab is None:
-        raise UsageError("which BERT? dataset_name='...' for pretrained weights, or vocab=... and pretrained=False")
-    bert, vocab = nlp.model.get_model(
-        backbone or "bert_12_768_12",
-        dataset_name=dataset_name,
-        vocab=vocab,
-        pretrained=pretrained,
-        ctx=ctx,
-        use_pooler=head == "pooled",
-        use_decoder=False,
-        use_classifier=False,
-        dropout=dropout,
-        root=str(store_root(root)),
-        **kwargs,
-    )
-    net = SNLIBertClassifier(bert, num_classes, head, hidden_units, dropout)
-    if pretrained:
-        net.classifier.initialize(mx.init.Normal(0.02), ctx=ctx)
-    else:
-        initialize_from_scratch(net, ctx)
-    return net, vocab
+
+    def __init__(
+        self, bert, num_classes=len(LABELS), head="mlp", hidden_units=256, dropout=0.1, prefix=None, params=None
+    ):
+        super().__init__(prefix=prefix, params=params)
+        if head not in HEADS:
+            raise UsageError(f"no head {head!r}; there are {', '.join(HEADS)}")
+        self._head = head
+        self.num_classes = num_classes
+        self.bert = bert
+        encode_first_token_only(bert)
+        with self.name_scope():
+            self.classifier = nn.HybridSequential(prefix="classifier_")
+            with self.classifier.name_scope():
+                if head == "mlp":
+                    self.classifier.add(nn.Dense(hidden_units, activation="relu", in_units=bert._units))
+                self.classifier.add(nn.Dropout(dropout))
+                self.classifier.add(nn.Dense(num_classes, in_units=hidden_units if head == "mlp" else bert._units))
+
+    def hybrid_forward(self, F, input_ids, segment_ids, valid_length):
+        """Logits of pairs.
+
+        Parameters
+        ----------
+        input_ids, segment_ids : NDArray or Symbol of int32, shape (batch, length)
+        valid_length : NDArray or Symbol of float32, shape (batch,)
+
+        Returns
+        -------
+        NDArray or Symbol of float32, shape (batch, num_classes)
+        """
+        if self._head == "pooled":
+            _, encoding = self.bert(input_ids, segment_ids, valid_length)
+        else:
+            encoding = self.bert(input_ids, segment_ids, valid_length)
+            encoding = encoding.slice_axis(axis=1, begin=0, end=1).reshape((0, -1))
+        return self.classifier(encoding)
+
+    def classify(self, sequence):
+        """Logits from what BERT's encoder makes of a pair.
+
+        Parameters
+        ----------
+        sequence : NDArray of float32, shape (batch, length, units)
+            Only the encoding of ``[CLS]``, the first of each, is read.
+
+        Returns
+        -------
+        NDArray of float32, shape (batch, num_classes)
+        """
+        encoding = sequence[:, 0]
+        return self.classifier(self.bert.pooler(encoding) if self._head == "pooled" else encoding)
+
+
+def initialize_from_scratch(net, ctx):
+    """Random weights for a BERT that is trained on labelled pairs alone, and for its head."""
+    initialize(net, net.bert, ctx)
+    # GluonNLP's feed-forward layers learn their input size, and draw their weights, from the first input.
+    input_ids = mx.nd.zeros((1, 2), ctx[0] if isinstance(ctx, (list, tuple)) else ctx, dtype="int32")
+    net(input_ids, input_ids, mx.nd.full(1, 2, input_ids.context))

@@ -3,8 +3,6 @@
 import gluonnlp as nlp
 import mxnet as mx
 
-from ..errors import UsageError
-from . import store
 from .initialization import initialize
 
 
@@ -65,36 +63,11 @@ def new_bert(backbone, vocab, contexts, init="width", **hparams):
     """
     bert, _ = nlp.model.get_model(backbone, dataset_name=None, vocab=vocab, pretrained=False, ctx=contexts, **hparams)
     initialize(bert, bert, contexts, init)
-    _initialize_rest(bert, contexts)
+    initialize_rest(bert, contexts)
     return bert
 
 
-def stored_bert(backbone, dataset_name, contexts, **hparams):
-    """A BERT with the weights that the model store has under a name; what they lack is new.
-
-    Returns
-    -------
-    bert : gluonnlp.model.BERTModel
-        With pooler, decoder and classifier.
-    hparams : dict
-        Where its architecture differs from what the name says.
-
-    Raises
-    ------
-    UsageError
-        If there are none of that name.
-    """
-    checkpoint = store.checkpoints().get(f"{backbone}_{dataset_name}")
-    if checkpoint is None:
-        raise UsageError(f"{dataset_name} is not one of the store's own: bring it in with import-bert")
-    bert, _ = nlp.model.get_model(
-        backbone, dataset_name=dataset_name, ctx=contexts, pretrained_allow_missing=True, **hparams
-    )
-    _initialize_rest(bert, contexts)
-    return bert, checkpoint.hparams
-
-
-def _initialize_rest(bert, contexts):
+def initialize_rest(bert, contexts):
     """Random weights for the parameters that have none yet."""
     for parameter in bert.collect_params().values():
         if parameter._data is None and not parameter._deferred_init:

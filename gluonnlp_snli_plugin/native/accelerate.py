@@ -19,8 +19,9 @@ from gluonnlp.model.block import GELU
 from gluonnlp.model.transformer import PositionwiseFFN
 from mxnet.gluon import nn
 
-from .. import registry, threads
+from .. import registry
 from ..model.first_token import FirstTokenAttention, FirstTokenCell, first, project
+from ..system import threads
 from . import operators
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import mxnet as mx
 
-from .. import threads
-from ..files import cache_folder, digest, locked, replacing
-from ..temporary import temporary_folder
+from ..system import threads
+from ..system.files import cache_folder, digest, locked, replacing
+from ..system.temporary import temporary_folder
 from . import isa
 
 _SOURCES = Path(__file__).parent / "src"

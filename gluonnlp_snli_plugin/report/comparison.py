@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from .story import CIRCUMSTANCES, command, learning_curves, scores, shown, throughput
+from .run_page import CIRCUMSTANCES, command, learning_curves, scores, shown, throughput
 from .text import plain
 
 _IRRELEVANT = ("output_dir", "overwrite")

@@ -8,10 +8,10 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
 
 from ..errors import PluginError, UsageError
-from ..files import replacing
+from ..system.files import replacing
 from .comparison import comparison
 from .run import read_run
-from .story import story
+from .run_page import story
 from .text import plain
 
 _PAGE = "report.html"

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from ..errors import DataError, UsageError
-from ..files import read_bytes, read_json
-from ..model.folder import weights_sha256
-from .predictions import FOLDER, Predictions, read_predictions, read_record
+from ..evaluate.predictions import FOLDER, Predictions, read_predictions, read_record
+from ..formats.model_folder import weights_sha256
+from ..system.files import read_bytes, read_json
 
 _MOST_UPDATES, _LARGEST = 1 << 53, 1e30  # of what can be drawn
 _FIRST = ("dev", "test")  # of the answers, those of the run itself

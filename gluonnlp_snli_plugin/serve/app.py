@@ -13,12 +13,12 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from .. import __version__
-from ..deploy import highlight
 from ..errors import printable
+from ..evaluate import highlight
+from ..version import __version__
 from .batching import Overloaded
 from .documentation import as_page, openapi
-from .question import Refusal, parse
+from .request import Refusal, parse
 
 _MOST_READ = 32 << 20  # bytes of a body that is refused: read, so that the client gets to see why
 _MOST_HELD = 256 << 20  # bytes of all bodies that have not come to their ends

@@ -4,8 +4,8 @@ import html
 import json
 from typing import Any, Dict
 
-from .. import __version__
-from ..data.snli import LABELS
+from ..tasks.snli import LABELS
+from ..version import __version__
 
 _PAIR = {"premise": "Two dogs run through the snow.", "hypothesis": "The dogs are asleep."}
 _PROBABILITIES = dict(zip(LABELS, (0.004, 0.981, 0.015)))

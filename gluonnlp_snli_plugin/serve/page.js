@@ -1,6 +1,6 @@
 "use strict";
 
-const LEVELS = 5; // of colour, as in deploy/highlight.py
+const LEVELS = 5; // of colour, as in evaluate/highlight.py
 const FAINTEST = 0.05;
 const byId = (id) => document.getElementById(id);
 

@@ -1,1 +1,1 @@
-"""Fine-tuning: settings, the loop, the optimizer, devices, and what a run leaves behind."""
+"""Training: settings, the loop, the optimizer, and what a run leaves behind."""

@@ -22,7 +22,7 @@ import numpy as np
 import safetensors.numpy
 
 from ..errors import CheckpointError, PluginError
-from ..files import digest, read_json
+from ..system.files import digest, read_json
 from .array_file import ArrayFile
 
 _log = logging.getLogger("gluonnlp_snli_plugin")

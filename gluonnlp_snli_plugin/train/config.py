@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Dict, Mapping, Optional, Tuple
 
 from ..data.assignments import written
 from ..errors import UsageError
-from ..files import is_utf8
+from ..system.files import is_utf8
 
 _END_OF_NUMBERS = 1 << 31  # of what MXNet takes
 _SMALLEST, _LARGEST = 1e-30, 1e30  # of what it calculates with

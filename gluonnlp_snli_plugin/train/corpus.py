@@ -8,9 +8,9 @@ from ..data.cache import encode_file
 from ..data.encoding import EncodedPairs
 from ..data.losses import require_all_classes, tell_left_out, tell_missing_classes, tell_truncated
 from ..data.nli import LABELS
-from ..data.sample import sample_pairs
-from ..data.snli import SEGMENTS, segment_file
-from ..report.predictions import Pairs
+from ..evaluate.predictions import Pairs
+from ..tasks.sample import sample_pairs
+from ..tasks.snli import SEGMENTS, segment_file
 
 
 class Segment(NamedTuple):

@@ -5,7 +5,7 @@ from typing import ClassVar, Optional, Tuple
 
 from ..data import truncation as truncations
 from ..data.reader import PairReader
-from ..model.net import HEADS
+from ..model.classifier import HEADS
 from .config import RunConfig, option, option_name
 
 # What suits the embedded sample: a small BERT that starts from random weights.

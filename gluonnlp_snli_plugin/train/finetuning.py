@@ -6,17 +6,17 @@ import time
 import mxnet as mx
 
 from ..data.batches import LengthBucketBatches
-from ..memory import give_back_large_blocks
-from ..model.folder import load_model
+from ..formats.model_folder import load_model
 from ..model.inference import for_evaluation, logits, mean_loss
 from ..report import try_report
+from ..system.memory import give_back_large_blocks
 from .corpus import load_corpus
 from .finetune_config import FinetuneConfig
+from .initial_model import starting_model
 from .loop import train
 from .optimizer import Optimizer
 from .progress import Meter
-from .start import starting_model
-from .stream import Stream
+from .update_batches import Stream
 from .used_rows import TABLE, UsedRows
 
 

@@ -10,10 +10,10 @@ import mxnet as mx
 import numpy as np
 from mxnet.contrib import amp
 
-from .. import threads
 from ..errors import PluginError, UsageError
 from ..native import accelerate, require_bfloat16, use_bfloat16
-from .comm import join_ranks, known_rank, parse_devices, place_on_machine
+from ..parallel.comm import join_ranks, known_rank, parse_devices, place_on_machine
+from ..system import threads
 from .output import NoOutput, OutputFolder, peak_rss_mb, versions
 from .progress import Progress
 from .record_check import finished, require_unedited, what_stays

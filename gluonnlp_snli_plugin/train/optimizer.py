@@ -10,7 +10,7 @@ from mxnet.contrib import amp
 from ..errors import PluginError
 from ..native import is_accelerated
 from ..native.adam import Adam
-from .comm import ALONE
+from ..parallel.comm import ALONE
 
 _EPSILON = {"bertadam": 1e-6, "adam": 1e-8}
 _MOMENTS = ("mean", "variance")

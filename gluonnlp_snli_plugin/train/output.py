@@ -17,11 +17,11 @@ import mxnet
 import numpy
 
 from ..errors import PluginError, UsageError
-from ..files import open_regular, read_json, read_text, write_json
-from ..model.folder import load_model, remove_other_weights, save_model, weights_sha256
+from ..evaluate.predictions import Predictions, write_predictions
+from ..formats.model_folder import load_model, remove_other_weights, save_model, weights_sha256
 from ..model.inference import probabilities
-from ..report.predictions import Predictions, write_predictions
-from ..temporary import is_temporary, remove_abandoned
+from ..system.files import open_regular, read_json, read_text, write_json
+from ..system.temporary import is_temporary, remove_abandoned
 from .tensorboard import Scalars
 
 _METRICS = "metrics.jsonl"
@@ -278,7 +278,7 @@ class NoOutput:
 
 def versions():
     """Versions of what a result depends on."""
-    from .. import __version__
+    from ..version import __version__
 
     return {
         "gluonnlp_snli_plugin": __version__,

@@ -4,8 +4,8 @@ import dataclasses
 from typing import ClassVar, Optional, Tuple
 
 from ..data.pretraining.corpus import CORPUS_FORMATS
-from ..model.importing import require_name
 from ..model.initialization import INITIALIZATIONS
+from ..store import require_name
 from .config import RunConfig, option
 
 

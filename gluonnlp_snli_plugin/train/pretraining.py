@@ -6,23 +6,23 @@ import time
 import mxnet as mx
 import numpy as np
 
+from .. import store
 from ..data.pretraining.batches import PretrainingBatches
 from ..data.pretraining.documents import encode_documents
-from ..data.tokenizers import bert_tokenizer
-from ..data.vocabulary import is_sentencepiece, read_vocabulary
 from ..errors import UsageError
-from ..files import digest, read_bytes
-from ..model import store
-from ..model.backbones import bert_hparams
-from ..model.conversion import ImportedBert
-from ..model.importing import keep, require_free
+from ..formats.models import stored_bert
+from ..model.bert import bert_hparams
 from ..model.inference import for_evaluation
-from ..model.pretraining import PretrainingNet, new_bert, parameters_of, stored_bert
+from ..model.pretraining import PretrainingNet, new_bert, parameters_of
+from ..store import PretrainedBert, keep, require_free
+from ..system.files import digest, read_bytes
+from ..text.tokenizers import bert_tokenizer
+from ..text.vocabulary import is_sentencepiece, read_vocabulary
 from .loop import train
 from .optimizer import Optimizer
 from .pretrain_config import PretrainConfig
 from .progress import Meter
-from .stream import Stream
+from .update_batches import Stream
 
 _MEANS = {"mlm_loss": "masks", "mlm_accuracy": "masks", "nsp_loss": "pairs", "nsp_accuracy": "pairs"}
 
@@ -196,7 +196,7 @@ class Pretraining:
             "dataset_name": config.name,
         }
         if self._run.ranks.rank == 0:
-            bert = ImportedBert(
+            bert = PretrainedBert(
                 backbone=self._backbone,
                 hparams={**self._hparams, "dropout": bert_hparams(self._backbone)["dropout"]},
                 parameters=parameters_of(self.net.bert),

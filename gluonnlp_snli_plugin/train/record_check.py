@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
 from ..errors import PluginError, UsageError
-from ..files import read_json
+from ..parallel.comm import BACKENDS
+from ..system.files import read_json
 from .checkpoint import Checkpoints
-from .comm import BACKENDS
 from .config import RunConfig, option_name
 from .resume import CHANGEABLE
 

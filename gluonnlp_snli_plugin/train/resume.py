@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 from ..errors import PluginError, UsageError
-from ..files import read_json
-from ..model.store import NAME
+from ..store import NAME
+from ..system.files import read_json
 from .config import option_name
 
 # What may be different from now on: none of it has any effect on the result.

@@ -6,9 +6,7 @@ import time
 
 import numpy as np
 
-from ..errors import Stopped
-
-TIME_IS_UP = 75  # exit status: "try again later", EX_TEMPFAIL of sysexits.h
+from ..errors import TIME_IS_UP, Stopped
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _UPDATES_BETWEEN_VOTES = 10  # of several ranks: a signal reaches them after different updates

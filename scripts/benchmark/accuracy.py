@@ -21,7 +21,8 @@ from entries import chosen, python_of
 from race import Contender, environment
 from report import measure_into_page, require_at_least, spread, table, write_section
 
-from gluonnlp_snli_plugin import PluginError, threads
+from gluonnlp_snli_plugin import PluginError
+from gluonnlp_snli_plugin.system import threads
 
 CONTENDERS = "ours,ours-lazy,ours-bf16,gluonnlp-all-cores,hugging-face"
 _MOST_STEPS = 10**9

@@ -17,7 +17,7 @@ from race import Contender, environment, race
 from report import measure_into_page, require_at_least, table
 from results import evaluated_per_second, pairs_per_second
 
-from gluonnlp_snli_plugin import threads
+from gluonnlp_snli_plugin.system import threads
 
 WAYS = {
     "this project": {},

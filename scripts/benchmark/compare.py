@@ -22,8 +22,9 @@ from race import Contender, environment, race
 from report import measure_into_page, require_at_least
 from results import Limit, figures, largest_difference, results_table
 
-from gluonnlp_snli_plugin import PluginError, threads
+from gluonnlp_snli_plugin import PluginError
 from gluonnlp_snli_plugin.native import isa
+from gluonnlp_snli_plugin.system import threads
 
 
 def main():

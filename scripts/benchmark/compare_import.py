@@ -18,8 +18,8 @@ import numpy as np
 import reference_env
 
 from gluonnlp_snli_plugin import PairEncoder, PluginError, import_bert
-from gluonnlp_snli_plugin.data.snli import PairReader
-from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
+from gluonnlp_snli_plugin.tasks.snli import PairReader
+from gluonnlp_snli_plugin.text.tokenizers import bert_tokenizer
 
 TOLERANCE = 1e-4
 BATCH_SIZE = 16

@@ -9,7 +9,7 @@ import itertools
 import json
 import random
 
-from gluonnlp_snli_plugin.data.snli import LABELS, PairReader
+from gluonnlp_snli_plugin.tasks.snli import LABELS, PairReader
 
 SNLI_PAIRS = 549_367
 _PAIRS_A_PREMISE = 3

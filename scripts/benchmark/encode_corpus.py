@@ -28,10 +28,10 @@ from machine import description
 from report import spread, table
 
 from gluonnlp_snli_plugin import PairEncoder, PluginError
-from gluonnlp_snli_plugin.data.snli import LABELS, SNLI
-from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings, special_tokens
-from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
-from gluonnlp_snli_plugin.data.vocabulary import read_wordpieces
+from gluonnlp_snli_plugin.tasks.snli import LABELS, SNLI
+from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings, special_tokens
+from gluonnlp_snli_plugin.text.tokenizers import bert_tokenizer
+from gluonnlp_snli_plugin.text.vocabulary import read_wordpieces
 
 BATCH_SIZE = 32
 GOALS = {"first": 10.0, "cached": 1.0, "batch_ms": 0.2, "peak_mib": 400, "gluonnlp": 4.0, "transformers": 5.0}
@@ -42,9 +42,9 @@ import gluonnlp_snli_plugin
 from gluonnlp_snli_plugin.data.batches import LengthBucketBatches
 from gluonnlp_snli_plugin.data.cache import encode_file
 from gluonnlp_snli_plugin.data.encoding import PairEncoder
-from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings, special_tokens
-from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
-from gluonnlp_snli_plugin.data.vocabulary import read_wordpieces
+from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings, special_tokens
+from gluonnlp_snli_plugin.text.tokenizers import bert_tokenizer
+from gluonnlp_snli_plugin.text.vocabulary import read_wordpieces
 
 def peak():  # not getrusage's, which begins with that of the process that started this one
     with open("/proc/self/status") as status:

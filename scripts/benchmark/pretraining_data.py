@@ -18,10 +18,10 @@ from report import measure_into_page, require_at_least, spread, table
 from gluonnlp_snli_plugin.data.pretraining.batches import PretrainingBatches
 from gluonnlp_snli_plugin.data.pretraining.corpus import CORPUS_FORMATS
 from gluonnlp_snli_plugin.data.pretraining.documents import encode_documents
-from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
-from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
-from gluonnlp_snli_plugin.data.vocabulary import is_sentencepiece, read_vocabulary
-from gluonnlp_snli_plugin.model.store import find_vocabulary
+from gluonnlp_snli_plugin.store import find_vocabulary
+from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
+from gluonnlp_snli_plugin.text.tokenizers import bert_tokenizer
+from gluonnlp_snli_plugin.text.vocabulary import is_sentencepiece, read_vocabulary
 
 
 def main():

@@ -17,7 +17,7 @@ SIZE_OF_SNLI_TRAIN = 550_152
 
 PLUGIN = """
 import sys, time, resource
-from gluonnlp_snli_plugin.data.snli import SNLI
+from gluonnlp_snli_plugin.tasks.snli import SNLI
 base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 begin = time.perf_counter()
 pairs = SNLI(file=sys.argv[1])

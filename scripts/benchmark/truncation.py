@@ -12,10 +12,10 @@ import sys
 import mxnet as mx
 
 from gluonnlp_snli_plugin import PairEncoder, PluginError
-from gluonnlp_snli_plugin.data.snli import SNLI
 from gluonnlp_snli_plugin.data.truncation import list_truncations
-from gluonnlp_snli_plugin.model.folder import load_model
+from gluonnlp_snli_plugin.formats.model_folder import load_model
 from gluonnlp_snli_plugin.model.inference import logits
+from gluonnlp_snli_plugin.tasks.snli import SNLI
 
 
 def main():

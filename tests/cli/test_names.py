@@ -5,7 +5,7 @@ import logging
 import shutil
 
 from gluonnlp_snli_plugin.cli import main
-from gluonnlp_snli_plugin.files import json_text
+from gluonnlp_snli_plugin.system.files import json_text
 
 HOSTILE = "pairs\n\x1b[31mall  9999  1.0000 \u202e\x9b2J"
 SHOWN = r"pairs\n\x1b[31mall  9999  1.0000 \u202e\x9b2J"

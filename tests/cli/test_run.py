@@ -8,8 +8,8 @@ import pytest
 
 from gluonnlp_snli_plugin.cli import main, ranks, run
 from gluonnlp_snli_plugin.errors import UsageError
-from gluonnlp_snli_plugin.train import launch
-from gluonnlp_snli_plugin.train.comm import LAUNCHER, RANK, Devices
+from gluonnlp_snli_plugin.parallel import launch
+from gluonnlp_snli_plugin.parallel.comm import LAUNCHER, RANK, Devices
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from gluonnlp_snli_plugin.data.batches import Batch, LengthBucketBatches, pad
 from gluonnlp_snli_plugin.data.encoding import EncodedPairs, PairEncoder
-from gluonnlp_snli_plugin.data.snli import SNLI
-from gluonnlp_snli_plugin.data.vocabulary import wordpiece_vocab
 from gluonnlp_snli_plugin.errors import UsageError
+from gluonnlp_snli_plugin.tasks.snli import SNLI
+from gluonnlp_snli_plugin.text.vocabulary import wordpiece_vocab
 
 PADDING = 7
 

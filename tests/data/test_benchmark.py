@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gluonnlp_snli_plugin.data.snli import LABELS, SNLI
+from gluonnlp_snli_plugin.tasks.snli import LABELS, SNLI
 
 SCRIPTS = Path(__file__).parent.parent.parent / "scripts" / "benchmark"
 

@@ -15,11 +15,11 @@ import pytest
 from gluonnlp_snli_plugin.data import cache, truncation
 from gluonnlp_snli_plugin.data.cache import encode_file
 from gluonnlp_snli_plugin.data.encoding import PairEncoder
-from gluonnlp_snli_plugin.data.snli import LABELS
-from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
-from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
-from gluonnlp_snli_plugin.data.vocabulary import wordpiece_vocab
 from gluonnlp_snli_plugin.errors import DataError
+from gluonnlp_snli_plugin.tasks.snli import LABELS
+from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
+from gluonnlp_snli_plugin.text.tokenizers import bert_tokenizer
+from gluonnlp_snli_plugin.text.vocabulary import wordpiece_vocab
 from gluonnlp_snli_plugin.train.corpus import load_corpus
 from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
 
@@ -281,9 +281,9 @@ FULL_DISK = """
 import resource, sys
 from gluonnlp_snli_plugin.data import cache
 from gluonnlp_snli_plugin.data.encoding import PairEncoder
-from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
-from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
-from gluonnlp_snli_plugin.data.vocabulary import read_wordpieces
+from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
+from gluonnlp_snli_plugin.text.tokenizers import bert_tokenizer
+from gluonnlp_snli_plugin.text.vocabulary import read_wordpieces
 cache._SMALLEST_FILE = 0
 vocab = read_wordpieces(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))  # as full as a disk can be

@@ -8,9 +8,9 @@ from gluonnlp_snli_plugin.data.cache_key import cache_key
 from gluonnlp_snli_plugin.data.encoding import PairEncoder
 from gluonnlp_snli_plugin.data.nli import NLI
 from gluonnlp_snli_plugin.data.reader import PairReader
-from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
-from gluonnlp_snli_plugin.data.tokenizers import CachedTokenizer, bert_tokenizer
-from gluonnlp_snli_plugin.data.vocabulary import read_sentencepieces, wordpiece_vocab
+from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
+from gluonnlp_snli_plugin.text.tokenizers import CachedTokenizer, bert_tokenizer
+from gluonnlp_snli_plugin.text.vocabulary import read_sentencepieces, wordpiece_vocab
 
 UNCASED = TokenizerSettings.gluonnlp(lower=True)
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from gluonnlp_snli_plugin.data.batches import pad
 from gluonnlp_snli_plugin.data.encoding import EncodedPairs, PairEncoder, label_indices
-from gluonnlp_snli_plugin.data.snli import LABELS, SNLI
-from gluonnlp_snli_plugin.data.tokenizers import CachedTokenizer
 from gluonnlp_snli_plugin.data.truncation import create, list_truncations
-from gluonnlp_snli_plugin.data.vocabulary import wordpiece_vocab
 from gluonnlp_snli_plugin.errors import UsageError
+from gluonnlp_snli_plugin.tasks.snli import LABELS, SNLI
+from gluonnlp_snli_plugin.text.tokenizers import CachedTokenizer
+from gluonnlp_snli_plugin.text.vocabulary import wordpiece_vocab
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 WORDS = "the is in on man woman people two dog with are of wearing shirt playing person and his standing ##ing ##ed"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from gluonnlp_snli_plugin.data.nli import LABELS, NLI
 from gluonnlp_snli_plugin.data.reader import PairReader
-from gluonnlp_snli_plugin.data.snli import SNLI
 from gluonnlp_snli_plugin.errors import DataError, UsageError
+from gluonnlp_snli_plugin.tasks.snli import SNLI
 
 ROWS = [
     ("A man sleeps.", 'He "rests".', "entailment"),

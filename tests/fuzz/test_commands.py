@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gluonnlp_snli_plugin.cli import _COMMANDS, main
-from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
-from gluonnlp_snli_plugin.model.folder import Model, ModelSettings, save_model
+from gluonnlp_snli_plugin.formats.model_folder import Model, ModelSettings, save_model
+from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
 
 UNCASED = TokenizerSettings.gluonnlp(lower=True)
 
@@ -50,7 +50,7 @@ def status_of(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("SNLI_URL", "http://127.0.0.1:9/snli.zip")
-    monkeypatch.setattr("gluonnlp_snli_plugin.data.download.RETRY_DELAYS", ())
+    monkeypatch.setattr("gluonnlp_snli_plugin.tasks.download.RETRY_DELAYS", ())
 
     def run(arguments):
         with open(os.devnull) as nothing, pytest.MonkeyPatch.context() as patch:

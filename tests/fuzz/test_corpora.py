@@ -8,9 +8,9 @@ from gluonnlp_snli_plugin import train_vocabulary
 from gluonnlp_snli_plugin.data.pretraining.batches import PretrainingBatches
 from gluonnlp_snli_plugin.data.pretraining.corpus import CORPUS_FORMATS, read_documents
 from gluonnlp_snli_plugin.data.pretraining.documents import encode_documents
-from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
-from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
-from gluonnlp_snli_plugin.data.vocabulary import wordpiece_vocab
+from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
+from gluonnlp_snli_plugin.text.tokenizers import bert_tokenizer
+from gluonnlp_snli_plugin.text.vocabulary import wordpiece_vocab
 
 UNCASED = TokenizerSettings.gluonnlp(lower=True)
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from gluonnlp_snli_plugin.data.cache import encode_file
 from gluonnlp_snli_plugin.data.encoding import PairEncoder
 from gluonnlp_snli_plugin.data.reader import PairReader, pairs
-from gluonnlp_snli_plugin.data.snli import SNLI
-from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
-from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
-from gluonnlp_snli_plugin.data.vocabulary import wordpiece_vocab
 from gluonnlp_snli_plugin.errors import DataError
-from gluonnlp_snli_plugin.filetypes import describe
+from gluonnlp_snli_plugin.system.filetypes import describe
+from gluonnlp_snli_plugin.tasks.snli import SNLI
+from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
+from gluonnlp_snli_plugin.text.tokenizers import bert_tokenizer
+from gluonnlp_snli_plugin.text.vocabulary import wordpiece_vocab
 
 UNCASED = TokenizerSettings.gluonnlp(lower=True)
 
@@ -129,6 +129,6 @@ def test_a_name_that_can_be_none_is_an_error_that_names_it(damage, lawful, tmp_p
 def test_a_folder_of_snli_that_cannot_be_is_an_error(damage, lawful, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SNLI_URL", "http://127.0.0.1:9/snli.zip")
-    monkeypatch.setattr("gluonnlp_snli_plugin.data.download.RETRY_DELAYS", ())
+    monkeypatch.setattr("gluonnlp_snli_plugin.tasks.download.RETRY_DELAYS", ())
     for name in [*damage.nasty.values(), "a" * 5000, "~nobody-of-that-name"]:
         assert lawful(lambda: SNLI("dev", root=name or "empty"), None) is None  # noqa: B023

@@ -10,9 +10,9 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from gluonnlp_snli_plugin.cli import main
-from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
-from gluonnlp_snli_plugin.deploy.predictor import Predictor
-from gluonnlp_snli_plugin.model.folder import Model, ModelSettings
+from gluonnlp_snli_plugin.evaluate.predictor import Predictor
+from gluonnlp_snli_plugin.formats.model_folder import Model, ModelSettings
+from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
 
 UNCASED = TokenizerSettings.gluonnlp(lower=True)
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gluonnlp_snli_plugin import write_report
-from gluonnlp_snli_plugin.report.predictions import Pairs, Predictions, write_predictions
+from gluonnlp_snli_plugin.evaluate.predictions import Pairs, Predictions, write_predictions
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gluonnlp_snli_plugin.errors import UsageError
-from gluonnlp_snli_plugin.files import write_json
+from gluonnlp_snli_plugin.system.files import write_json
 from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
 from gluonnlp_snli_plugin.train.output import OutputFolder, versions
 from gluonnlp_snli_plugin.train.record_check import finished, require_unedited

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
-from gluonnlp_snli_plugin.deploy.predictor import Predictor
-from gluonnlp_snli_plugin.model.folder import Model, ModelSettings
+from gluonnlp_snli_plugin.evaluate.predictor import Predictor
+from gluonnlp_snli_plugin.formats.model_folder import Model, ModelSettings
+from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
 
 pytest.importorskip("starlette")
 
 from gluonnlp_snli_plugin.serve.app import make_app
 from gluonnlp_snli_plugin.serve.batching import Batcher
-from gluonnlp_snli_plugin.serve.question import Limits
+from gluonnlp_snli_plugin.serve.request import Limits
 
 UNCASED = TokenizerSettings.gluonnlp(lower=True)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gluonnlp_snli_plugin.model import store
+from gluonnlp_snli_plugin import store
 
 
 @pytest.fixture

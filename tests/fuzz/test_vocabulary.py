@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gluonnlp_snli_plugin.data.vocabulary import read_vocabulary
+from gluonnlp_snli_plugin.text.vocabulary import read_vocabulary
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "dog", "##s", "."]
 INDEX = {token: i for i, token in enumerate(TOKENS)}
@@ -22,7 +22,7 @@ def gluonnlp_json():
 @settings.get_profile("fuzz")
 @given(data=st.data(), size=st.sampled_from([None, 9, 12, 4]))
 def test_a_vocab_txt_has_a_token_a_line(data, damage, lawful, tmp_path, size):
-    from gluonnlp_snli_plugin.data.vocabulary import read_wordpieces
+    from gluonnlp_snli_plugin.text.vocabulary import read_wordpieces
 
     path = tmp_path / "vocab.txt"
     lines = st.lists(st.one_of(damage.text(), st.just("[unused-9]")), max_size=3).map(lambda more: TOKENS + more)

@@ -17,15 +17,14 @@ import gluonnlp as nlp
 import mxnet as mx
 import numpy as np
 
-from gluonnlp_snli_plugin import PluginError, activate, deactivate, import_bert
+from gluonnlp_snli_plugin import PluginError, activate, deactivate, import_bert, store
 from gluonnlp_snli_plugin.cli import main
-from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
-from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
-from gluonnlp_snli_plugin.data.vocabulary import read_vocabulary
-from gluonnlp_snli_plugin.deploy.predictor import Predictor
-from gluonnlp_snli_plugin.model import store
-from gluonnlp_snli_plugin.model.classifier_file import load_finetuned
-from gluonnlp_snli_plugin.model.params_file import read_parameters
+from gluonnlp_snli_plugin.evaluate.predictor import Predictor
+from gluonnlp_snli_plugin.formats.classifier_file import load_finetuned
+from gluonnlp_snli_plugin.formats.params_file import read_parameters
+from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
+from gluonnlp_snli_plugin.text.tokenizers import bert_tokenizer
+from gluonnlp_snli_plugin.text.vocabulary import read_vocabulary
 
 UNCASED = TokenizerSettings.gluonnlp(lower=True)
 

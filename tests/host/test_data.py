@@ -7,14 +7,14 @@ import pytest
 from gluonnlp.data import transforms
 from gluonnlp.data.bert import glue
 
-from gluonnlp_snli_plugin import registry
-from gluonnlp_snli_plugin.data import snli, truncation
-from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings, special_tokens
-from gluonnlp_snli_plugin.data.vocabulary import read_sentencepieces, read_wordpieces
+from gluonnlp_snli_plugin import registry, store
+from gluonnlp_snli_plugin.data import truncation
 from gluonnlp_snli_plugin.errors import DataError
-from gluonnlp_snli_plugin.files import digest
 from gluonnlp_snli_plugin.host.data import read_from, truncate_by, use_recorded_tokenizers
-from gluonnlp_snli_plugin.model import store
+from gluonnlp_snli_plugin.system.files import digest
+from gluonnlp_snli_plugin.tasks import snli
+from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings, special_tokens
+from gluonnlp_snli_plugin.text.vocabulary import read_sentencepieces, read_wordpieces
 
 STRATEGIES = "equal longest_first only_first only_second ratio".split()
 

@@ -5,9 +5,9 @@ import pytest
 
 from gluonnlp_snli_plugin.cli import main
 from gluonnlp_snli_plugin.errors import UsageError
-from gluonnlp_snli_plugin.follow import LAUNCHER
 from gluonnlp_snli_plugin.host.ranks import RankedScript
-from gluonnlp_snli_plugin.train import comm
+from gluonnlp_snli_plugin.parallel import comm
+from gluonnlp_snli_plugin.system.follow import LAUNCHER
 
 
 @pytest.fixture

@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from gluonnlp_snli_plugin import finetune
+from gluonnlp_snli_plugin import finetune, store
 from gluonnlp_snli_plugin.errors import PluginError
-from gluonnlp_snli_plugin.model import store
 from gluonnlp_snli_plugin.train.config import option_name
 
 PROGRAM = [sys.executable, "-m", "gluonnlp_snli_plugin"]
@@ -152,9 +151,9 @@ def test_several_imports_and_encoders_at_once(tiny_bert, pairs_file, tmp_path):
 import sys
 from gluonnlp_snli_plugin import PairEncoder, import_bert
 from gluonnlp_snli_plugin.data.cache import encode_file
-from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
-from gluonnlp_snli_plugin.data.tokenizers import bert_tokenizer
-from gluonnlp_snli_plugin.data.vocabulary import read_wordpieces
+from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
+from gluonnlp_snli_plugin.text.tokenizers import bert_tokenizer
+from gluonnlp_snli_plugin.text.vocabulary import read_wordpieces
 import_bert(sys.argv[1], sys.argv[2])
 vocab = read_wordpieces(sys.argv[1] + "/vocab.txt")
 encoder = PairEncoder(bert_tokenizer(vocab, TokenizerSettings.bert(lower=True)), vocab, 32)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gluonnlp_snli_plugin import Predictor
-from gluonnlp_snli_plugin.data.sample import sample_pairs
+from gluonnlp_snli_plugin.tasks.sample import sample_pairs
 
 
 @pytest.mark.slow

@@ -4,8 +4,8 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from gluonnlp_snli_plugin.model.classifier import SNLIBertClassifier
 from gluonnlp_snli_plugin.model.first_token import FirstTokenAttention, FirstTokenCell, encode_first_token_only
-from gluonnlp_snli_plugin.model.net import SNLIBertClassifier
 
 
 def _randomize(net):

@@ -5,9 +5,10 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluonnlp_snli_plugin.data.vocabulary import wordpiece_vocab
-from gluonnlp_snli_plugin.model.pretraining import PretrainingNet, new_bert, parameters_of, stored_bert
+from gluonnlp_snli_plugin.formats.models import stored_bert
+from gluonnlp_snli_plugin.model.pretraining import PretrainingNet, new_bert, parameters_of
 from gluonnlp_snli_plugin.native import accelerate
+from gluonnlp_snli_plugin.text.vocabulary import wordpiece_vocab
 
 VOCAB = wordpiece_vocab(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz"])
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gluonnlp.model import BERTClassifier
 
-from gluonnlp_snli_plugin.model.net import SNLIBertClassifier
+from gluonnlp_snli_plugin.model.classifier import SNLIBertClassifier
 from gluonnlp_snli_plugin.native import accelerate, is_accelerated, operators, restore
 
 pytestmark = pytest.mark.usefixtures("native_operators")

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from gluonnlp_snli_plugin.errors import UsageError
-from gluonnlp_snli_plugin.model.net import SNLIBertClassifier
+from gluonnlp_snli_plugin.model.classifier import SNLIBertClassifier
 from gluonnlp_snli_plugin.native import accelerate, is_accelerated, operators, restore
-from gluonnlp_snli_plugin.train.comm import Devices
+from gluonnlp_snli_plugin.parallel.comm import Devices
 from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
 from gluonnlp_snli_plugin.train.finetuning import finetune
 

@@ -6,7 +6,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluonnlp_snli_plugin.deploy.int8 import pack
+from gluonnlp_snli_plugin.native.int8 import pack
 
 pytestmark = pytest.mark.usefixtures("int8_operator")
 

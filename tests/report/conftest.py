@@ -11,7 +11,7 @@ import tempfile
 import numpy as np
 import pytest
 
-from gluonnlp_snli_plugin.report.predictions import Pairs, Predictions, write_predictions
+from gluonnlp_snli_plugin.evaluate.predictions import Pairs, Predictions, write_predictions
 
 HOSTILE = [
     "<script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\">",

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gluonnlp_snli_plugin.evaluate.predictions import Pairs, Predictions
 from gluonnlp_snli_plugin.report import figures
-from gluonnlp_snli_plugin.report.predictions import Pairs, Predictions
 
 
 def make(probabilities, gold, tokens=None, premises=None, hypotheses=None):

@@ -13,7 +13,7 @@ import pytest
 
 from gluonnlp_snli_plugin import Predictor
 from gluonnlp_snli_plugin.cli import main
-from gluonnlp_snli_plugin.deploy.export import export
+from gluonnlp_snli_plugin.formats import export
 
 PAIR = {"premise": "The dog is running.", "hypothesis": "a dog is sleeping"}
 HUGE = {"pairs": [{"premise": "The dog is running outside. " * 5, "hypothesis": "a dog is not red " * 5}] * 256}

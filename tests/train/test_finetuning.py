@@ -10,8 +10,8 @@ from safetensors.numpy import load_file, save_file
 
 from gluonnlp_snli_plugin import evaluate, finetune, import_bert
 from gluonnlp_snli_plugin.errors import DataError, PluginError, UsageError
-from gluonnlp_snli_plugin.model.folder import load_model
-from gluonnlp_snli_plugin.model.net import SNLIBertClassifier
+from gluonnlp_snli_plugin.formats.model_folder import load_model
+from gluonnlp_snli_plugin.model.classifier import SNLIBertClassifier
 from gluonnlp_snli_plugin.train.finetuning import FineTuning
 
 

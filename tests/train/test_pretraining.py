@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from gluonnlp_snli_plugin import finetune, import_bert, pretrain, train_vocabulary
+from gluonnlp_snli_plugin import finetune, import_bert, pretrain, store, train_vocabulary
 from gluonnlp_snli_plugin.cli import main
 from gluonnlp_snli_plugin.errors import DataError, PluginError, Stopped, UsageError
-from gluonnlp_snli_plugin.model import store
 
 AT_ONCE = 1e-9  # seconds: a run with this limit makes one update
 SUBJECTS = {"man": "runs", "dog": "sleeps", "cat": "eats"}

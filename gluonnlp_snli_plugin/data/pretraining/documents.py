@@ -6,8 +6,8 @@ import hashlib
 import numpy as np
 
 from ...errors import DataError, UsageError
+from ...text.tokenizers import CachedTokenizer
 from ..encoding import SPECIAL_TOKENS
-from ..tokenizers import CachedTokenizer
 from .corpus import read_parts
 
 _UNKNOWN_WORD = "<unk>"  # WikiText's own

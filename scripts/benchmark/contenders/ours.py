@@ -7,7 +7,7 @@
 import collections  # noqa: I001
 import tempfile
 
-from gluonnlp_snli_plugin.deploy.int8 import quantize
+from gluonnlp_snli_plugin.native.int8 import quantize
 from gluonnlp_snli_plugin.train import finetuning, loop
 
 import mxnet as mx

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gluonnlp_snli_plugin.data.pretraining.documents import Documents
-from gluonnlp_snli_plugin.data.vocabulary import wordpiece_vocab
+from gluonnlp_snli_plugin.text.vocabulary import wordpiece_vocab
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from gluonnlp_snli_plugin.data.pretraining import corpus
 from gluonnlp_snli_plugin.data.pretraining.corpus import read_documents
 from gluonnlp_snli_plugin.data.pretraining.documents import encode_documents
-from gluonnlp_snli_plugin.data.tokenizer_settings import TokenizerSettings
-from gluonnlp_snli_plugin.data.tokenizers import CachedTokenizer, bert_tokenizer
-from gluonnlp_snli_plugin.data.vocabulary import read_sentencepieces
 from gluonnlp_snli_plugin.errors import DataError, UsageError
+from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
+from gluonnlp_snli_plugin.text.tokenizers import CachedTokenizer, bert_tokenizer
+from gluonnlp_snli_plugin.text.vocabulary import read_sentencepieces
 
 UNCASED = TokenizerSettings.gluonnlp(lower=True)
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gluonnlp_snli_plugin.data.pretraining.masking import Masking, is_first_subword, special_tokens
-from gluonnlp_snli_plugin.data.vocabulary import read_sentencepieces, wordpiece_vocab
+from gluonnlp_snli_plugin.text.vocabulary import read_sentencepieces, wordpiece_vocab
 
 law = settings(max_examples=80)
 # Pairs as their two parts: the lengths of their words, in pieces.

@@ -1,1 +1,0 @@
-"""Using a fine-tuned model: prediction and evaluation."""

@@ -1,0 +1,1 @@
+"""Fine-tuned models answer: predictions, their scores and explanations."""

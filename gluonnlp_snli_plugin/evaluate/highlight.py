@@ -1,0 +1,177 @@
+"""Shows an explanation to people: coloured words in a terminal, a page of HTML."""
+
+import contextlib
+import html
+import math
+import os
+from pathlib import Path
+
+from ..errors import PluginError, printable
+from ..system.files import replacing
+
+LEVELS = 5  # of colour for, and as many against, the answer
+_FAINTEST = 0.05  # of the largest contribution; below, a word has no colour
+# From faint to strong, of xterm's 256: blue speaks for the answer, orange against it; told apart by colour-blind eyes.
+_FOR = (153, 117, 75, 33, 26)
+_AGAINST = (223, 216, 215, 208, 166)
+_BLACK, _WHITE = 16, 231
+_STYLE = Path(__file__).with_name("explanation.css")
+
+
+def strengths(explanation):
+    """How strongly each part of both sentences is to be coloured.
+
+    Parameters
+    ----------
+    explanation : Explanation
+
+    Returns
+    -------
+    premise, hypothesis : list of (Part, int)
+        The number is 1 to 5 for the answer, -1 to -5 against it, 0 for neither.
+    """
+    both = explanation.premise, explanation.hypothesis
+    largest = max((abs(part.contribution or 0) for parts in both for part in parts), default=0)
+    return tuple([(part, _strength(part.contribution or 0, largest)) for part in parts] for parts in both)
+
+
+def _strength(value, largest):
+    share = abs(value) / largest if largest else 0
+    return 0 if share < _FAINTEST else int(math.copysign(math.ceil(share * LEVELS), value))
+
+
+def has_colours(output):
+    """Whether text on this stream may be coloured (see https://no-color.org)."""
+    is_terminal = output is not None and output.isatty() and os.environ.get("TERM") != "dumb"
+    return is_terminal and not os.environ.get("NO_COLOR")
+
+
+def text(prediction, explanation=None, colours=False):
+    """An answer, and why it is given, as lines for a terminal.
+
+    Parameters
+    ----------
+    prediction : Prediction
+    explanation : Explanation or None
+    colours : bool, default False
+        Colours for a terminal; without, words that count have their contributions behind them.
+
+    Returns
+    -------
+    str
+        Nothing in it controls the terminal but the colours.
+    """
+    shares = "  ".join(f"{label} {value:.3f}" for label, value in prediction.probabilities.items())
+    lines = [f"{prediction.label}  ({shares})"]
+    for parts in strengths(explanation) if explanation else ():
+        lines.append("  " + "".join(_coloured(*part) if colours else _signed(*part) for part in parts))
+    return "\n".join(lines)
+
+
+def _coloured(part, strength):
+    if not strength:
+        return _in_line(part.text)
+    background = (_FOR if strength > 0 else _AGAINST)[abs(strength) - 1]
+    foreground = _WHITE if background == _FOR[-1] else _BLACK
+    return f"\033[38;5;{foreground};48;5;{background}m{_in_line(part.text)}\033[0m"
+
+
+def _in_line(text):
+    """A part of a sentence, its line ends and tabs as spaces."""
+    return printable("".join(" " if c.isspace() else c for c in text))
+
+
+def _signed(part, strength):
+    return _in_line(part.text) + (f"[{part.contribution:+.2f}]" if strength else "")
+
+
+def style():
+    """The style sheet of a page that shows explanations; str."""
+    return _STYLE.read_text(encoding="utf-8")
+
+
+@contextlib.contextmanager
+def page(path):
+    """Write a page of HTML with answers and why they are given: without scripts, for any browser, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Yields
+    ------
+    callable
+        Called with a Prediction and its Explanation, adds them to the page.
+
+    Raises
+    ------
+    PluginError
+        If the file cannot be written.
+    """
+    try:
+        with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(_HEAD.format(style=style(), legend=LEGEND))
+            yield lambda *answer: file.write(_section(*answer))
+            file.write("</main>\n</html>\n")
+    except BrokenPipeError:  # of standard output, while answers are printed
+        raise
+    except OSError as error:
+        raise PluginError(f"{path}: {error.strerror}") from None
+
+
+LEGEND = (
+    'Words on <mark class="for4">blue</mark> speak for the answer, those on <mark class="against4">orange</mark> '
+    "against it; words that are <s>struck through</s> were cut off before the model read them."
+)
+
+
+_HEAD = """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Answers explained</title>
+<style>
+{style}</style>
+<main>
+<h1>Answers explained</h1>
+<p>{legend}</p>
+"""
+
+
+def _section(prediction, explanation):
+    """An answer as HTML."""
+    premise, hypothesis = strengths(explanation)
+    bars = "".join(
+        f'<tr><th scope="row">{html.escape(label)}<td>'
+        f'<meter min="0" max="1" value="{value:.4f}"></meter><td>{value:.3f}'
+        for label, value in prediction.probabilities.items()
+    )
+    return (
+        f"<section>\n<h2>{html.escape(prediction.label)}</h2>\n"
+        f'<p class="sentence"><b>Premise</b>{"".join(_marked(*part) for part in premise)}</p>\n'
+        f'<p class="sentence"><b>Hypothesis</b>{"".join(_marked(*part) for part in hypothesis)}</p>\n'
+        f"<table><caption>Probabilities</caption>{bars}</table>\n"
+        f"{_numbers(premise + hypothesis)}</section>\n"
+    )
+
+
+def _marked(part, strength):
+    """A part as HTML; those that count are marked, those that were cut off struck through."""
+    shown = html.escape(_in_line(part.text))
+    if strength:
+        name = f"{'for' if strength > 0 else 'against'}{abs(strength)}"
+        return f'<mark class="{name}" title="{part.contribution:+.2f}">{shown}</mark>'
+    return shown if part.contribution is not None or not part.text.strip() else f"<s>{shown}</s>"
+
+
+def _numbers(parts):
+    """The contributions as a table, for those who cannot see colours."""
+    rows = "".join(
+        f'<tr><th scope="row">{html.escape(_in_line(part.text))}<td>{part.contribution:+.2f}'
+        for part, _ in parts
+        if part.contribution is not None
+    )
+    return (
+        "<details><summary>Contribution of each word</summary>\n<table><caption>Differences of log-odds</caption>"
+        f"{rows}</table></details>\n"
+    )

@@ -1,0 +1,85 @@
+"""GluonNLP: the parameter file that ``--model_parameters`` of its ``finetune_classifier.py`` takes."""
+
+import mxnet as mx
+from gluonnlp.model import BERTClassifier
+from gluonnlp.model.bert import get_bert_model
+
+from ..errors import UsageError
+from ..tasks.snli import LABELS
+from .huggingface.export_tokenizer import write_tokenizer, write_vocabulary
+from .job import logits_of, net_function
+
+TOLERANCE = 1e-4
+_PARAMETERS = "model_bert_SNLI.params"
+
+_README = """`{parameters}` is a `gluonnlp.model.BERTClassifier` with three classes: {labels}. It is for a BERT of the \
+shape `{backbone}` with the vocabulary of `{vocabulary}`.
+
+```
+{imports}gluonnlp-snli run {exact}--train-file train.jsonl --dev-file dev.jsonl scripts/bert/finetune_classifier.py \\
+    --task_name SNLI --bert_model {backbone} --bert_dataset NAME{case} --max_len {max_len} \\
+    --only_inference --model_parameters {parameters}
+```
+
+NAME{case} is the name of that vocabulary in the model store; the first line puts it there, with this BERT, where it \
+is not yet.
+"""
+
+
+def require(file=None):
+    """Nothing is missing: GluonNLP is always there."""
+
+
+def write(job, folder):
+    """Write the parameters, the vocabulary and a README."""
+    model = job.model
+    if model.settings.head != "pooled":
+        raise UsageError(
+            f"the head is {model.settings.head!r}; gluonnlp.model.BERTClassifier has only what finetune --head pooled "
+            "makes: --format onnx or symbol takes any"
+        )
+    parameters = {name: mx.nd.array(array) for name, array in job.parameters().items()}
+    rows = _rows(model)  # the script's task has the labels in this order
+    for kind in ("weight", "bias"):
+        parameters[f"classifier.1.{kind}"] = parameters[f"classifier.1.{kind}"].take(mx.nd.array(rows))
+    mx.nd.save(str(folder / _PARAMETERS), parameters)
+    vocabulary = write_vocabulary(model, folder)
+    is_exact = model.settings.tokenizer.algorithm == "bert" and not model.spiece
+    if is_exact:  # import-bert finds it beside the vocabulary
+        write_tokenizer(model, folder, for_pairs=True)
+    case = "_uncased" if model.settings.tokenizer.lower else "_cased"
+    text = _README.format(
+        parameters=_PARAMETERS,
+        labels=", ".join(LABELS),
+        backbone=model.settings.backbone,
+        vocabulary=vocabulary,
+        imports=f"gluonnlp-snli import-bert {_PARAMETERS} --vocab {vocabulary} --backbone {model.settings.backbone} "
+        f"--name NAME{case}\n",
+        case=case,
+        exact="--exact-tokenizer " if is_exact else "",
+        max_len=model.settings.max_len,
+    )
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def check(job, folder):
+    """Logits of a ``BERTClassifier`` that loads the file, built as the script builds it."""
+    settings = job.model.settings
+    bert, _ = get_bert_model(
+        settings.backbone,
+        vocab=job.model.vocab,
+        pretrained=False,
+        use_decoder=False,
+        use_classifier=False,
+        hparam_allow_override=True,
+        **settings.hparams,
+    )
+    net = BERTClassifier(bert, num_classes=len(LABELS), dropout=settings.dropout or 0.1)
+    net.load_parameters(str(folder / _PARAMETERS), ctx=mx.cpu())
+    net.hybridize(static_alloc=True)
+    logits = logits_of(net_function(net), job.encoded)
+    return logits[:, [LABELS.index(label) for label in settings.labels]], {}
+
+
+def _rows(model):
+    return [model.settings.labels.index(label) for label in LABELS]

@@ -1,0 +1,1 @@
+"""Hugging Face's checkpoint layout: reads it, and writes fine-tuned models in it."""

@@ -1,0 +1,135 @@
+"""Reads a fine-tuned classifier in Hugging Face's layout: ``BertForSequenceClassification`` with three labels."""
+
+import mxnet as mx
+
+from ...errors import CheckpointError, UsageError
+from ...model.bert import is_dropout
+from ...tasks.snli import LABELS
+from ..classifier_file import set_parameters
+from ..model_folder import Model, ModelSettings, build_net
+from .checkpoint import FILES, read_architecture
+from .files import find_folder, read_config
+from .tensors import Tensors
+from .tokenizer import establish
+from .weights import convert_weights
+
+# Says what is needed and shows no order that could be copied unread.
+_ORDER = "--labels NAME0,NAME1,NAME2 says what logit 0, 1 and 2 mean, each " + " or ".join(sorted(LABELS))
+
+#: How config.json of a plain BERT with the head Dense, ReLU, Dense differs from a ``BertForSequenceClassification``,
+#: whose head has a tanh. DeBERTa-v2's code, told to leave its relative positions and convolution out, is that of BERT,
+#: and takes the activation of its head from here.
+RELU_HEAD = {
+    "architectures": ["DebertaV2ForSequenceClassification"],
+    "model_type": "deberta-v2",
+    "relative_attention": False,
+    "pos_att_type": None,
+    "position_biased_input": True,
+    "conv_kernel_size": 0,
+    "norm_rel_ebd": "none",
+    "pooler_hidden_act": "relu",
+}
+
+
+def read_classifier(source, labels=None, ctx=None):
+    """Read a fine-tuned classifier in Hugging Face's layout.
+
+    Parameters
+    ----------
+    source : str or Path
+        Folder, or a name on the Hugging Face hub.
+    labels : sequence of str or None
+        Names of the classes in the order of the logits, where ``id2label`` has none such as 'entailment'.
+    ctx : Context, default CPU
+
+    Returns
+    -------
+    Model
+        Its classes in the order of ``LABELS``.
+
+    Raises
+    ------
+    UsageError
+        If `labels` are needed, or are not the three.
+    CheckpointError
+        If it is no such classifier, is incomplete or contradicts itself; names the file.
+    """
+    folder = find_folder(source, FILES)
+    path = folder / "config.json"
+    config = read_config(path)
+    head = _head(config, path)
+    backbone, hparams = read_architecture({**config, "model_type": "bert"} if head == "mlp" else config, path)
+    order = _labels(config, path, labels)
+    tensors = Tensors(folder)
+    units = hparams["units"]
+    tensors.require("classifier.weight", (len(LABELS), units))
+    tensors.require("classifier.bias", (len(LABELS),))
+    tensors.require("pooler.dense.weight", (units, units))  # a new one would be of no use
+    tensors.require("pooler.dense.bias", (units,))
+    tensors.require("embeddings.word_embeddings.weight", (config["vocab_size"], units))
+    tokenizer = establish(folder, config["vocab_size"])
+    own = ("classifier.weight", "classifier.bias")
+    parameters, _ = convert_weights(hparams, len(tokenizer.vocab), tensors, own)
+    parameters = {
+        f"bert.{name}": array
+        for name, array in parameters.items()
+        if name.split(".")[0] not in ("decoder", "classifier")
+    }
+    last = "classifier.1" if head == "pooled" else "classifier.2"
+    if head == "mlp":
+        for kind in ("weight", "bias"):
+            parameters[f"classifier.0.{kind}"] = parameters.pop(f"bert.pooler.{kind}")
+    rows = [order.index(label) for label in LABELS]
+    for kind in ("weight", "bias"):
+        parameters[f"{last}.{kind}"] = mx.nd.array(tensors.finite(f"classifier.{kind}")[rows], dtype="float32")
+    dropout = config.get("hidden_dropout_prob", 0.1)
+    hparams["dropout"] = dropout if is_dropout(dropout) else 0.1
+    settings = ModelSettings(
+        backbone=backbone,
+        hparams=hparams,
+        head=head,
+        hidden_units=units if head == "mlp" else 0,
+        dropout=hparams["dropout"],
+        tokenizer=tokenizer.settings,
+        max_len=_max_len(folder, hparams["max_length"]),
+        truncation="longest_first",
+    )
+    net = build_net(settings, tokenizer.vocab)
+    set_parameters(net, parameters, mx.cpu() if ctx is None else ctx, tensors.path)
+    return Model(net, tokenizer.vocab, settings, tokenizer.spiece)
+
+
+def _head(config, path):
+    if config.get("model_type") == RELU_HEAD["model_type"]:
+        if all(config.get(key) == value for key, value in RELU_HEAD.items() if key != "architectures"):
+            return "mlp"
+        raise CheckpointError(f"{path}: a DeBERTa; of these, only what export --format huggingface wrote can be read")
+    return "pooled"
+
+
+def _labels(config, path, labels):
+    """Our names of the classes in the order of the logits."""
+    if labels is not None:
+        order = [label.strip().lower() for label in labels]
+        if sorted(order) != sorted(LABELS):
+            raise UsageError(f"--labels {','.join(labels)!r} does not name each class once: {_ORDER}")
+        return order
+    names = config.get("id2label")
+    if not isinstance(names, dict):
+        raise CheckpointError(f"{path} has no id2label: it is not a fine-tuned classifier; import a BERT with --name")
+    if len(names) != len(LABELS):
+        raise CheckpointError(f"{path} has {len(names)} classes; SNLI has {len(LABELS)}: {', '.join(sorted(LABELS))}")
+    order = [str(names.get(str(i))).strip().lower() for i in range(len(LABELS))]
+    if sorted(order) != sorted(LABELS):
+        raise UsageError(
+            f"{path} names the classes {', '.join(map(repr, order))}: look up what they mean where the checkpoint "
+            f"comes from, for the order differs between checkpoints; {_ORDER}"
+        )
+    return order
+
+
+def _max_len(folder, max_length):
+    """The longest input in tokens, as far as the tokenizer's files say it."""
+    path = folder / "tokenizer_config.json"
+    longest = read_config(path).get("model_max_length") if path.is_file() else None
+    return int(longest) if isinstance(longest, (int, float)) and 5 <= longest < max_length else max_length

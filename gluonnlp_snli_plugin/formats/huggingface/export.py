@@ -1,0 +1,111 @@
+"""Hugging Face: a folder for ``transformers.AutoModelForSequenceClassification.from_pretrained``."""
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from ...errors import UsageError
+from ...model.bert import bert_mapping
+from ...system.files import write_json
+from ..job import logits_of, net_function
+from .classifier import RELU_HEAD, read_classifier
+from .export_tokenizer import write_tokenizer, write_vocabulary
+from .model_card import model_card
+
+TOLERANCE = 1e-4
+_ACTIVATIONS = {"gelu": "gelu", "approx_gelu": "gelu_pytorch_tanh", "relu": "relu"}
+
+
+def require(file=None):
+    """Nothing is missing: safetensors comes with this package."""
+
+
+def write(job, folder):
+    """Write the folder: config.json, model.safetensors, the tokenizer's files and a model card."""
+    settings, units = job.model.settings, job.model.settings.hparams["units"]
+    if job.model.spiece:
+        raise UsageError(
+            "the vocabulary is a SentencePiece model, and transformers' BERT tokenizers know WordPiece alone: "
+            "--format onnx brings an example that divides text as this model does"
+        )
+    if settings.head == "mlp" and settings.hidden_units > units:
+        raise UsageError(
+            f"the head has {settings.hidden_units} hidden units; transformers has no class for more than the {units} "
+            "of the BERT: --format onnx takes any"
+        )
+    write_json(folder / "config.json", _config(job.model))
+    # 'format': without it transformers refuses the file.
+    save_file(_tensors(job.model, job.parameters()), str(folder / "model.safetensors"), {"format": "pt"})
+    write_vocabulary(job.model, folder)
+    write_tokenizer(job.model, folder, for_pairs=True)
+    write_json(folder / "tokenizer_config.json", _tokenizer_config(job.model))
+    (folder / "README.md").write_text(model_card(job), encoding="utf-8")
+
+
+def check(job, folder):
+    """Logits of the folder, read as ``import-bert`` reads it; the tests compare with transformers itself."""
+    net = read_classifier(folder).net
+    net.hybridize(static_alloc=True)
+    return logits_of(net_function(net), job.encoded), {}
+
+
+def _config(model):
+    hparams, labels = model.settings.hparams, model.settings.labels
+    is_relu = model.settings.head == "mlp"
+    return {
+        "architectures": ["BertForSequenceClassification"],
+        "model_type": "bert",
+        "vocab_size": len(model.vocab),
+        "hidden_size": hparams["units"],
+        "num_hidden_layers": hparams["num_layers"],
+        "num_attention_heads": hparams["num_heads"],
+        "intermediate_size": hparams["hidden_size"],
+        "max_position_embeddings": hparams["max_length"],
+        "type_vocab_size": hparams["token_type_vocab_size"],
+        "hidden_act": _ACTIVATIONS[hparams.get("activation", "gelu")],
+        "layer_norm_eps": hparams.get("layer_norm_eps", 1e-12),
+        "hidden_dropout_prob": hparams["dropout"],
+        "attention_probs_dropout_prob": hparams["dropout"],
+        "pad_token_id": model.vocab[model.vocab.padding_token],
+        "problem_type": "single_label_classification",
+        "id2label": {str(i): label for i, label in enumerate(labels)},
+        "label2id": {label: i for i, label in enumerate(labels)},
+        "torch_dtype": "float32",
+        **(RELU_HEAD if is_relu else {"classifier_dropout": model.settings.dropout}),
+        **({"pooler_hidden_size": hparams["units"], "cls_dropout": model.settings.dropout} if is_relu else {}),
+    }
+
+
+def _tensors(model, parameters):
+    """The parameters by their names in transformers."""
+    is_relu, units = model.settings.head == "mlp", model.settings.hparams["units"]
+    last = "classifier.2" if is_relu else "classifier.1"
+    tensors = {f"classifier.{kind}": parameters[f"{last}.{kind}"] for kind in ("weight", "bias")}
+    if is_relu:  # hidden units that are not there are zero, and count for nothing
+        missing = units - model.settings.hidden_units
+        tensors["classifier.weight"] = np.pad(tensors["classifier.weight"], ((0, 0), (0, missing)))
+        tensors["pooler.dense.weight"] = np.pad(parameters["classifier.0.weight"], ((0, missing), (0, 0)))
+        tensors["pooler.dense.bias"] = np.pad(parameters["classifier.0.bias"], (0, missing))
+    mapping = bert_mapping(model.settings.hparams, len(model.vocab), [] if is_relu else ["pooler"])
+    for ours, (theirs, _) in mapping.items():
+        if is_relu:
+            for which in ("query", "key", "value"):
+                theirs = theirs.replace(f".attention.self.{which}.", f".attention.self.{which}_proj.")
+        tensors[f"{'deberta' if is_relu else 'bert'}.{theirs}"] = parameters[f"bert.{ours}"]
+    return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+
+
+def _tokenizer_config(model):
+    vocab, tokenizer = model.vocab, model.settings.tokenizer
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",  # which uses tokenizer.json as it is
+        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+        "do_lower_case": tokenizer.lower,
+        "strip_accents": tokenizer.strip_accents,
+        "tokenize_chinese_chars": tokenizer.chinese_characters,
+        "model_max_length": model.settings.max_len,
+        "pad_token": vocab.padding_token,
+        "unk_token": vocab.unknown_token,
+        "cls_token": vocab.cls_token,
+        "sep_token": vocab.sep_token,
+        "mask_token": vocab.mask_token,
+    }

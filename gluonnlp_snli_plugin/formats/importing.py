@@ -1,0 +1,91 @@
+"""Brings in a pretrained BERT, in Hugging Face's layout or in GluonNLP's, or a classifier fine-tuned already."""
+
+import os
+from pathlib import Path
+
+from .. import store
+from ..errors import UsageError
+from ..system.files import new_folder, write_json
+from .huggingface.checkpoint import read_huggingface
+from .huggingface.classifier import read_classifier
+from .model_folder import save_model
+from .params_file import read_bert
+
+IMPORT_MARK = "import.json"  # in the output folder of a classifier that was imported
+
+
+def import_bert(source, name, root=None, overwrite=False, vocab=None, backbone=None):
+    """Bring a BERT checkpoint into the local model store.
+
+    Parameters
+    ----------
+    source : str or Path
+        Folder with ``config.json``, ``vocab.txt`` (or ``tokenizer.json``, or a SentencePiece model) and
+        ``model.safetensors``, or the parts of it; or a name on the Hugging Face hub such as 'bert-base-uncased',
+        fetched if ``huggingface_hub`` is installed; or a ``.params`` file that GluonNLP wrote, as
+        ``run_pretraining.py`` does.
+    name : str
+        Name to give it, ending in ``_cased`` or ``_uncased``.
+    root : str or None
+        Folder of the store, default ``$MXNET_HOME/models``.
+    overwrite : bool, default False
+        Whether another checkpoint under the same name may be replaced.
+    vocab : str, Path or None
+        Vocabulary of a ``.params`` file: ``.vocab`` or ``.json`` as ``BERTVocab.to_json`` writes it, ``vocab.txt``,
+        ``tokenizer.json``, a SentencePiece ``.model`` or ``.spiece``; or the name of one in the store.
+    backbone : str or None
+        Architecture of a ``.params`` file, which does not say the number of attention heads: ``bert_L_H_A``.
+
+    Returns
+    -------
+    Checkpoint
+
+    Raises
+    ------
+    UsageError
+        If the name cannot be used, or `vocab` and `backbone` are missing or do not fit.
+    CheckpointError
+        If the checkpoint is not a BERT, is incomplete or contradicts itself; names the file.
+    """
+    store.require_name(name)
+    if Path(source).suffix == ".params" and not os.path.isdir(source):
+        bert = read_bert(source, name, vocab, backbone, root)
+    else:
+        for option, value in (("vocab", vocab), ("backbone", backbone)):
+            if value is not None:
+                raise UsageError(f"--{option} goes with a .params file; a folder in Hugging Face's layout has its own")
+        bert = read_huggingface(source, name)
+    return store.keep(bert, name, str(source), root, overwrite)
+
+
+def import_classifier(source, output_dir, labels=None, overwrite=False):
+    """Make a fine-tuned classifier of Hugging Face's a model folder, as ``finetune`` writes it.
+
+    Parameters
+    ----------
+    source : str or Path
+        Folder with ``config.json``, a vocabulary and ``model.safetensors`` of a ``BertForSequenceClassification`` with
+        three labels; or a name on the Hugging Face hub.
+    output_dir : str or Path
+        Folder to write ``model/`` into, whole or not at all.
+    labels : sequence of str or None
+        The three labels in the order of its logits, where its ``id2label`` does not name them.
+    overwrite : bool, default False
+        Whether to replace a folder that this function wrote.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    UsageError
+        If the labels are not to be told, or something is at `output_dir` already.
+    CheckpointError
+        If it is not such a classifier, is incomplete or contradicts itself, or the folder cannot be written.
+    """
+    with store.writing(Path(output_dir).parent), new_folder(output_dir, IMPORT_MARK, overwrite) as folder:
+        model = read_classifier(source, labels)
+        save_model(model, folder / "model")
+        write_json(folder / IMPORT_MARK, {"imported_from": str(source)})
+    return model

@@ -1,0 +1,321 @@
+"""The ``model/`` folder of a fine-tuned model: weights, vocabulary, labels and settings, movable to another machine."""
+
+import dataclasses
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Dict, Optional, Tuple
+
+import mxnet as mx
+from gluonnlp.model import bert
+from gluonnlp.vocab import BERTVocab
+
+from .. import registry
+from ..data.encoding import SPECIAL_TOKENS, PairEncoder
+from ..data.truncation import list_truncations
+from ..errors import CheckpointError
+from ..model.bert import are_hparams, bert_hparams, bert_mapping, is_dropout
+from ..model.classifier import HEADS, SNLIBertClassifier
+from ..system.files import digest, publish, read_json, replacing, write_json
+from ..system.params_layout import read_layout
+from ..system.temporary import temporary_file
+from ..tasks.snli import LABELS
+from ..text.tokenizer_settings import TokenizerSettings
+from ..text.tokenizers import bert_tokenizer
+from ..text.vocabulary import read_vocabulary
+from .quantized import load_quantized
+
+_FORMAT = 3
+_FORMAT_OF_8_BITS = 4
+_FILES = {_FORMAT: ("weights", "vocab"), _FORMAT_OF_8_BITS: ("graph", "weights", "vocab")}
+_FILES.update({1: _FILES[_FORMAT], 2: _FILES[_FORMAT_OF_8_BITS]})  # which know GluonNLP's tokenizer alone
+_SETTINGS = "config.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSettings:
+    """What, besides weights and vocabulary, makes a fine-tuned model.
+
+    Attributes
+    ----------
+    backbone : str
+        BERT architecture, ``bert_L_H_A``.
+    hparams : dict
+        All hyper-parameters of the backbone, as GluonNLP names them.
+    head : {'mlp', 'pooled'}
+    hidden_units : int
+        Of the 'mlp' head.
+    dropout : float
+        Of the head.
+    tokenizer : TokenizerSettings
+        What is done with text.
+    max_len : int
+        Longest input in tokens.
+    truncation : str
+        Name of the strategy.
+    labels : tuple of str
+        Names of the classes, in the order of the logits.
+    """
+
+    backbone: str
+    hparams: Dict[str, Any]
+    head: str
+    hidden_units: int
+    dropout: float
+    tokenizer: TokenizerSettings
+    max_len: int
+    truncation: str
+    labels: Tuple[str, ...] = LABELS
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A fine-tuned model in memory.
+
+    Attributes
+    ----------
+    net : SNLIBertClassifier
+        Or, of an 8-bit model, a SymbolBlock that is called in the same way.
+    vocab : gluonnlp.vocab.BERTVocab
+    settings : ModelSettings
+    spiece : Path or None
+        The SentencePiece model of the vocabulary.
+    """
+
+    net: SNLIBertClassifier
+    vocab: BERTVocab
+    settings: ModelSettings
+    spiece: Optional[Path] = None
+
+    def encoder(self):
+        """The ``PairEncoder`` that makes this model's inputs."""
+        tokenizer = bert_tokenizer(self.vocab, self.settings.tokenizer, self.spiece)
+        return PairEncoder(tokenizer, self.vocab, self.settings.max_len, self.settings.truncation)
+
+
+def save_model(model, folder, arrays=None):
+    """Write a model folder; one that is there stays whole until the new one is.
+
+    The weights go to a file named by their hash; ``config.json``, replaced last, says which file counts.
+
+    Parameters
+    ----------
+    model : Model
+    folder : Path
+    arrays : dict of str to NDArray, optional
+        What to write for some parameters, by their names in the file, instead of what the net holds.
+    """
+    folder = Path(folder)
+    _require_sound(model.settings, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with temporary_file(folder) as temporary:
+        parameters = {name: value._reduce() for name, value in model.net._collect_params_with_prefix().items()}
+        mx.nd.save(str(temporary), {**parameters, **(arrays or {})})
+        fingerprint = digest(temporary)
+        weights = folder / f"weights-{fingerprint[:8]}.params"
+        publish(temporary, weights)
+    vocab = folder / ("vocab.spiece" if model.spiece else "vocab.json")
+    with replacing(vocab) as temporary:
+        if model.spiece:
+            shutil.copyfile(model.spiece, temporary)
+        else:
+            temporary.write_text(model.vocab.to_json(), encoding="utf-8")
+    write_settings(folder, model.settings, {"weights": (weights, fingerprint), "vocab": (vocab, digest(vocab))})
+    remove_other_weights(folder)
+
+
+def remove_other_weights(folder):
+    """Remove from a model folder the weights that do not count: older ones, and those of a process that was killed."""
+    try:
+        name = read_json(folder / _SETTINGS)["files"]["weights"]["name"]
+    except (OSError, ValueError, TypeError, KeyError):  # whoever reads the model will say so
+        return
+    for path in folder.glob("weights-*.params"):
+        if path.name != name:
+            path.unlink()
+
+
+def write_settings(folder, settings, files):
+    """Write ``config.json``, which makes a model of a folder.
+
+    Parameters
+    ----------
+    folder : Path
+    settings : ModelSettings
+    files : dict of str to (Path, str)
+        Files in it and their sha256, by use: 'weights' and 'vocab', and of an 8-bit model 'graph'.
+
+    Raises
+    ------
+    CheckpointError
+        If there can be no model of these settings.
+    """
+    _require_sound(settings, folder)
+    content = {
+        "format": _FORMAT_OF_8_BITS if "graph" in files else _FORMAT,
+        "settings": dataclasses.asdict(settings),
+        "files": {use: {"name": path.name, "sha256": sha256} for use, (path, sha256) in files.items()},
+    }
+    write_json(folder / _SETTINGS, content)
+
+
+def _require_sound(settings, folder):
+    problem = _problem(settings)
+    if problem:
+        raise CheckpointError(f"{folder}: no model can be written: {problem}")
+
+
+def load_model(folder, ctx=None):
+    """Read a model folder, or the output folder that holds one.
+
+    Parameters
+    ----------
+    folder : str or Path
+    ctx : Context or list of Context, default CPU
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    CheckpointError
+        If there is no model, or a file of it is missing or changed.
+    """
+    folder = Path(folder)
+    if os.path.isdir(folder / "model"):
+        folder = folder / "model"
+    settings, files = _read_settings(folder)
+    vocab, _ = read_vocabulary(files["vocab"])
+    spiece = files["vocab"] if files["vocab"].suffix in (".spiece", ".model") else None
+    ctx = mx.cpu() if ctx is None else ctx
+    if "graph" in files:
+        return Model(load_quantized(files["graph"], files["weights"], ctx), vocab, settings, spiece)
+    _check_weights(settings, len(vocab), files["weights"])
+    net = build_net(settings, vocab)
+    net.load_parameters(str(files["weights"]), ctx=ctx)
+    return Model(net, vocab, settings, spiece)
+
+
+def weights_sha256(folder):
+    """Which weights the model in an output folder has, as its settings say; None if there is no sound model.
+
+    Parameters
+    ----------
+    folder : str or Path
+
+    Returns
+    -------
+    str or None
+    """
+    try:
+        return str(read_json(Path(folder) / "model" / _SETTINGS)["files"]["weights"]["sha256"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def build_net(settings, vocab):
+    """The net that settings describe, without weights."""
+    registry.add_backbone(settings.backbone, bert_hparams(settings.backbone))
+    backbone, _ = bert.get_bert_model(
+        settings.backbone,
+        vocab=vocab,
+        pretrained=False,
+        use_pooler=settings.head == "pooled",
+        use_decoder=False,
+        use_classifier=False,
+        hparam_allow_override=True,
+        **settings.hparams,
+    )
+    return SNLIBertClassifier(backbone, len(settings.labels), settings.head, settings.hidden_units, settings.dropout)
+
+
+def _read_settings(folder):
+    """Settings and files (a dict by use) of a model folder, the files checked against their fingerprints."""
+    path = folder / _SETTINGS
+    try:
+        content = read_json(path)
+        if "format" not in content and "versions" in content:  # the settings of a run, not of a model
+            raise CheckpointError(f"{folder} holds no model yet: its run ended before the first evaluation")
+        if "format" not in content and "model_type" in content:
+            raise CheckpointError(f"{folder} is in Hugging Face's layout: gluonnlp-snli import-bert brings it in")
+        if content["format"] not in _FILES:
+            readable = ", ".join(map(str, sorted(_FILES)))
+            raise CheckpointError(f"{path} is of format {content['format']}, this version reads format {readable}")
+        settings = _settings(content["settings"])
+        if _problem(settings):
+            raise CheckpointError(f"{path} is damaged: {_problem(settings)}")
+        # Files of this folder, whatever the settings say.
+        files = {use: folder / Path(content["files"][use]["name"]).name for use in _FILES[content["format"]]}
+        named = [(file, content["files"][use]["sha256"]) for use, file in files.items()]
+    except (FileNotFoundError, NotADirectoryError):
+        raise CheckpointError(f"{folder} holds no model: give the output folder of gluonnlp-snli finetune") from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror}") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise CheckpointError(f"{path} is damaged") from None
+    for file, sha256 in named:
+        if not os.path.isfile(file):
+            raise CheckpointError(f"{file} is missing")
+        try:
+            is_whole = digest(file) == sha256
+        except OSError as error:
+            raise CheckpointError(f"{file}: {error.strerror}") from None
+        if not is_whole:
+            raise CheckpointError(f"{file} is damaged: its content is not what {path} says")
+    return settings, files
+
+
+def _settings(content):
+    """ModelSettings from JSON; a KeyError, TypeError or ValueError if it is damaged."""
+    content = dict(content)
+    if "lower" in content:
+        content["tokenizer"] = TokenizerSettings.gluonnlp(content.pop("lower"))
+    else:
+        content["tokenizer"] = TokenizerSettings.from_json(content["tokenizer"])
+    return ModelSettings(**{**content, "labels": tuple(content["labels"])})
+
+
+def _problem(settings):
+    """Why there can be no model of these settings, be it about to be written or just read; None if there can.
+
+    May raise a KeyError, TypeError or ValueError where they are nonsense.
+    """
+    TokenizerSettings.from_json(dataclasses.asdict(settings.tokenizer))
+    least, most = SPECIAL_TOKENS + 2, settings.hparams["max_length"]
+    problems = {
+        f"its hyper-parameters are not those of a {settings.backbone}": not are_hparams(
+            settings.backbone, settings.hparams
+        ),
+        f"its dropout is {settings.dropout!r}": not is_dropout(settings.dropout),
+        f"there is no head {settings.head!r}": settings.head not in HEADS,
+        f"its head has {settings.hidden_units!r} hidden units": not (
+            type(settings.hidden_units) is int and 0 <= settings.hidden_units < 1 << 24
+        ),
+        f"max_len is {settings.max_len!r}; a pair takes from {least} to {most} tokens": not (
+            type(settings.max_len) is int and least <= settings.max_len <= most
+        ),
+        f"there is no truncation {settings.truncation!r}": settings.truncation not in list_truncations(),
+        f"its labels are {settings.labels!r}": sorted(settings.labels) != sorted(LABELS),
+    }
+    return next((what for what, is_one in problems.items() if is_one), None)
+
+
+def _check_weights(settings, vocab_size, path):
+    """Make sure that the weights are those of the net that the settings describe, before it is built."""
+    found = {name: entry.shape for name, entry in read_layout(path).items()}
+    units, hidden, classes = settings.hparams["units"], settings.hidden_units, len(settings.labels)
+    head = {"classifier.1": (classes, units)}
+    if settings.head == "mlp":
+        head = {"classifier.0": (hidden, units), "classifier.2": (classes, hidden)}
+    expected: Dict[str, Tuple[int, ...]] = {f"{layer}.weight": shape for layer, shape in head.items()}
+    expected.update((f"{layer}.bias", shape[:1]) for layer, shape in head.items())
+    if settings.hparams["num_layers"] <= len(found):  # else there is no need to name them all
+        mapping = bert_mapping(settings.hparams, vocab_size, ["pooler"] if settings.head == "pooled" else [])
+        expected.update((f"bert.{name}", shape) for name, (_, shape) in mapping.items())
+    for name in sorted({**expected, **found}):
+        if expected.get(name) != found.get(name):
+            raise CheckpointError(
+                f"{path}: {name} is {found.get(name, 'missing')}, the settings and the vocabulary beside it say "
+                f"{expected.get(name, 'that there is none')}"
+            )

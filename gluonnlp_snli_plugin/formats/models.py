@@ -1,0 +1,124 @@
+"""The classifier by name: ``nlp.model.get_model('snli_bert_classifier', ...)``."""
+
+import os
+
+import gluonnlp as nlp
+import mxnet as mx
+
+from .. import registry, store
+from ..errors import UsageError
+from ..model.classifier import HEADS, SNLIBertClassifier, initialize_from_scratch
+from ..model.pretraining import initialize_rest
+from ..store import store_root
+from ..tasks.snli import LABELS
+from .classifier_file import load_finetuned
+
+
+@registry.model
+def snli_bert_classifier(
+    backbone=None,
+    dataset_name=None,
+    vocab=None,
+    pretrained=True,
+    head="mlp",
+    num_classes=len(LABELS),
+    hidden_units=256,
+    dropout=0.1,
+    params_dir=None,
+    ctx=None,
+    root=None,
+    **kwargs,
+):
+    """A BERT classifier for natural language inference, ready to be fine-tuned or, with `params_dir`, fine-tuned.
+
+    Parameters
+    ----------
+    backbone : str or None, default 'bert_12_768_12'
+        BERT architecture, any ``bert_L_H_A``.
+    dataset_name : str or None
+        Which weights and vocabulary of the model store.
+    vocab : gluonnlp.vocab.BERTVocab or None
+        Vocabulary of a BERT that is not pretrained, if there is no `dataset_name`.
+    pretrained : bool, default True
+        Whether the backbone gets the weights of that name; the head is always new.
+    head : {'mlp', 'pooled'}, default 'mlp'
+        See :class:`SNLIBertClassifier`.
+    num_classes : int, default 3
+    hidden_units : int, default 256
+        Of the 'mlp' head.
+    dropout : float, default 0.1
+        Of backbone and head alike.
+    params_dir : str or None
+        Output folder of ``gluonnlp-snli finetune`` (or the ``model`` folder inside): load the fine-tuned model
+        instead. All but `ctx` is then read from there. Or a ``.params`` file of a ``gluonnlp.model.BERTClassifier``,
+        as GluonNLP's own script writes it: the vocabulary is that of `dataset_name`, and `backbone` may be left out
+        where the store has but one of that name.
+    ctx : Context or list of Context, default CPU
+    root : str or None
+        Folder of the model store, default ``$MXNET_HOME/models``.
+    **kwargs
+        More hyper-parameters of the backbone, as ``gluonnlp.model.bert_12_768_12`` takes them.
+
+    Returns
+    -------
+    net : SNLIBertClassifier
+    vocab : gluonnlp.vocab.BERTVocab
+
+    Examples
+    --------
+    >>> net, vocab = nlp.model.get_model(
+    ...     'snli_bert_classifier', backbone='bert_6_384_12', dataset_name='minilm_uncased')
+    """
+    ctx = mx.cpu() if ctx is None else ctx
+    if params_dir is not None:
+        named = {} if os.path.isdir(params_dir) else dict(dataset_name=dataset_name, backbone=backbone, root=root)
+        model = load_finetuned(params_dir, ctx, **named)
+        return model.net, model.vocab
+    if head not in HEADS:
+        raise UsageError(f"no head {head!r}; there are {', '.join(HEADS)}")
+    if dataset_name is None and vocab is None:
+        raise UsageError("which BERT? dataset_name='...' for pretrained weights, or vocab=... and pretrained=False")
+    bert, vocab = nlp.model.get_model(
+        backbone or "bert_12_768_12",
+        dataset_name=dataset_name,
+        vocab=vocab,
+        pretrained=pretrained,
+        ctx=ctx,
+        use_pooler=head == "pooled",
+        use_decoder=False,
+        use_classifier=False,
+        dropout=dropout,
+        root=str(store_root(root)),
+        **kwargs,
+    )
+    net = SNLIBertClassifier(bert, num_classes, head, hidden_units, dropout)
+    if pretrained:
+        net.classifier.initialize(mx.init.Normal(0.02), ctx=ctx)
+    else:
+        initialize_from_scratch(net, ctx)
+    return net, vocab
+
+
+def stored_bert(backbone, dataset_name, contexts, **hparams):
+    """A BERT with the weights that the model store has under a name; what they lack is new.
+
+    Returns
+    -------
+    bert : gluonnlp.model.BERTModel
+        With pooler, decoder and classifier.
+    hparams : dict
+        Where its architecture differs from what the name says.
+
+    Raises
+    ------
+    UsageError
+        If there are none of that name.
+    """
+    checkpoint = store.checkpoints().get(f"{backbone}_{dataset_name}")
+    if checkpoint is None:
+        raise UsageError(f"{dataset_name} is not one of the store's own: bring it in with import-bert")
+    bert, _ = nlp.model.get_model(
+        backbone, dataset_name=dataset_name, ctx=contexts, pretrained_allow_missing=True, **hparams
+    )
+    initialize_rest(bert, contexts)
+    return bert, checkpoint.hparams

@@ -1,0 +1,211 @@
+"""Reads the parameter files that GluonNLP writes: ``nlp.utils.save_parameters`` of a BERT, or of a classifier with one.
+
+Such a file holds names and numbers and nothing else. Sizes follow from the shapes; the number of attention heads and
+the vocabulary must be given.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import mxnet as mx
+import numpy as np
+
+from .. import store
+from ..errors import CheckpointError, UsageError
+from ..model.bert import bert_hparams, bert_mapping
+from ..store.pretrained import PretrainedBert, add_missing_pooler
+from ..system.files import read_bytes
+from ..system.params_layout import read_layout
+from ..text.tokenizer_settings import TokenizerSettings
+from ..text.vocabulary import is_sentencepiece, read_vocabulary
+from .huggingface.tokenizer import establish, has_tokenizer
+
+_CELL = re.compile(r"encoder\.transformer_cells\.(\d{1,4})\.")
+_WORDS, _SEGMENTS, _POSITIONS = "word_embed.0.weight", "token_type_embed.0.weight", "encoder.position_weight"
+_FFN = "encoder.transformer_cells.0.ffn.ffn_1.weight"
+
+
+def read_bert(path, name, vocab, backbone, root=None):
+    """Read a BERT that GluonNLP saved, alone or in a classifier, whose head is left out.
+
+    Parameters
+    ----------
+    path : str or Path
+    name : str
+        Name it is to have in the store.
+    vocab : str, Path or None
+        File of the vocabulary, or the name of one in the store.
+    backbone : str or None
+        ``bert_L_H_A``.
+    root : str or None
+        Folder of the store.
+
+    Returns
+    -------
+    PretrainedBert
+
+    Raises
+    ------
+    UsageError
+        If `vocab` or `backbone` is missing or does not fit.
+    CheckpointError
+        If the file is not a BERT, is incomplete or contradicts itself.
+    """
+    parameters, _ = split(read_parameters(path))
+    hparams, vocab_size = sizes(path, parameters)
+    check_backbone(path, hparams, backbone)
+    if vocab is None:
+        raise UsageError(
+            f"--vocab is missing: {path} does not say which {vocab_size} tokens it is for; give a file, or a name in "
+            f"the store ({store.inventory(root)})"
+        )
+    file = store.find_vocabulary(vocab, root)
+    if not os.path.isfile(vocab):  # then it is a name
+        if str(vocab).endswith("_uncased") != name.endswith("_uncased"):
+            raise UsageError(f"--vocab {vocab} and --name {name} disagree about the case")
+        hparams = with_settings(hparams, backbone, str(vocab), root)
+    tokens, special_tokens = read_vocabulary(file)
+    if len(tokens) != vocab_size:
+        raise CheckpointError(f"{file} has {len(tokens)} tokens, {path} is for {vocab_size}")
+    parts = check_bert(path, parameters, hparams, vocab_size)
+    add_missing_pooler(parameters, parts, hparams["units"], path)
+    is_spiece = is_sentencepiece(file)
+    return PretrainedBert(
+        backbone=backbone,
+        hparams={**bert_hparams(backbone), **hparams},
+        parameters=parameters,
+        parts=parts,
+        vocab_content=read_bytes(file) if is_spiece else tokens.to_json().encode(),
+        vocab_extension=".spiece" if is_spiece else ".vocab",
+        special_tokens=special_tokens,
+        tokenizer=_tokenizer(vocab, name.endswith("_uncased"), root),
+    )
+
+
+def _tokenizer(vocab, uncased, root):
+    """That of the vocabulary, where something says what it does; else GluonNLP's own, as in GluonNLP's scripts."""
+    if os.path.isfile(vocab):
+        folder = Path(vocab).parent
+        is_known = not is_sentencepiece(vocab) and Path(vocab).suffix != ".vocab" and has_tokenizer(folder)
+        return establish(folder, uncased=uncased).settings if is_known else TokenizerSettings.gluonnlp(uncased)
+    known = store.vocabularies(root).get(str(vocab))
+    return known.tokenizer if known else TokenizerSettings.gluonnlp(uncased)
+
+
+def read_parameters(path):
+    """The arrays in a parameter file as float32, a dict by name.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, is not one of MXNet's, is damaged or holds numbers that are not finite.
+    """
+    for name, (_, dtype) in read_layout(path).items():
+        if dtype not in ("float16", "float32", "float64"):
+            raise CheckpointError(f"{path}: {name} is not a dense array of floating-point numbers")
+    try:
+        arrays = mx.nd.load(str(path))
+    except mx.MXNetError as error:
+        raise CheckpointError(f"{path} is damaged ({str(error).strip().splitlines()[-1]})") from None
+    parameters = {}
+    for name, array in arrays.items() if isinstance(arrays, dict) else ():  # a list: no arrays at all
+        with np.errstate(over="ignore"):  # complained about below
+            numbers = array.asnumpy().astype(np.float32)
+        if not np.isfinite(numbers).all():
+            raise CheckpointError(f"{path}: {name} holds numbers that are not finite")
+        parameters[name] = mx.nd.array(numbers, dtype=np.float32)
+    return parameters
+
+
+def split(parameters):
+    """Parameters of the BERT, by its own names, and the others: those of a classifier's head."""
+    prefix = "bert."
+    if not any(name.startswith(prefix) for name in parameters):
+        return parameters, {}
+    bert = {name[len(prefix) :]: array for name, array in parameters.items() if name.startswith(prefix)}
+    return bert, {name: array for name, array in parameters.items() if not name.startswith(prefix)}
+
+
+def sizes(path, parameters):
+    """What shapes tell of a BERT: its hyper-parameters but the number of heads, and the size of its vocabulary.
+
+    Raises
+    ------
+    CheckpointError
+        If it is not a BERT.
+    """
+    for name in (_WORDS, _SEGMENTS, _POSITIONS, _FFN):
+        if name not in parameters:
+            raise CheckpointError(f"{path} has no parameter {name}: it is not a BERT as GluonNLP saves it")
+        if parameters[name].ndim != 2:
+            raise CheckpointError(f"{path}: {name} is of shape {parameters[name].shape}, not a matrix")
+    vocab_size, units = parameters[_WORDS].shape
+    cells = [int(match.group(1)) for match in map(_CELL.match, parameters) if match]
+    hparams = {
+        "num_layers": 1 + max(cells),
+        "units": units,
+        "embed_size": units,
+        "hidden_size": parameters[_FFN].shape[0],
+        "max_length": parameters[_POSITIONS].shape[0],
+        "token_type_vocab_size": parameters[_SEGMENTS].shape[0],
+    }
+    if hparams["token_type_vocab_size"] < 2:
+        raise CheckpointError(f"{path} knows one segment only; telling premise from hypothesis takes 2")
+    return hparams, vocab_size
+
+
+def check_backbone(path, hparams, backbone):
+    """Make sure that the architecture's name agrees with the sizes that were found.
+
+    Raises
+    ------
+    UsageError
+        If it does not, or is missing.
+    """
+    found = f"bert_{hparams['num_layers']}_{hparams['units']}"
+    if backbone is None:
+        raise UsageError(f"--backbone is missing: {path} does not say the number of heads; which {found}_?")
+    named = bert_hparams(backbone)
+    if any(named[size] != hparams[size] for size in ("num_layers", "units")):
+        raise UsageError(f"{path} holds a {found}_?, not a {backbone}: give its --backbone")
+
+
+def with_settings(hparams, backbone, dataset_name, root=None):
+    """Add to `hparams` what the checkpoint of the store knows and no shape shows, such as its activation."""
+    checkpoint = store.checkpoints(root).get(f"{backbone}_{dataset_name}")
+    return {**(checkpoint.hparams if checkpoint else {}), **hparams}
+
+
+def check_bert(path, parameters, hparams, vocab_size):
+    """Make sure that a BERT's parameters are all there, of the right shapes, and no others.
+
+    The decoder's output layer is the word embedding itself and is taken out of `parameters`.
+
+    Returns
+    -------
+    list of str
+        Which of 'pooler', 'decoder' and 'classifier' there are.
+
+    Raises
+    ------
+    CheckpointError
+    """
+    output = parameters.pop("decoder.3.weight", None)
+    if output is not None and not np.array_equal(output.asnumpy(), parameters[_WORDS].asnumpy()):
+        raise CheckpointError(f"{path}: decoder.3.weight is not {_WORDS}, as it is in a BERT of GluonNLP")
+    first = {name.split(".")[0] for name in parameters}
+    first |= {"pooler"} if "classifier" in first else set()  # one works on the other's output
+    parts = [part for part in ("pooler", "decoder", "classifier") if part in first]
+    shapes = {name: shape for name, (_, shape) in bert_mapping(hparams, vocab_size, parts).items()}
+    for name, shape in shapes.items():
+        if name not in parameters:
+            raise CheckpointError(f"{path} has no parameter {name}: it is not a complete BERT")
+        if parameters[name].shape != shape:
+            raise CheckpointError(
+                f"{path}: {name} is of shape {parameters[name].shape}, the other parameters say {shape}"
+            )
+    for name in parameters:
+        if name not in shapes:
+            raise CheckpointError(f"{path}: {name} is not a parameter of GluonNLP's BERT")
+    return parts

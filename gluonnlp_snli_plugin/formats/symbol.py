@@ -1,0 +1,79 @@
+"""MXNet's own format: a graph and its parameters, for ``SymbolBlock.imports``, C++, Scala and servers of MXNet."""
+
+import mxnet as mx
+
+from ..system.files import write_json
+from .huggingface.export_tokenizer import write_vocabulary
+from .job import logits_of, net_function
+from .quantized import INPUTS, import_graph
+
+TOLERANCE = 1e-5
+GRAPH, PARAMETERS = "model-symbol.json", "model-0000.params"
+
+_README = """`{graph}` and `{parameters}` are a classifier of pairs of sentences for MXNet {mxnet}: {labels}.
+
+| input | dtype | shape | |
+| --- | --- | --- | --- |
+| `input_ids` | int32 | (batch, length) | `[CLS]` ({cls_id}) premise `[SEP]` ({sep_id}) hypothesis `[SEP]`, then \
+padding ({pad_id}) |
+| `segment_ids` | int32 | (batch, length) | 0 up to and including the first `[SEP]`, then 1; 0 in the padding |
+| `valid_length` | float32 | (batch,) | tokens without the padding |
+
+Batch and length are any; a length is at most {max_length}, and the model was trained with up to {max_len}. \
+The output, (batch, {classes}), holds the logits in the order above; `settings.json` says what else there is to know, \
+`{vocabulary}` is the vocabulary.
+
+```python
+import mxnet as mx
+
+net = mx.gluon.SymbolBlock.imports("{graph}", {inputs}, "{parameters}")
+ids, segments = [[{cls_id}, 7, {sep_id}, 8, 9, {sep_id}]], [[0, 0, 0, 1, 1, 1]]
+logits = net(mx.nd.array(ids, dtype="int32"), mx.nd.array(segments, dtype="int32"), mx.nd.array([6]))
+```
+"""
+
+
+def require(file=None):
+    """Nothing is missing."""
+
+
+def write(job, folder):
+    """Write the graph, the parameters, the vocabulary and a README."""
+    symbol = job.model.net(*variables())
+    arguments = set(symbol.list_arguments())
+    parameters = [p for p in job.model.net.collect_params().values() if p.name in arguments]
+    symbol.save(str(folder / GRAPH))
+    mx.nd.save(str(folder / PARAMETERS), {f"arg:{p.name}": p.data(mx.cpu()) for p in parameters})
+    write_companions(job, folder)
+
+
+def check(job, folder):
+    """Logits of what ``SymbolBlock.imports`` makes of the files."""
+    return logits_of(net_function(load(folder)), job.encoded), {}
+
+
+def variables():
+    """The inputs of a graph: symbols of int32, int32 and float32."""
+    return [mx.sym.var(name, dtype=dtype) for name, dtype in INPUTS.items()]
+
+
+def load(folder):
+    """The net in a folder of this format."""
+    return import_graph(folder / GRAPH, folder / PARAMETERS, mx.cpu())
+
+
+def write_companions(job, folder):
+    """Write what goes with a graph of MXNet's: settings.json, the vocabulary and a README."""
+    settings = job.settings()
+    write_json(folder / "settings.json", settings)
+    text = _README.format(
+        graph=GRAPH,
+        parameters=PARAMETERS,
+        inputs=str(list(INPUTS)).replace("'", '"'),
+        vocabulary=write_vocabulary(job.model, folder),
+        mxnet=mx.__version__,
+        classes=len(settings["labels"]),
+        max_length=job.model.settings.hparams["max_length"],
+        **{**settings, "labels": ", ".join(settings["labels"])},
+    )
+    (folder / "README.md").write_text(text, encoding="utf-8")

@@ -1,0 +1,265 @@
+"""What the page of one run tells: figures, tables and texts, ready for its template."""
+
+import shlex
+from typing import Any, List, NamedTuple
+
+from markupsafe import Markup
+
+from ..tasks.snli import LABELS
+from . import figures, plots
+
+_MOST_WRONG = 20  # pairs shown
+_MOST_IN_FULL = 8  # sets of answers; a page stays small
+CIRCUMSTANCES = ("devices", "ranks", "comm", "threads", "operators")  # of those that a run records
+_INTERVALS = "Lines are 95% confidence intervals."
+
+# What there is to draw over updates: title, name in metrics.jsonl, unit, which lines.
+_LEARNING = (
+    ("Loss", "loss", "cross-entropy", ("dev", "train")),
+    ("Accuracy", "accuracy", "accuracy", ("dev", "train")),
+    ("Learning rate", "lr", "learning rate", ("train",)),
+)
+_SPEED = (("Speed", "pairs_per_second", "pairs/s", ("train",)),)
+
+
+class Figure(NamedTuple):
+    """A drawing, and the numbers in it as a table."""
+
+    title: str
+    svg: Markup
+    note: str
+    headings: List[str]
+    rows: List[List[Any]]
+
+
+def story(run):
+    """Everything that the page of a run shows.
+
+    Parameters
+    ----------
+    run : RecordedRun
+
+    Returns
+    -------
+    dict
+        What the template ``run.html`` takes.
+    """
+    answers = [
+        _answers(name, predictions, number, is_full=number < _MOST_IN_FULL)
+        for number, (name, predictions) in enumerate(run.predictions.items())
+    ]
+    return {
+        "title": run.name,
+        "labels": LABELS,
+        "subtitle": _subtitle(run),
+        "tiles": _tiles(run, answers),
+        "curves": learning_curves([run], [run.name]),
+        "speed": learning_curves([run], [run.name], _SPEED),
+        "answers": answers,
+        "throughput": throughput(run),
+        "corpus": [(segment, about) for segment, about in run.config["data"].items() if isinstance(about, dict)],
+        "settings": {name: shown(value) for name, value in run.settings.items()},
+        "circumstances": {name: shown(run.config.get(name)) for name in CIRCUMSTANCES},
+        "versions": run.config["versions"],
+        "command": command(run),
+        "working_folder": run.config.get("working_folder"),
+    }
+
+
+def scores(predictions):
+    """The figures of one set of answers that a table of several has."""
+    evaluation = predictions.evaluation
+    return {
+        "pairs": evaluation.num_pairs,
+        "accuracy": evaluation.accuracy,
+        "interval": figures.wilson(int(predictions.hits.sum()), len(predictions)),
+        "macro_f1": evaluation.macro_f1,
+        "f1": [evaluation.per_class[label]["f1"] for label in LABELS],
+        "calibration_error": figures.calibration(predictions).error,
+        "truncated": evaluation.num_truncated,
+    }
+
+
+def _answers(name, predictions, number, is_full):
+    """A section about a set of answers; its drawings are named by its number."""
+    found = {"name": name, "id": f"answers-{number}", "about": predictions.about, **scores(predictions)}
+    if not is_full:
+        return found
+    evaluation = predictions.evaluation
+    calibration = figures.calibration(predictions)
+    drawings = [
+        _reliability(f"reliability-{number}", calibration),
+        _accuracy_by(f"length-{number}", "Accuracy by length", "tokens of the pair, before truncation",
+                     figures.by_length(predictions), evaluation.accuracy),
+        _accuracy_by(f"overlap-{number}", "Accuracy by words in common", "words of the hypothesis that the premise has",
+                     figures.by_overlap(predictions), evaluation.accuracy),
+    ]  # fmt: skip
+    rows = evaluation.confusion / evaluation.confusion.sum(axis=1, keepdims=True).clip(1)
+    found.update(
+        per_class=evaluation.per_class,
+        confusion=[
+            (label, [(count, round(10 * share)) for count, share in zip(counts, shares)])
+            for label, counts, shares in zip(evaluation.labels, evaluation.confusion.tolist(), rows.tolist())
+        ],
+        figures=drawings,
+        num_wrong=int((~predictions.hits).sum()),
+        wrong=[_wrong(predictions, i) for i in figures.confidently_wrong(predictions, _MOST_WRONG)],
+    )
+    return found
+
+
+def _wrong(predictions, i):
+    pairs = predictions.pairs
+    probabilities = predictions.probabilities[i].tolist()
+    starts = [100 * sum(probabilities[:j]) for j in range(len(LABELS))]
+    return {
+        "number": i + 1,
+        "premise": pairs.premises[i],
+        "hypothesis": pairs.hypotheses[i],
+        "gold": LABELS[pairs.gold[i]],
+        "predicted": LABELS[predictions.predicted[i]],
+        "probabilities": list(zip(LABELS, probabilities)),
+        "bar": [(label, start, 100 * share) for label, start, share in zip(LABELS, starts, probabilities)],
+        "truncated": bool(pairs.truncated[i]),
+    }
+
+
+def _reliability(name, calibration):
+    rows = [
+        [group.name, group.pairs, f"{confidence:.4f}", f"{group.accuracy:.4f}", f"{group.low:.4f}–{group.high:.4f}"]
+        for group, confidence in zip(calibration.groups, calibration.confidence)
+        if group.pairs
+    ]
+    seen = "; ".join(f"confidence {row[2]}: accuracy {row[3]} of {row[1]} pairs" for row in rows)
+    return Figure(
+        "Reliability",
+        plots.reliability(name, f"Accuracy by confidence. {seen}.", calibration),
+        f"Expected calibration error {calibration.error:.4f}: the mean distance of the two. {_INTERVALS}",
+        ["confidence", "pairs", "mean confidence", "accuracy", "95% interval"],
+        rows,
+    )
+
+
+def _accuracy_by(name, title, what, groups, overall):
+    rows = [
+        [group.name, group.pairs, f"{group.accuracy:.4f}", f"{group.low:.4f}–{group.high:.4f}"]
+        for group in groups
+        if group.pairs
+    ]
+    seen = "; ".join(f"{row[0]}: accuracy {row[2]} of {row[1]} pairs" for row in rows)
+    drawing = plots.shares_and_accuracy(name, f"{title}. {seen}.", groups, what, overall)
+    return Figure(title, drawing, _INTERVALS, [what, "pairs", "accuracy", "95% interval"], rows)
+
+
+def learning_curves(runs, names, wanted=_LEARNING):
+    """Figures over the updates of one run, or of several.
+
+    Parameters
+    ----------
+    runs : list of RecordedRun
+    names : list of str
+    wanted : tuple, optional
+
+    Returns
+    -------
+    list of Figure
+        None of what was not recorded. Of several runs each has one line: on the dev pairs where there is one.
+    """
+    drawings = []
+    for title, figure, unit, kinds in wanted:
+        if len(runs) > 1:
+            title = f"{title} on {kinds[0]} pairs" if len(kinds) > 1 else title
+            kinds = kinds[:1]
+        lines = [
+            _line(name if len(runs) > 1 else kind, run, kind, figure)
+            for kind in kinds
+            for run, name in zip(runs, names)
+        ]
+        lines = [line for line in lines if line.updates]
+        if lines:
+            best = runs[0].best if len(runs) == 1 and figure == "accuracy" else None
+            drawings.append(_curves(title, figure, unit, lines, best))
+    return drawings
+
+
+def _line(label, run, kind, figure):
+    updates, values = run.curve(kind, figure)
+    return plots.Line(label, updates, values, is_dotted=kind == "dev")
+
+
+def _curves(title, figure, unit, lines, best):
+    ends = [(line.label, line.updates[0], line.values[0], line.updates[-1], line.values[-1]) for line in lines]
+    seen = "; ".join(
+        f"{label}: {y:.4g} after update {x}, {end_y:.4g} after {end_x}" for label, x, y, end_x, end_y in ends
+    )
+    description = f"{title} over the updates. {seen}."
+    drawing = plots.curves(f"curve-{figure}", description, lines, unit, best, is_rate=figure == "lr")
+    rows = [[line.label, x, f"{y:.4g}"] for line in lines for x, y in zip(_few(line.updates), _few(line.values))]
+    return Figure(title, drawing, "", ["", "update", unit], rows)
+
+
+def _few(values, most=12):
+    """About as many values as one reads, the last one among them."""
+    return values[::-1][:: -(-len(values) // most)][::-1]
+
+
+def throughput(run):
+    """How fast the run was: (what, value) pairs."""
+    units = {
+        "train_pairs_per_second": ("training speed", "pairs/s"),
+        "dev_pairs_per_second": ("evaluation speed", "pairs/s"),
+        "seconds": ("time in all", "s"),
+        "peak_rss_mb": ("most memory", "MiB"),
+    }
+    found = {name: run.summary.get(name) for name in units}
+    return [
+        (units[name][0], f"{value:,.1f} {units[name][1]}")
+        for name, value in found.items()
+        if isinstance(value, (int, float))
+    ]
+
+
+def command(run):
+    """The command that repeats the run, as one types it; None if there is no record of it."""
+    words = run.config.get("repeat")
+    return " ".join(shlex.quote(str(word)) for word in words) if isinstance(words, list) else None
+
+
+def shown(value):
+    """A setting as people write it."""
+    return {None: "–", True: "yes", False: "no"}.get(value, value) if isinstance(value, (bool, type(None))) else value
+
+
+def _subtitle(run):
+    settings = run.settings
+    if not settings:
+        return "a model's answers; no run is recorded here"
+    train = run.config["data"].get("train")
+    pairs = train.get("pairs") if isinstance(train, dict) else None
+    weights = settings.get("dataset_name") or ("embedded sample" if settings.get("sample") else "random weights")
+    parts = [settings.get("backbone") or "BERT", weights, f"head {settings.get('head')}"]
+    if isinstance(pairs, int):
+        parts.append(f"{pairs:,} training pairs")
+    return ", ".join(map(str, parts))
+
+
+def _tiles(run, answers):
+    """The few figures that matter most: (what, value, remark)."""
+    tiles = [
+        (
+            f"{found['name']} accuracy",
+            f"{found['accuracy']:.4f}",
+            f"{found['pairs']:,} pairs, 95% {found['interval'][0]:.3f}–{found['interval'][1]:.3f}",
+        )
+        for found in answers[:2]
+    ]
+    if not tiles and run.best:
+        tiles.append(("dev accuracy", f"{run.best[1]:.4f}", ""))
+    if answers:
+        first = answers[0]
+        tiles.append(("macro F1", f"{first['macro_f1']:.4f}", f"mean of the classes, {first['name']}"))
+        tiles.append(("calibration error", f"{first['calibration_error']:.4f}", f"expected, {first['name']}"))
+    if run.best:
+        remark = f"epoch {run.summary.get('best_epoch')} of {run.settings.get('epochs')}"
+        tiles.append(("best after update", str(run.best[0]), remark))
+    return tiles + [(what, value, "") for what, value in throughput(run)[:1]]

@@ -1,0 +1,93 @@
+"""Tells GluonNLP's tables what the store has: architectures, weights and vocabularies."""
+
+import functools
+import logging
+from typing import Set
+
+from .. import registry
+from ..errors import CheckpointError
+from ..model.bert import bert_hparams, bert_mapping
+from ..system.params_layout import read_layout
+from .index import INDEX, read_index, store_root
+from .lookup import check_file, check_files, require
+
+_OPEN_TO_CALLERS = {"use_residual", "dropout", "word_embed"}  # hyper-parameters get_bert_model lets every caller set
+
+
+_registered: Set[str] = set()  # keys of all checkpoints that GluonNLP's tables have from here
+
+
+def register(checkpoint):
+    """Enter a checkpoint into GluonNLP's tables of architectures, weights and vocabularies."""
+    _registered.add(checkpoint.key)
+    registry.add_backbone(checkpoint.backbone, bert_hparams(checkpoint.backbone))
+    registry.add_weights(checkpoint.key, checkpoint.weights_sha1)
+    register_vocabulary(checkpoint.vocabulary)
+
+
+def register_vocabulary(vocabulary):
+    registry.add_vocabulary(vocabulary.name, vocabulary.sha1, vocabulary.extension, vocabulary.special_tokens)
+
+
+@registry.at_activation
+def _register_all():
+    """A damaged index must not keep anybody from importing the plugin; what needs the index says so later."""
+    try:
+        index = read_index()
+        for checkpoint in index.checkpoints.values():
+            register(checkpoint)
+        for vocabulary in index.alone.values():
+            register_vocabulary(vocabulary)
+    except CheckpointError as error:
+        logging.getLogger("gluonnlp_snli_plugin").warning("%s", error)
+
+
+@registry.replacement("gluonnlp.model.bert", "get_bert_model")
+def _get_bert_model(original):
+    """GluonNLP's own builder, told what an imported checkpoint needs beyond its architecture's name."""
+
+    @functools.wraps(original)
+    def get_bert_model(model_name=None, dataset_name=None, **kwargs):
+        root, pretrained = kwargs.get("root"), kwargs.get("pretrained", True)
+        key, index = f"{model_name}_{dataset_name}", read_index(root)
+        checkpoint, vocabulary = index.checkpoints.get(key), index.vocabularies().get(dataset_name)
+        if checkpoint is None:
+            if pretrained and key in _registered:  # from another store, or the index has changed since
+                raise CheckpointError(f"{store_root(root) / INDEX} has no {key}: import it again, or give its root")
+            if vocabulary and pretrained:
+                require(model_name, dataset_name, root)
+            if vocabulary:
+                check_file(vocabulary.file, vocabulary.sha1, vocabulary.source, root)
+                register_vocabulary(vocabulary)
+            return original(model_name, dataset_name, **kwargs)
+        check_files(checkpoint, root, with_weights=pretrained)
+        if pretrained:
+            _check_shapes(checkpoint, root)
+        register(checkpoint)
+        for part in ("decoder", "classifier"):
+            wanted = pretrained and kwargs.get(f"use_{part}", True)
+            if wanted and part not in checkpoint.parts and not kwargs.get("pretrained_allow_missing"):
+                raise CheckpointError(f"{checkpoint.key} has no {part}: ask for it with use_{part}=False")
+        fixed = set(bert_hparams(model_name)) - _OPEN_TO_CALLERS
+        if checkpoint.hparams and (kwargs.get("hparam_allow_override") or not fixed & set(kwargs)):
+            kwargs = {**checkpoint.hparams, **kwargs, "hparam_allow_override": True}
+        return original(model_name, dataset_name, **kwargs)
+
+    return get_bert_model
+
+
+def _check_shapes(checkpoint, root):
+    """Make sure that the index describes the weights as they are."""
+    path, hparams = (
+        store_root(root) / checkpoint.weights_file,
+        {**bert_hparams(checkpoint.backbone), **checkpoint.hparams},
+    )
+    found = {name: entry.shape for name, entry in read_layout(path).items()}
+    vocab_size = found.get("word_embed.0.weight", (0,))[0]
+    is_same = hparams["num_layers"] <= len(found)  # else there is no need to name them all
+    if is_same:
+        expected = bert_mapping(hparams, vocab_size, checkpoint.parts)
+        is_same = all(found.get(name) == shape for name, (_, shape) in expected.items())
+    if not is_same:
+        source = checkpoint.source or "where it came from"
+        raise CheckpointError(f"{path} is not what {INDEX} beside it says: import it again from {source}")

@@ -1,0 +1,1 @@
+"""What is learned: the tasks and their corpora."""

@@ -1,0 +1,1 @@
+"""Text to tokens, and the vocabularies that number them."""

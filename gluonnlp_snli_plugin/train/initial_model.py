@@ -1,0 +1,90 @@
+"""The model a run starts from: pretrained weights of the model store, or a BERT with random weights."""
+
+import os
+
+from .. import store
+from ..errors import UsageError
+from ..formats.model_folder import Model, ModelSettings
+from ..formats.models import snli_bert_classifier
+from ..model.bert import bert_hparams
+from ..tasks.sample import sample_vocabulary
+from ..text.vocabulary import is_sentencepiece, read_vocabulary, wordpiece_vocab
+
+
+def starting_model(config, contexts):
+    """Build the net that `config` describes, with a new head.
+
+    Parameters
+    ----------
+    config : FinetuneConfig
+    contexts : list of Context
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    UsageError
+        If there is no such architecture, or no such weights in the model store.
+    """
+    backbone, vocab, spiece, hparams = _backbone(config)
+    if config.max_len > hparams["max_length"]:
+        raise UsageError(
+            f"--max-len is {config.max_len}; {backbone} takes inputs of up to {hparams['max_length']} tokens"
+        )
+    hparams["dropout"] = config.dropout
+    net, vocab = snli_bert_classifier(
+        backbone,
+        dataset_name=config.dataset_name,
+        vocab=vocab,
+        pretrained=config.dataset_name is not None,
+        head=config.head,
+        hidden_units=config.hidden_units,
+        dropout=config.dropout,
+        ctx=contexts,
+    )
+    source = config.dataset_name or config.vocab or ""
+    lower = "uncased" in source if config.dataset_name else _is_uncased(config)
+    settings = ModelSettings(
+        backbone=backbone,
+        hparams=hparams,
+        head=config.head,
+        hidden_units=config.hidden_units,
+        dropout=config.dropout,
+        tokenizer=store.tokenizer(source, vocab, lower, spiece),
+        max_len=config.max_len,
+        truncation=config.truncation,
+    )
+    return Model(net, vocab, settings, spiece)
+
+
+def _backbone(config):
+    """Name, vocabulary (if it comes with the run), SentencePiece model and hyper-parameters of the backbone."""
+    if config.dataset_name:
+        backbone = config.backbone or store.only_backbone(config.dataset_name)
+        hparams = bert_hparams(backbone)
+        store.require(backbone, config.dataset_name)
+        checkpoint = store.checkpoints().get(f"{backbone}_{config.dataset_name}")
+        hparams.update(checkpoint.hparams if checkpoint else {})
+        return backbone, None, store.spiece(config.dataset_name), hparams
+    backbone = config.backbone or "bert_2_256_4"
+    if config.sample:
+        return backbone, wordpiece_vocab(sample_vocabulary()), None, bert_hparams(backbone)
+    if not config.vocab:
+        raise UsageError(
+            f"which BERT? --dataset-name NAME for pretrained weights ({store.inventory()}), "
+            "or --vocab FILE to start from random ones"
+        )
+    file = store.find_vocabulary(config.vocab)
+    vocab, _ = read_vocabulary(file)
+    return backbone, vocab, file if is_sentencepiece(file) else None, bert_hparams(backbone)
+
+
+def _is_uncased(config):
+    """Whether the vocabulary given with ``--vocab``, or that of the sample, is one of lower-case text."""
+    if not config.vocab or os.path.isfile(config.vocab):
+        return not config.cased
+    if config.cased and config.vocab.endswith("_uncased"):
+        raise UsageError(f"--vocab {config.vocab} is no cased vocabulary: no --cased with it")
+    return config.vocab.endswith("_uncased")

@@ -1,0 +1,56 @@
+"""Models to export: small, with random parameters that are all of some weight in the logits."""
+
+import subprocess
+import sys
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from gluonnlp_snli_plugin.formats.model_folder import Model, ModelSettings, build_net, save_model
+from gluonnlp_snli_plugin.model.bert import bert_hparams
+from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
+from gluonnlp_snli_plugin.text.vocabulary import read_sentencepieces, read_wordpieces
+
+
+@pytest.fixture(scope="session")
+def make_model(tiny_bert, tmp_path_factory):
+    """Makes the output folder of a run, without a run; arguments are those of ModelSettings."""
+
+    def make(head="mlp", spiece=None, backbone="bert_3_24_4", **settings):
+        vocab = read_sentencepieces(spiece)[0] if spiece else read_wordpieces(tiny_bert / "vocab.txt")
+        hparams = {**bert_hparams(backbone), "hidden_size": 40, "max_length": 64, **settings.pop("hparams", {})}
+        settings.setdefault("tokenizer", TokenizerSettings.gluonnlp(settings.pop("lower", True)))
+        given = {"hidden_units": 10, "dropout": 0.1, "max_len": 15, "truncation": "longest_first"}
+        settings = ModelSettings(backbone, hparams, head, **{**given, **settings})
+        net = build_net(settings, vocab)
+        random = np.random.RandomState(3)
+        net.initialize()
+        net(mx.nd.zeros((1, 2), dtype="int32"), mx.nd.zeros((1, 2), dtype="int32"), mx.nd.full(1, 2))
+        for name, parameter in net._collect_params_with_prefix().items():
+            parameter.set_data(mx.nd.array(random.normal(name.endswith("gamma"), 0.25, parameter.shape)))
+        folder = tmp_path_factory.mktemp("run") / "out"
+        save_model(Model(net, vocab, settings, spiece), folder / "model")
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def spiece(train_sentencepiece, pairs_file, tmp_path_factory):
+    """A SentencePiece model for the pairs."""
+    return train_sentencepiece(tmp_path_factory.mktemp("spiece") / "pieces.model", pairs_file.read_text().splitlines())
+
+
+@pytest.fixture(scope="session")
+def run_without():
+    """Runs Python code in a process that can import neither this package nor some others; returns what it prints."""
+
+    def run(code, *others, cwd=None):
+        hidden = ["gluonnlp_snli_plugin", *others]
+        before = f"import sys; sys.modules.update(dict.fromkeys({hidden!r}))\n"
+        done = subprocess.run([sys.executable, "-I", "-c", before + code], cwd=cwd, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run

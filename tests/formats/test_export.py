@@ -1,0 +1,116 @@
+"""What all formats have in common: a whole folder or none, and one line for what cannot be."""
+
+import json
+import os
+import shutil
+
+import pytest
+
+from gluonnlp_snli_plugin import formats as exports
+from gluonnlp_snli_plugin.cli import main
+from gluonnlp_snli_plugin.errors import CheckpointError, UsageError
+from gluonnlp_snli_plugin.formats import FORMATS, export, symbol
+
+
+@pytest.fixture(scope="module")
+def model(make_model):
+    return make_model("pooled")
+
+
+def refused(capsys, *arguments, status=2):
+    """The one line with which the command refuses."""
+    assert main(["export", *map(str, arguments)]) == status
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    return line
+
+
+def test_the_command_says_how_near_it_is(capsys, model, pairs_file, tmp_path):
+    to = tmp_path / "new" / "folder"
+    assert main(["export", str(model), "--format", "symbol", "--to", str(to), "--file", str(pairs_file)]) == 0
+    assert capsys.readouterr().out == f"checked       120 pairs: logits differ by at most 0\nsymbol        {to}\n"
+    record = json.loads((to / "export.json").read_text())
+    assert (record["format"], record["pairs"], record["largest_difference"]) == ("symbol", 120, 0)
+    assert [path.name for path in to.parent.iterdir()] == ["folder"]
+
+
+def test_the_default_pairs_are_those_of_the_sample(model, tmp_path):
+    assert export(model, "symbol", tmp_path / "to").num_pairs == 600
+
+
+def test_an_export_is_replaced_only_where_one_says_so(capsys, model, tmp_path):
+    given = [model, "--format", "symbol", "--to", tmp_path / "to"]
+    assert main(["export", *map(str, given)]) == 0
+    (tmp_path / "to" / "old").touch()
+    assert "exists already: give another folder, or --overwrite" in refused(capsys, *given)
+    assert main(["export", *map(str, given), "--overwrite"]) == 0
+    assert not (tmp_path / "to" / "old").exists() and len(os.listdir(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_nothing_else_is_ever_replaced(capsys, model, tmp_path, overwrite):
+    (tmp_path / "thesis.tex").touch()
+    given = [model, "--format", "symbol", "--overwrite"][: 4 if overwrite else 3]
+    assert "holds other files, and no export.json" in refused(capsys, *given, "--to", tmp_path)
+    assert "exists and is not a folder" in refused(capsys, *given, "--to", tmp_path / "thesis.tex")
+    assert "holds other files" in refused(capsys, *given, "--to", model)
+    assert os.listdir(tmp_path) == ["thesis.tex"]
+
+
+def test_other_logits_leave_nothing(model, tmp_path, monkeypatch):
+    def check(job, folder):
+        return job.logits + 1e-3, {}
+
+    monkeypatch.setattr(symbol, "check", check)
+    with pytest.raises(CheckpointError, match="the logits differ by up to 0.001 on .*: nothing was written"):
+        export(model, "symbol", tmp_path / "to")
+    monkeypatch.setattr(symbol, "check", lambda job, folder: (job.logits * float("nan"), {}))
+    with pytest.raises(CheckpointError, match="differ by up to nan"):
+        export(model, "symbol", tmp_path / "to")
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_is_no_model_is_one_line(capsys, model, pairs_file, tmp_path):
+    to = ["--to", tmp_path / "to"]
+    assert "holds no model: give the output folder" in refused(
+        capsys, tmp_path / "none", "--format", "symbol", *to, status=1
+    )
+    half = tmp_path / "half"
+    shutil.copytree(str(model), str(half))
+    next((half / "model").glob("weights-*")).unlink()
+    assert "is missing" in refused(capsys, half, "--format", "symbol", *to, status=1)
+    assert "no.jsonl: No such file" in refused(capsys, model, "--format", "symbol", *to, "--file", "no.jsonl", status=1)
+    assert "invalid choice: 'tflite'" in refused(capsys, model, "--format", "tflite", *to)
+    assert sorted(os.listdir(tmp_path)) == ["half"]
+
+
+def test_a_format_that_is_none_and_a_file_without_pairs(model, tmp_path):
+    with pytest.raises(
+        UsageError, match="unknown format 'tflite'; choose from onnx, huggingface, symbol, int8, gluonnlp"
+    ):
+        export(model, "tflite", tmp_path / "to")
+    (tmp_path / "empty.jsonl").touch()
+    with pytest.raises(exports.job.DataError, match="empty.jsonl has no pairs"):
+        export(model, "symbol", tmp_path / "to", tmp_path / "empty.jsonl")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_folder_that_cannot_be_written_is_one_line(capsys, model, format, pairs_file, tmp_path):
+    (tmp_path / "file").touch()
+    line = refused(capsys, model, "--format", format, "--to", tmp_path / "file" / "to", "--file", pairs_file, status=1)
+    assert f"cannot write to {tmp_path / 'file'}" in line
+
+
+def test_a_full_disk_is_one_line(capsys, model, tmp_path):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full")
+
+    def write(job, folder):
+        (folder / symbol.PARAMETERS).symlink_to("/dev/full")
+        write_symbol(job, folder)
+
+    write_symbol = symbol.write
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(symbol, "write", write)
+        line = refused(capsys, model, "--format", "symbol", "--to", tmp_path / "to", status=1)
+    assert "cannot write to" in line and os.listdir(tmp_path) == []

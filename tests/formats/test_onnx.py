@@ -1,0 +1,157 @@
+"""ONNX: every kind of model, in ONNX Runtime; the example answers without MXNet and without this package."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from gluonnlp_snli_plugin import Predictor
+from gluonnlp_snli_plugin.data.truncation import create
+from gluonnlp_snli_plugin.errors import UsageError
+from gluonnlp_snli_plugin.formats import export
+from gluonnlp_snli_plugin.formats.onnx import _KEEP_B
+from gluonnlp_snli_plugin.tasks.snli import SNLI
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+tokenizers = pytest.importorskip("tokenizers")
+
+ASK = """
+sys.path.insert(0, ".")
+import json, example
+pairs = json.load(open("pairs.json"))
+print(json.dumps([[label, logits.tolist()] for label, logits in (example.label(*pair) for pair in pairs)]))
+"""
+
+
+@pytest.fixture(scope="module")
+def pairs(pairs_file):
+    dataset = SNLI(file=pairs_file)
+    odd = ["x" * 150, "[SEP] the man", "Éa, naïve!", "日本語 \u00a0\t!?", "a " * 40, "."]
+    return list(zip(dataset.premises, dataset.hypotheses))[:30] + [(a, b) for a in odd for b in odd]
+
+
+def ask_example(run_without, folder, pairs):
+    (folder / "pairs.json").write_text(json.dumps(pairs))
+    return json.loads(run_without(ASK, "mxnet", "gluonnlp", cwd=folder))
+
+
+VARIANTS = {
+    "mlp": {},
+    "pooled": {"head": "pooled"},
+    "relu, epsilon": {"hparams": {"activation": "relu", "layer_norm_eps": 1e-3}},
+    "tanh's GELU, three segments": {"hparams": {"activation": "approx_gelu", "token_type_vocab_size": 3}},
+    "one layer": {"backbone": "bert_1_12_1", "head": "pooled"},
+    "labels in another order": {"labels": ("neutral", "entailment", "contradiction")},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_logits_are_those_of_the_model(make_model, pairs_file, tmp_path, variant):
+    import onnx
+
+    done = export(make_model(**VARIANTS[variant]), "onnx", tmp_path / "to", pairs_file)
+    assert done.difference < 1e-5
+    model = onnx.load(str(tmp_path / "to" / "model.onnx"))
+    onnx.checker.check_model(model, full_check=True)
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 13)] and model.ir_version == 7
+    types = {value.name: value.type.tensor_type for value in [*model.graph.input, *model.graph.output]}
+    shapes = {
+        name: (kind.elem_type, [size.dim_param or size.dim_value for size in kind.shape.dim])
+        for name, kind in types.items()
+    }
+    ids = (onnx.TensorProto.INT64, ["batch", "length"])
+    assert shapes.pop("logits") == (onnx.TensorProto.FLOAT, ["batch", 3])
+    assert shapes == {"input_ids": ids, "attention_mask": ids, "token_type_ids": ids}
+
+
+@pytest.mark.parametrize("truncation", _KEEP_B)
+def test_the_example_gives_the_same_answers(make_model, run_without, pairs, tmp_path, truncation):
+    model = make_model(truncation=truncation)
+    export(model, "onnx", tmp_path / "to")
+    answers = ask_example(run_without, tmp_path / "to", pairs)
+    predictor = Predictor.load(model, native=False)
+    encoded = predictor.encoder.encode(*zip(*pairs))
+    assert encoded.num_truncated > 20
+    np.testing.assert_allclose([logits for _, logits in answers], predictor.logits(encoded), atol=1e-4)
+    assert [label for label, _ in answers] == [answer.label for answer in predictor(pairs)]
+
+
+@pytest.mark.parametrize("lower", [False, True])
+def test_the_example_divides_text_as_a_sentencepiece_model_does(
+    make_model, run_without, pairs, spiece, tmp_path, lower
+):
+    model = make_model(spiece=spiece, lower=lower, max_len=40)
+    export(model, "onnx", tmp_path / "to")
+    predictor = Predictor.load(model, native=False)
+    expected = predictor.logits(predictor.encoder.encode(*zip(*pairs)))
+    answers = ask_example(run_without, tmp_path / "to", pairs)
+    np.testing.assert_allclose([logits for _, logits in answers], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("truncation", _KEEP_B)
+def test_the_formulas_of_truncation_are_those_of_the_strategies(truncation):
+    strategy = create(truncation)
+    for budget in (2, 3, 9, 10):
+        for len_a in range(12):
+            for len_b in range(12):
+                if len_a + len_b > budget:
+                    keep_b = eval(_KEEP_B[truncation], {"a": [0] * len_a, "b": [0] * len_b, "budget": budget})
+                    assert (budget - keep_b, keep_b) == tuple(map(int, strategy(len_a, len_b, budget)))
+
+
+def test_the_example_answers_on_the_command_line(make_model, tmp_path):
+    model = make_model()
+    export(model, "onnx", tmp_path / "to")
+    pair = ["The dog is running.", "a dog is not running"]
+    done = subprocess.run(
+        [sys.executable, "-I", tmp_path / "to" / "example.py", *pair], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == Predictor.load(model)([pair])[0].label + "\n"
+
+
+@pytest.mark.parametrize("lower", [False, True])
+def test_the_tokenizer_is_gluonnlps(make_model, tmp_path, lower):
+    from gluonnlp_snli_plugin.formats.huggingface.export_tokenizer import write_tokenizer
+    from gluonnlp_snli_plugin.formats.job import Job
+
+    model = Job.of(make_model(lower=lower)).model
+    write_tokenizer(model, tmp_path)
+    theirs, ours = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json")), model.encoder().tokenizer
+    texts = [f"Red{chr(i)}dog a{chr(i)}" for i in range(0x250)] + ["x" * n for n in (99, 101, 200, 201)]
+    texts += ["Ｆｕｌｌ 幅", "e\u0301é", "a\u200bb", "한국어", "dog—cat…‘red’", "\ufffd", "[CLS] [MASK] ##a"]
+    assert [theirs.encode(text).ids for text in texts] == [ours.ids(text) for text in texts]
+
+
+def test_a_strategy_of_somebody_elses_cannot_be_exported(make_model, tmp_path, monkeypatch):
+    monkeypatch.delitem(_KEEP_B, "ratio")
+    with pytest.raises(UsageError, match="truncation 'ratio' is not one of this package's"):
+        export(make_model(truncation="ratio"), "onnx", tmp_path / "to")
+
+
+def test_a_missing_package_is_named_with_the_extra(make_model, tmp_path, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnx" else found(name))
+    with pytest.raises(UsageError, match=r"^onnx is missing: pip install 'gluonnlp-snli-plugin\[onnx\]'$"):
+        export(make_model(), "onnx", tmp_path / "to")
+
+
+@pytest.mark.slow
+def test_minilm(minilm_name, shared_data, run_without, tmp_path):
+    from gluonnlp_snli_plugin import finetune
+
+    train, dev = (shared_data / "snli_mini" / f"snli_mini_{name}.jsonl" for name in ("train", "dev"))
+    few, dev_pairs = tmp_path / "few.jsonl", tmp_path / "dev.jsonl"
+    few.write_text("".join(train.read_text().splitlines(keepends=True)[:160]))
+    dev_pairs.write_text("".join(dev.read_text().splitlines(keepends=True)[:500]))
+    finetune(
+        dataset_name=minilm_name, train_file=str(few), dev_file=str(few), output_dir=str(tmp_path / "out"), epochs=1
+    )
+    assert export(tmp_path / "out", "onnx", tmp_path / "to", dev_pairs).difference < 1e-4
+    dataset = SNLI(file=dev_pairs)
+    pairs = list(zip(dataset.premises, dataset.hypotheses))
+    answers = ask_example(run_without, tmp_path / "to", pairs)
+    assert [label for label, _ in answers] == [answer.label for answer in Predictor.load(tmp_path / "out")(pairs)]

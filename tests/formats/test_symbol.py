@@ -1,0 +1,50 @@
+"""MXNet's symbol: loaded by MXNet alone."""
+
+import json
+
+import numpy as np
+import pytest
+
+from gluonnlp_snli_plugin import Predictor
+from gluonnlp_snli_plugin.formats import export
+from gluonnlp_snli_plugin.tasks.snli import SNLI
+
+ASK = """
+import json
+import mxnet as mx
+names = ["input_ids", "segment_ids", "valid_length"]
+net = mx.gluon.SymbolBlock.imports("model-symbol.json", names, "model-0000.params")
+logits = []
+for ids, segments in json.load(open("pairs.json")):
+    inputs = mx.nd.array([ids], dtype="int32"), mx.nd.array([segments], dtype="int32"), mx.nd.array([len(ids)])
+    logits += net(*inputs).asnumpy().tolist()
+print(json.dumps(logits))
+"""
+
+
+@pytest.mark.parametrize("head", ["mlp", "pooled"])
+def test_mxnet_alone_gives_the_same_logits(make_model, pairs_file, run_without, repair_mxnet, tmp_path, head):
+    model = make_model(head)
+    export(model, "symbol", tmp_path / "to", pairs_file)
+    predictor = Predictor.load(model)
+    encoded = predictor.encoder.encode(*zip(*(row[:2] for row in list(SNLI(file=pairs_file))[:20])))
+    pairs = [[part.tolist() for part in encoded[i][:2]] for i in range(20)]
+    (tmp_path / "to" / "pairs.json").write_text(json.dumps(pairs))
+    logits = json.loads(run_without(repair_mxnet + ASK, "gluonnlp", cwd=tmp_path / "to"))
+    np.testing.assert_allclose(logits, predictor.logits(encoded), atol=1e-5)
+
+
+def test_its_code_in_the_readme_runs(make_model, pairs_file, run_without, repair_mxnet, tmp_path):
+    export(make_model(), "symbol", tmp_path / "to", pairs_file)
+    readme = (tmp_path / "to" / "README.md").read_text()
+    code = readme.split("```python\n")[1].split("```")[0].split("import mxnet as mx\n")[1]
+    program = f"{repair_mxnet}import mxnet as mx\nimport numpy as np\n{code}print(logits.shape)"
+    assert run_without(program, "gluonnlp", cwd=tmp_path / "to") == "(1, 3)\n"
+
+
+def test_no_operator_is_one_of_ours(make_model, pairs_file, tmp_path):
+    model = make_model()
+    export(model, "symbol", tmp_path / "to", pairs_file)
+    nodes = json.loads((tmp_path / "to" / "model-symbol.json").read_text())["nodes"]
+    assert not [node["op"] for node in nodes if node["op"].startswith("_snli")]
+    assert {"input_ids", "segment_ids", "valid_length"} < {node["name"] for node in nodes}

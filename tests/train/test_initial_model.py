@@ -1,0 +1,71 @@
+"""The model a run starts from."""
+
+import json
+
+import mxnet as mx
+import pytest
+
+from gluonnlp_snli_plugin import train_vocabulary
+from gluonnlp_snli_plugin.errors import UsageError
+from gluonnlp_snli_plugin.text.vocabulary import wordpiece_vocab
+from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
+from gluonnlp_snli_plugin.train.initial_model import starting_model
+
+
+def _start(**options):
+    return starting_model(FinetuneConfig.of(output_dir="out", **options), [mx.cpu()])
+
+
+def test_the_only_backbone_of_a_name_need_not_be_named(tiny_name):
+    model = _start(dataset_name=tiny_name, max_len=32, dropout=0.2)
+    assert model.settings.backbone == "bert_2_16_2"
+    assert model.settings.tokenizer.lower and model.settings.hparams["hidden_size"] == 32
+    assert model.settings.hparams["dropout"] == 0.2
+
+
+def test_the_sample_starts_from_a_small_bert_with_its_own_vocabulary():
+    model = _start(sample=True)
+    assert model.settings.backbone == "bert_2_256_4" and len(model.vocab) < 1000
+
+
+def test_a_vocabulary_file_starts_from_random_weights(tiny_bert):
+    model = _start(vocab=str(tiny_bert / "vocab.txt"), backbone="bert_1_8_2", cased=True)
+    assert not model.settings.tokenizer.lower and model.vocab["[CLS]"] == 2
+
+
+def test_any_vocabulary_file_will_do(tiny_bert, train_sentencepiece, tmp_path):
+    wordpieces = (tiny_bert / "vocab.txt").read_text().split()
+    (tmp_path / "vocab.json").write_text(wordpiece_vocab(wordpieces).to_json())
+    assert _start(vocab=str(tmp_path / "vocab.json"), backbone="bert_1_8_2").vocab.idx_to_token == wordpieces
+    pieces = train_sentencepiece(tmp_path / "spiece.model", ["a man", "a dog is not a man"] * 20)
+    assert _start(vocab=str(pieces), backbone="bert_1_8_2").spiece == pieces
+
+
+def test_a_vocabulary_of_the_store_says_its_case(tiny_name, pairs_file, tmp_path):
+    assert _start(vocab=tiny_name, backbone="bert_1_8_2").settings.tokenizer.lower
+    texts = [json.loads(line)["sentence1"] for line in pairs_file.read_text().splitlines()]
+    (tmp_path / "text.txt").write_text("\n".join(texts))
+    train_vocabulary(tmp_path / "text.txt", "start_cased", size=40, model_type="bpe")
+    model = _start(vocab="start_cased", backbone="bert_1_8_2")
+    assert not model.settings.tokenizer.lower and model.spiece.suffix == ".spiece" and len(model.vocab) == 40
+
+
+@pytest.mark.parametrize(
+    "options, complaint",
+    [
+        ({}, "which BERT.*--dataset-name.*--vocab"),
+        (
+            {"dataset_name": "nobody_uncased"},
+            "no weights of bert_12_768_12 under the name 'nobody_uncased'.*import-bert",
+        ),
+        ({"dataset_name": "tiny_uncased", "backbone": "bert_3_16_2"}, "no weights of bert_3_16_2"),
+        ({"dataset_name": "tiny_uncased", "backbone": "roberta_12_768_12"}, "no BERT architecture 'roberta_12_768_12'"),
+        ({"vocab": "nobody_cased"}, "--vocab nobody_cased is not a file, and there is no vocabulary under the name"),
+        ({"vocab": "tiny_uncased", "cased": True}, "--vocab tiny_uncased is no cased vocabulary: no --cased with it"),
+        ({"dataset_name": "tiny_uncased"}, "--max-len is 128; bert_2_16_2 takes inputs of up to 64"),
+    ],
+)
+def test_what_cannot_be_started_is_refused_in_one_line(tiny_name, options, complaint):
+    with pytest.raises(UsageError, match=complaint) as refused:
+        _start(**options)
+    assert "\n" not in str(refused.value)
