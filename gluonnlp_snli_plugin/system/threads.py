@@ -77,15 +77,27 @@ def use_cores(contexts):
     ----------
     contexts : iterable of Context
     """
+    devices = {(context.device_typeid, context.device_id) for context in contexts if context.device_type == "cpu"}
+    if not _devices:
+        os.register_at_fork(after_in_parent=_set_numbers)
+    _devices.update(devices)
+    _set_numbers()
+
+
+_devices: Set[Tuple[int, int]] = set()  # on which all cores are used
+
+
+def _set_numbers():
+    """Tell the threads of MXNet's engine; around a fork, which data loaders do, it ends them and starts new ones."""
     from mxnet.base import _LIB, check_call
 
-    for context in contexts:
-        if context.device_type == "cpu":
-            # OpenMP keeps the number for each thread, so the thread of the engine that computes on the device sets it.
-            device = (ctypes.c_int * 2)(context.device_typeid, context.device_id)
-            no_variables = (None, 0) * 2
-            push = _LIB.MXEnginePushSync
-            check_call(push(_set_number(number()), None, None, device, *no_variables, None, 0, b"threads"))
+    for device in _devices:
+        # OpenMP keeps the number for each thread, so the thread of the engine that computes on the device sets it.
+        no_variables = (None, 0) * 2
+        push = _LIB.MXEnginePushSync
+        check_call(
+            push(_set_number(number()), None, None, (ctypes.c_int * 2)(*device), *no_variables, None, 0, b"threads")
+        )
     # Until the engine has called back into Python, a fork would wait for ever: MXNet lets its engine finish first, and
     # the thread that forks has what the call back needs, Python's lock.
     check_call(_LIB.MXNDArrayWaitAll())

@@ -126,7 +126,7 @@ def test_connections_that_others_have_opened_are_counted():
 _SERVES = "import gluonnlp_snli_plugin"
 _TRAINS = """
 import gluonnlp_snli_plugin
-from gluonnlp_snli_plugin.train import comm
+from gluonnlp_snli_plugin.parallel import comm
 ranks = comm.ParameterServer()
 input()
 ranks.close()
