@@ -1,148 +1,197 @@
 """What the plugin adds to GluonNLP, and the only place that writes into GluonNLP's and MXNet's tables.
 
-A thing is entered into the catalogue here by one decorator where it is defined (:func:`dataset`, :func:`task`,
-:func:`model`, :func:`truncation`, :func:`replacement`, :func:`at_activation`); :func:`activate` writes the catalogue
-into the host's tables and :func:`deactivate` takes every entry back out.
+A thing is registered where it is defined, by one decorator and under an explicit name: :data:`dataset`, :data:`task`,
+:data:`model`, :data:`truncation`. :func:`activate` offers all of them in the hosts' tables, :func:`deactivate` takes
+every entry back out, and what is registered while the plugin is active is offered at once.
+
+Names are found in upper and lower case alike. A name that is registered again means the new thing from then on, as in
+MXNet's own registries: a notebook's cell can be run twice, and a user can replace what comes with the plugin. While the
+plugin is active its names also come before GluonNLP's.
 """
 
+import contextlib
 import functools
 import importlib
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, Iterator, List, MutableMapping, NamedTuple, Optional, Pattern, Tuple, TypeVar
 
 import gluonnlp as nlp
 import mxnet as mx
-from gluonnlp.data import classification
 from gluonnlp.data import registry as dataset_registry
 from gluonnlp.data import utils as vocabulary_registry
 from gluonnlp.model import bert
 from mxnet.gluon.model_zoo import model_store
 
 from . import compat
+from .errors import UsageError
 
-_datasets: Dict[type, Dict[str, Any]] = {}  # class -> its registered keyword arguments
-_tasks: Dict[str, Any] = {}  # lower-case name -> class
-_models: Dict[str, Callable[..., Any]] = {}  # lower-case name -> function
-_truncations: Dict[type, Dict[str, type]] = {}  # base class -> {name: class}
-_replacements: List[Tuple[str, str, Callable[..., Any]]] = []  # (module name, dotted attribute, factory)
-_at_activation: List[Callable[[], None]] = []
-
-
-# The catalogue ------------------------------------------------------------------------------------------------------
-
-
-def dataset(**kwargs):
-    """Offer a class as ``nlp.data.create(name)``; `kwargs` are the values ``list_datasets`` shows, as in GluonNLP."""
-
-    def enter(class_):
-        _datasets[class_] = kwargs
-        return class_
-
-    return enter
-
-
-def task(name):
-    """Offer a ``GlueTask`` class as ``nlp.data.get_task(name)``."""
-
-    def enter(class_):
-        _tasks[name.lower()] = class_
-        return class_
-
-    return enter
-
-
-def model(function):
-    """Offer a function as ``nlp.model.get_model(function.__name__, **kwargs)``."""
-    _models[function.__name__.lower()] = function
-    return function
-
-
-def truncation(base_class, name):
-    """Offer a subclass of `base_class` under `name` through MXNet's own registry of classes."""
-
-    def enter(class_):
-        _truncations.setdefault(base_class, {})[name] = class_
-        return class_
-
-    return enter
-
-
-def replacement(module, attribute):
-    """Replace a function of GluonNLP, while the plugin is active, by what the decorated factory makes of it."""
-
-    def enter(factory):
-        _replacements.append((module, attribute, factory))
-        return factory
-
-    return enter
-
-
-def at_activation(function):
-    """Call `function` at each activation, once the tables hold the rest of the catalogue."""
-    _at_activation.append(function)
-    return function
-
-
-def names():
-    """What there is to look up: ``{'datasets': [...], 'tasks': [...], 'models': [...]}``, the plugin's names only."""
-    return {
-        "datasets": sorted(class_.__name__ for class_ in _datasets),
-        "tasks": sorted(class_.name for class_ in _tasks.values()),
-        "models": sorted(_models),
-    }
-
-
-# The tables ---------------------------------------------------------------------------------------------------------
+Thing = TypeVar("Thing")
+Factory = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Changes:
     """Writes into tables and modules, and undoes it to the letter."""
 
-    def __init__(self):
-        self._undo = []
+    def __init__(self) -> None:
+        self._undo: List[Callable[[], Any]] = []
 
-    def set_item(self, table, key, value):
+    def set_item(self, table: MutableMapping[Any, Any], key: Any, value: Any) -> None:
         if key in table:
             self._undo.append(functools.partial(table.__setitem__, key, table[key]))
         else:
             self._undo.append(functools.partial(table.pop, key, None))
         table[key] = value
 
-    def set_attribute(self, owner, name, value):
+    def set_attribute(self, owner: Any, name: str, value: Any) -> None:
         self._undo.append(functools.partial(setattr, owner, name, vars(owner)[name]))
         setattr(owner, name, value)
 
-    def undo(self):
+    def undo(self) -> None:
         while self._undo:
             self._undo.pop()()
 
 
-_changes = None
+_changes: Optional[Changes] = None  # None while the plugin is not active
 
 
-def activate():
+# The catalogue ------------------------------------------------------------------------------------------------------
+
+
+class Entry(NamedTuple):
+    name: str  #: as it was registered, in upper and lower case
+    thing: Any
+    facts: Dict[str, Any]
+
+
+class Catalogue:
+    """The registered things of one kind, by name: called with a name, it gives the decorator that registers.
+
+    What `offer` does with an entry makes it known to a host.
+    """
+
+    def __init__(self, kind: str, offer: Optional[Callable[[Changes, Entry], None]] = None) -> None:
+        self.kind = kind  #: what a message calls one of them
+        self._offer = offer
+        self._entries: Dict[str, Entry] = {}
+
+    def __call__(self, name: str, **facts: Any) -> Callable[[Thing], Thing]:
+        def enter(thing: Thing) -> Thing:
+            self._entries[name.lower()] = Entry(name, thing, facts)
+            if _changes is not None and self._offer is not None:
+                self._offer(_changes, self._entries[name.lower()])
+            return thing
+
+        return enter
+
+    def __contains__(self, name: str) -> bool:
+        return name.lower() in self._entries
+
+    def __getitem__(self, name: str) -> Any:
+        """The thing of that name; a :class:`.UsageError` that lists the names if there is none."""
+        if name not in self:
+            raise UsageError(f"no {self.kind} {name!r}; there are: {', '.join(self.names()) or 'none'}")
+        return self._entries[name.lower()].thing
+
+    def names(self) -> List[str]:
+        return sorted(entry.name for entry in self._entries.values())
+
+    def offer_all(self, changes: Changes) -> None:
+        if self._offer is not None:
+            for entry in self._entries.values():
+                self._offer(changes, entry)
+
+
+def _offer_dataset(changes: Changes, entry: Entry) -> None:
+    changes.set_item(_classes(changes, mx.gluon.data.Dataset), entry.name.lower(), entry.thing)
+    changes.set_item(dataset_registry._REGSITRY_NAME_KWARGS, entry.thing, entry.facts)
+
+
+def _offer_truncation(changes: Changes, entry: Entry) -> None:
+    base_class = entry.thing.__mro__[-2]  # Truncation, the last before object
+    changes.set_item(_classes(changes, base_class), entry.name.lower(), entry.thing)
+
+
+def _classes(changes: Changes, base_class: type) -> Dict[str, type]:
+    """MXNet's table of the registered subclasses of a class."""
+    tables = mx.registry._REGISTRY
+    if base_class not in tables:
+        changes.set_item(tables, base_class, {})
+    return tables[base_class]
+
+
+#: Dataset classes, for ``nlp.data.create(name)``; the facts are what ``nlp.data.list_datasets(name)`` shows.
+dataset = Catalogue("dataset", _offer_dataset)
+#: Classes or functions that make a ``GlueTask`` when called without arguments, for ``nlp.data.get_task(name)``.
+task = Catalogue("task")
+#: Functions, for ``nlp.model.get_model(name, **kwargs)``.
+model = Catalogue("model")
+#: Subclasses of :class:`.Truncation`, for ``--truncation NAME``, in MXNet's own registry of classes.
+truncation = Catalogue("truncation", _offer_truncation)
+
+_CATALOGUES = (dataset, task, model, truncation)
+_patterns: Dict[Pattern[str], Callable[[str], Callable[..., Any]]] = {}
+_replacements: Dict[Tuple[str, str], Factory] = {}  # (module, dotted attribute) -> what makes the new one of the old
+_at_activation: List[Callable[[], None]] = []
+
+
+def models_matching(pattern: Pattern[str]) -> Callable[[Thing], Thing]:
+    """Offer the functions that the decorated one makes of names, for lower-case names that nothing else has."""
+
+    def enter(builder_of: Any) -> Any:
+        _patterns[pattern] = builder_of
+        return builder_of
+
+    return enter
+
+
+def replacement(module: str, attribute: str) -> Callable[[Factory], Factory]:
+    """Replace a function of a host, while the plugin is active, by what the decorated factory makes of it.
+
+    Each function can have one replacement, so that what a call does is found in one place.
+    """
+
+    def enter(factory: Factory) -> Factory:
+        target = module, attribute
+        if target in _replacements:
+            raise ValueError(f"{module}.{attribute} is replaced already, by {_replacements[target].__module__}")
+        _replacements[target] = factory
+        if _changes is not None:
+            _replace(_changes, target)
+        return factory
+
+    return enter
+
+
+def at_activation(function: Callable[[], None]) -> Callable[[], None]:
+    """Call `function` at each activation, after all else has been offered."""
+    _at_activation.append(function)
+    if _changes is not None:
+        function()
+    return function
+
+
+def names() -> Dict[str, List[str]]:
+    """The plugin's own names: ``{'datasets': [...], 'tasks': [...], 'models': [...], 'truncations': [...]}``."""
+    return {f"{catalogue.kind}s": catalogue.names() for catalogue in _CATALOGUES}
+
+
+# Activation -----------------------------------------------------------------------------------------------------------
+
+
+def activate() -> None:
     """Enter everything the plugin offers into GluonNLP's tables; a second call changes nothing."""
     global _changes
     if _changes is not None:
         return
     _changes = Changes()
-    classes = mx.registry._REGISTRY
-    for class_, kwargs in _datasets.items():
-        _changes.set_item(classes.setdefault(mx.gluon.data.Dataset, {}), class_.__name__.lower(), class_)
-        _changes.set_item(dataset_registry._REGSITRY_NAME_KWARGS, class_, kwargs)
-    for base_class, strategies in _truncations.items():
-        for name, class_ in strategies.items():
-            _changes.set_item(classes.setdefault(base_class, {}), name, class_)
-    for module, attribute, factory in _replacements:
-        *path, name = attribute.split(".")
-        owner = functools.reduce(getattr, path, importlib.import_module(module))
-        _changes.set_attribute(owner, name, factory(vars(owner)[name]))
-    # GluonNLP offers get_task under two names; both must be the same function.
-    _changes.set_attribute(nlp.data, "get_task", classification.get_task)
+    for catalogue in _CATALOGUES:
+        catalogue.offer_all(_changes)
+    for target in _replacements:
+        _replace(_changes, target)
     for function in _at_activation:
         function()
 
 
-def deactivate():
+def deactivate() -> None:
     """Put GluonNLP back exactly as it was: the same functions, the same entries."""
     global _changes
     if _changes is not None:
@@ -150,37 +199,49 @@ def deactivate():
         _changes = None
 
 
-def add_backbone(name, hparams):
+def _replace(changes: Changes, target: Tuple[str, str]) -> None:
+    module, attribute = target
+    *path, name = attribute.split(".")
+    owner = functools.reduce(getattr, path, importlib.import_module(module))
+    changes.set_attribute(owner, name, _replacements[target](vars(owner)[name]))
+    if target == ("gluonnlp.data.classification", "get_task"):  # which GluonNLP offers under two names
+        changes.set_attribute(nlp.data, name, owner.get_task)
+
+
+# Checkpoints ----------------------------------------------------------------------------------------------------------
+
+
+def add_backbone(name: str, hparams: Dict[str, Any]) -> None:
     """Let ``get_bert_model`` know the hyper-parameters of the architecture `name`; one that is known stays."""
     if _changes is not None and name not in bert.bert_hparams:
         _changes.set_item(bert.bert_hparams, name, dict(hparams))
 
 
-def add_weights(name, sha1):
+def add_weights(name: str, sha1: str) -> None:
     """Let GluonNLP find ``<name>-<sha1>.params`` in its model store and check it."""
     if _changes is not None and model_store._model_sha1.get(name) != sha1:
         _changes.set_item(model_store._model_sha1, name, sha1)
 
 
-def add_vocabulary(name, sha1, extension, special_tokens):
+def add_vocabulary(name: str, sha1: str, extension: str, special_tokens: Dict[str, str]) -> None:
     """Let GluonNLP find ``<name>-<sha1><extension>`` in its model store, check it and make a vocabulary of it."""
     entry = [sha1, extension, special_tokens]
     if _changes is not None and vocabulary_registry._vocab_sha1.get(name) != entry:
         _changes.set_item(vocabulary_registry._vocab_sha1, name, entry)
 
 
-def weights_sha1(name):
+def weights_sha1(name: str) -> Optional[str]:
     """The sha1 of the weights that GluonNLP knows as `name`, or None."""
     return model_store._model_sha1.get(name)
 
 
-def vocabulary_file(name):
+def vocabulary_file(name: str) -> Tuple[str, str]:
     """File name and extension of the vocabulary that GluonNLP knows as `name`."""
     sha1, extension, _ = vocabulary_registry._vocab_sha1[name]
     return f"{name}-{sha1[:8]}{extension}", extension
 
 
-def is_host_vocabulary(name):
+def is_host_vocabulary(name: str) -> bool:
     """Whether `name` is one of GluonNLP's own dataset names, whose meaning must not change."""
     return name in _HOST_VOCABULARIES
 
@@ -192,47 +253,45 @@ _HOST_VOCABULARIES = frozenset(vocabulary_registry._vocab_sha1)
 
 
 @replacement("gluonnlp.data.classification", "get_task")
-def _get_task(original):
+def _get_task(original: Callable[..., Any]) -> Callable[..., Any]:
+    tasks = task  # a name that the parameter has too
+
     @functools.wraps(original)
-    def get_task(task):
-        if task.lower() in _tasks:
-            return _tasks[task.lower()]()
-        return _look_up(original, task, _tasks)
+    def get_task(task: str) -> Any:
+        if task in tasks:
+            return tasks[task]()
+        with _listing_ours(tasks):
+            return original(task)
 
     return get_task
 
 
 @replacement("gluonnlp.model", "get_model")
-def _get_model(original):
+def _get_model(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
-    def get_model(name, **kwargs):
-        if name.lower() in _models:
-            return _models[name.lower()](**kwargs)
-        return _look_up(original, name, _models, **kwargs)
+    def get_model(name: str, **kwargs: Any) -> Any:
+        if name in model:
+            return model[name](**kwargs)
+        if not hasattr(nlp.model, name.lower()):  # GluonNLP's own
+            for pattern, builder_of in _patterns.items():
+                if pattern.fullmatch(name.lower()):
+                    return builder_of(name.lower())(**kwargs)
+        with _listing_ours(model):
+            return original(name, **kwargs)
 
     return get_model
 
 
-def _look_up(original, name, offered, **kwargs):
-    """Ask GluonNLP; where it lists what there is, list what the plugin offers too."""
+@contextlib.contextmanager
+def _listing_ours(catalogue: Catalogue) -> Iterator[None]:
+    """Where GluonNLP lists its names in an error, list the plugin's too."""
     try:
-        return original(name, **kwargs)
+        yield
     except ValueError as error:
         if "Available options are" not in str(error):
             raise
-        raise ValueError("\n\t".join([str(error), *sorted(offered)])) from None
+        raise ValueError("\n\t".join([str(error), *map(str.lower, catalogue.names())])) from None
 
 
-@replacement("gluonnlp.data.transforms", "SentencepieceTokenizer.__call__")
-def _sentencepiece_call(original):
-    return compat.sentencepiece_call(original)
-
-
-@replacement("mxnet.gluon.block", "HybridBlock.export")
-def _export(original):
-    return compat.export(original)
-
-
-@replacement("mxnet.gluon.trainer", "Trainer._init_params")
-def _init_params(original):
-    return compat.init_params(original)
+replacement("gluonnlp.data.transforms", "SentencepieceTokenizer.__call__")(compat.sentencepiece_call)
+replacement("mxnet.gluon.trainer", "Trainer._init_params")(compat.init_params)

@@ -12,6 +12,9 @@ from gluonnlp.data import utils as vocabulary_registry
 from mxnet.gluon.model_zoo import model_store
 
 import gluonnlp_snli_plugin
+from gluonnlp_snli_plugin import registry
+from gluonnlp_snli_plugin.data import truncation
+from gluonnlp_snli_plugin.errors import UsageError
 from gluonnlp_snli_plugin.tasks.snli import SNLI
 from gluonnlp_snli_plugin.tasks.task import SNLITask
 
@@ -32,6 +35,8 @@ def _host_state():
             nlp.model.get_model,
             nlp.model.bert.get_bert_model,
             nlp.data.transforms.SentencepieceTokenizer.__call__,
+            mx.gluon.HybridBlock.export,
+            mx.gluon.Trainer._init_params,
         ],
         "tables": [
             {key: id(value) for key, value in table.items()}
@@ -77,7 +82,7 @@ def test_deactivating_restores_the_very_same_objects(tiny_name, deactivated):
     assert f"bert_2_16_2_{tiny_name}" in model_store._model_sha1
     gluonnlp_snli_plugin.deactivate()
     assert _host_state() == before
-    assert all(function.__module__.startswith("gluonnlp.") for function in before["functions"])
+    assert all(function.__module__.startswith(("gluonnlp.", "mxnet.")) for function in before["functions"])
     assert "snli" not in nlp.data.list_datasets()
     assert f"bert_2_16_2_{tiny_name}" not in model_store._model_sha1
 
@@ -99,6 +104,80 @@ def test_activating_twice_registers_once_and_warns_of_nothing():
         gluonnlp_snli_plugin.activate()
         gluonnlp_snli_plugin.activate()
     assert _host_state() == before
+
+
+@pytest.fixture
+def catalogues(monkeypatch):
+    """What a test registers is forgotten after it."""
+    for catalogue in (registry.dataset, registry.task, registry.model, registry.truncation):
+        monkeypatch.setattr(catalogue, "_entries", dict(catalogue._entries))
+    yield
+    gluonnlp_snli_plugin.deactivate()
+    monkeypatch.undo()
+    gluonnlp_snli_plugin.activate()
+
+
+def _register_one_of_each():
+    @registry.dataset("Mine", segment=["all"])
+    class MyPairs(mx.gluon.data.SimpleDataset):
+        pass
+
+    @registry.task("Mine")
+    class MyTask:
+        pass
+
+    @registry.model("my_classifier")
+    def my_classifier(**kwargs):
+        return "mine", kwargs
+
+    @registry.truncation("first_words")
+    class FirstWords(truncation.Truncation):
+        pass
+
+    return MyPairs, MyTask, FirstWords
+
+
+def test_what_is_registered_after_the_import_is_active_at_once_and_deactivating_takes_it_out(deactivated, catalogues):
+    before = _host_state()
+    gluonnlp_snli_plugin.activate()
+    pairs, task, words = _register_one_of_each()
+    assert nlp.data.list_datasets("mine") == {"segment": ["all"]}
+    assert type(nlp.data.create("Mine", data=["a row"])) is pairs
+    assert type(nlp.data.get_task("mine")) is task
+    assert nlp.model.get_model("My_Classifier", root="D") == ("mine", {"root": "D"})
+    assert type(truncation.create("first_words")) is words
+    gluonnlp_snli_plugin.deactivate()
+    assert _host_state() == before
+    gluonnlp_snli_plugin.activate()
+    assert type(nlp.data.get_task("mine")) is task
+
+
+def test_a_name_that_is_registered_again_means_the_new_thing(catalogues):
+    registry.task("snli")(lambda: "another")
+    assert nlp.data.get_task("SNLI") == "another"
+    registry.model("bert_12_768_12")(lambda: "another")
+    assert nlp.model.get_model("bert_12_768_12") == "another"
+
+
+def test_a_name_that_is_not_registered_is_an_error_that_lists_those_that_are(catalogues):
+    registry.task("Mine")(object)
+    assert "mine" in registry.task and registry.task["MINE"] is object
+    with pytest.raises(UsageError, match="^no task 'Yours'; there are: Mine, SNLI"):
+        registry.task["Yours"]
+
+
+def test_a_host_function_has_one_replacement():
+    with pytest.raises(ValueError, match=r"gluonnlp.model.get_model is replaced already, by .*registry"):
+        registry.replacement("gluonnlp.model", "get_model")(lambda original: original)
+
+
+def test_every_kind_of_thing_has_explicit_names():
+    assert registry.names() == {
+        "datasets": ["SNLI"],
+        "tasks": ["SNLI"],
+        "models": ["bert_2_256_4", "bert_6_384_12", "snli_bert_classifier"],
+        "truncations": ["equal", "longest_first", "only_first", "only_second", "ratio"],
+    }
 
 
 def test_a_fresh_process_needs_nothing_but_the_import():

@@ -47,7 +47,7 @@ class Truncation:
         raise NotImplementedError
 
 
-@registry.truncation(Truncation, "longest_first")
+@registry.truncation("longest_first")
 class LongestFirst(Truncation):
     """Drop from the longer sentence until the pair fits, from the second on a tie, as the BERT paper's code does."""
 
@@ -58,7 +58,7 @@ class LongestFirst(Truncation):
         )
 
 
-@registry.truncation(Truncation, "equal")
+@registry.truncation("equal")
 class Equal(LongestFirst):
     """Give each sentence an equal share and what the other leaves of its own: GluonNLP's ``truncate_seqs_equal``.
 
@@ -66,7 +66,7 @@ class Equal(LongestFirst):
     """
 
 
-@registry.truncation(Truncation, "ratio")
+@registry.truncation("ratio")
 class Ratio(Truncation):
     """Keep both sentences in proportion to their lengths, and at least one token of each."""
 
@@ -77,7 +77,7 @@ class Ratio(Truncation):
         return keep_a, budget - keep_a
 
 
-@registry.truncation(Truncation, "only_first")
+@registry.truncation("only_first")
 class OnlyFirst(Truncation):
     """Drop from the premise alone; the hypothesis is cut only where it is longer than the whole budget."""
 
@@ -86,7 +86,7 @@ class OnlyFirst(Truncation):
         return budget - keep_b, keep_b
 
 
-@registry.truncation(Truncation, "only_second")
+@registry.truncation("only_second")
 class OnlySecond(Truncation):
     """Drop from the hypothesis alone; the premise is cut only where it is longer than the whole budget."""
 

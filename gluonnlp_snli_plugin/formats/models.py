@@ -14,7 +14,7 @@ from ..tasks.snli import LABELS
 from .classifier_file import load_finetuned
 
 
-@registry.model
+@registry.model("snli_bert_classifier")
 def snli_bert_classifier(
     backbone=None,
     dataset_name=None,

@@ -1,6 +1,5 @@
 """BERT architectures by name: any ``bert_L_H_A`` (layers, units, attention heads)."""
 
-import functools
 import re
 
 from gluonnlp.model import bert
@@ -123,6 +122,7 @@ def _layer_norm(ours, theirs, units):
     yield f"{ours}.beta", (f"{theirs}.bias", (units,))
 
 
+@registry.models_matching(_SHAPE)
 def _bert(name):
     """A function that builds the architecture `name`, with the parameters of ``gluonnlp.model.bert_12_768_12``."""
 
@@ -134,25 +134,13 @@ def _bert(name):
     return build
 
 
-bert_2_256_4 = registry.model(_bert("bert_2_256_4"))  #: the small BERT of the *Dive into Deep Learning* chapter
-bert_6_384_12 = registry.model(_bert("bert_6_384_12"))  #: MiniLM (Wang et al., 2020)
+#: The small BERT of the *Dive into Deep Learning* chapter.
+bert_2_256_4 = registry.model("bert_2_256_4")(_bert("bert_2_256_4"))
+#: MiniLM (Wang et al., 2020).
+bert_6_384_12 = registry.model("bert_6_384_12")(_bert("bert_6_384_12"))
 
 
 @registry.at_activation
 def _register():
     for name in ("bert_2_256_4", "bert_6_384_12"):
         registry.add_backbone(name, bert_hparams(name))
-
-
-@registry.replacement("gluonnlp.model", "get_model")
-def _get_model_of_any_shape(original):
-    """``get_model`` knows two BERT shapes and the catalogue two more; this makes it understand every other."""
-
-    @functools.wraps(original)
-    def get_model(name, **kwargs):
-        name = name.lower()
-        if _SHAPE.fullmatch(name) and not hasattr(bert, name) and name not in registry.names()["models"]:
-            return _bert(name)(**kwargs)
-        return original(name, **kwargs)
-
-    return get_model

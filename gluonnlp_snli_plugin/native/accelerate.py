@@ -19,7 +19,7 @@ from gluonnlp.model.block import GELU
 from gluonnlp.model.transformer import PositionwiseFFN
 from mxnet.gluon import nn
 
-from .. import registry
+from .. import compat, registry
 from ..model.first_token import FirstTokenAttention, FirstTokenCell, first, project
 from ..system import threads
 from . import operators
@@ -115,6 +115,7 @@ def stock_products(net):
 @registry.replacement("mxnet.gluon.block", "HybridBlock.export")
 def _export(original):
     """An ``export`` that writes MXNet's own operators, which any MXNet can load, for an accelerated net too."""
+    original = compat.export(original)
 
     def export(self, *args, **kwargs):
         if not self._cached_graph or not is_accelerated(self):

@@ -24,7 +24,7 @@ SEGMENTS = ("train", "dev", "test")
 SOURCE: Dict[str, Any] = {"root": None, "files": None, "columns": None, "labels": None}
 
 
-@registry.dataset(segment=list(SEGMENTS))
+@registry.dataset("SNLI", segment=list(SEGMENTS))
 class SNLI(mx.gluon.data.Dataset):
     """The Stanford Natural Language Inference corpus.
 
