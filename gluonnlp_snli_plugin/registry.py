@@ -127,7 +127,10 @@ model = Catalogue("model")
 #: Subclasses of :class:`.Truncation`, for ``--truncation NAME``, in MXNet's own registry of classes.
 truncation = Catalogue("truncation", _offer_truncation)
 
-_CATALOGUES = (dataset, task, model, truncation)
+#: Subclasses of :class:`.heads.Head`, for ``--head NAME``.
+head = Catalogue("head")
+
+_CATALOGUES = (dataset, task, model, truncation, head)
 _patterns: Dict[Pattern[str], Callable[[str], Callable[..., Any]]] = {}
 _replacements: Dict[Tuple[str, str], Factory] = {}  # (module, dotted attribute) -> what makes the new one of the old
 _at_activation: List[Callable[[], None]] = []
@@ -170,7 +173,7 @@ def at_activation(function: Callable[[], None]) -> Callable[[], None]:
 
 
 def names() -> Dict[str, List[str]]:
-    """The plugin's own names: ``{'datasets': [...], 'tasks': [...], 'models': [...], 'truncations': [...]}``."""
+    """The plugin's own names: ``{'datasets': [...], 'tasks': [...], ...}``."""
     return {f"{catalogue.kind}s": catalogue.names() for catalogue in _CATALOGUES}
 
 

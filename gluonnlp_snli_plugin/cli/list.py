@@ -3,7 +3,7 @@
 from .. import registry, store
 from ..data.truncation import list_truncations
 
-_KINDS = ("datasets", "tasks", "models", "weights", "vocabularies", "truncations")
+_KINDS = ("datasets", "tasks", "models", "weights", "vocabularies", "truncations", "heads")
 
 
 def add_arguments(parser):

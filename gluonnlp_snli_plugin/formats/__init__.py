@@ -70,7 +70,7 @@ def export(model, format, to, file=None, overwrite=False, dataset_name=None, bac
     """
     if format not in FORMATS:
         raise UsageError(f"unknown format {format!r}; choose from {', '.join(FORMATS)}")
-    module = importlib.import_module(f".{format}", __name__)
+    module = importlib.import_module(".huggingface.export" if format == "huggingface" else f".{format}", __name__)
     module.require(file)
     with _writing(to), new_folder(to, MARK, overwrite) as folder:
         job = Job.of(model, file, dataset_name, backbone)

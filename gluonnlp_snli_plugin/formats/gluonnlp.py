@@ -5,6 +5,7 @@ from gluonnlp.model import BERTClassifier
 from gluonnlp.model.bert import get_bert_model
 
 from ..errors import UsageError
+from ..model.heads import head_named
 from ..tasks.snli import LABELS
 from .huggingface.export_tokenizer import write_tokenizer, write_vocabulary
 from .job import logits_of, net_function
@@ -33,7 +34,7 @@ def require(file=None):
 def write(job, folder):
     """Write the parameters, the vocabulary and a README."""
     model = job.model
-    if model.settings.head != "pooled":
+    if not head_named(model.settings.head).is_berts:
         raise UsageError(
             f"the head is {model.settings.head!r}; gluonnlp.model.BERTClassifier has only what finetune --head pooled "
             "makes: --format onnx or symbol takes any"

@@ -15,7 +15,8 @@ from ..data.encoding import SPECIAL_TOKENS, PairEncoder
 from ..data.truncation import list_truncations
 from ..errors import CheckpointError
 from ..model.bert import are_hparams, bert_hparams, bert_mapping, is_dropout
-from ..model.classifier import HEADS, SNLIBertClassifier
+from ..model.classifier import SNLIBertClassifier
+from ..model.heads import head_named, head_names
 from ..system.files import digest, publish, read_json, replacing, write_json
 from ..system.params_layout import read_layout
 from ..system.temporary import temporary_file
@@ -42,7 +43,8 @@ class ModelSettings:
         BERT architecture, ``bert_L_H_A``.
     hparams : dict
         All hyper-parameters of the backbone, as GluonNLP names them.
-    head : {'mlp', 'pooled'}
+    head : str
+        Name of a head.
     hidden_units : int
         Of the 'mlp' head.
     dropout : float
@@ -221,7 +223,7 @@ def build_net(settings, vocab):
         settings.backbone,
         vocab=vocab,
         pretrained=False,
-        use_pooler=settings.head == "pooled",
+        use_pooler=head_named(settings.head).needs_pooler,
         use_decoder=False,
         use_classifier=False,
         hparam_allow_override=True,
@@ -288,7 +290,7 @@ def _problem(settings):
             settings.backbone, settings.hparams
         ),
         f"its dropout is {settings.dropout!r}": not is_dropout(settings.dropout),
-        f"there is no head {settings.head!r}": settings.head not in HEADS,
+        f"there is no head {settings.head!r}": settings.head not in head_names(),
         f"its head has {settings.hidden_units!r} hidden units": not (
             type(settings.hidden_units) is int and 0 <= settings.hidden_units < 1 << 24
         ),
@@ -304,14 +306,10 @@ def _problem(settings):
 def _check_weights(settings, vocab_size, path):
     """Make sure that the weights are those of the net that the settings describe, before it is built."""
     found = {name: entry.shape for name, entry in read_layout(path).items()}
-    units, hidden, classes = settings.hparams["units"], settings.hidden_units, len(settings.labels)
-    head = {"classifier.1": (classes, units)}
-    if settings.head == "mlp":
-        head = {"classifier.0": (hidden, units), "classifier.2": (classes, hidden)}
-    expected: Dict[str, Tuple[int, ...]] = {f"{layer}.weight": shape for layer, shape in head.items()}
-    expected.update((f"{layer}.bias", shape[:1]) for layer, shape in head.items())
+    head = head_named(settings.head)
+    expected = head.parameter_shapes(settings.hparams["units"], len(settings.labels), settings.hidden_units)
     if settings.hparams["num_layers"] <= len(found):  # else there is no need to name them all
-        mapping = bert_mapping(settings.hparams, vocab_size, ["pooler"] if settings.head == "pooled" else [])
+        mapping = bert_mapping(settings.hparams, vocab_size, ["pooler"] if head.needs_pooler else [])
         expected.update((f"bert.{name}", shape) for name, (_, shape) in mapping.items())
     for name in sorted({**expected, **found}):
         if expected.get(name) != found.get(name):

@@ -7,7 +7,8 @@ import mxnet as mx
 
 from .. import registry, store
 from ..errors import UsageError
-from ..model.classifier import HEADS, SNLIBertClassifier, initialize_from_scratch
+from ..model.classifier import SNLIBertClassifier, initialize_from_scratch
+from ..model.heads import head_named
 from ..model.pretraining import initialize_rest
 from ..store import store_root
 from ..tasks.snli import LABELS
@@ -41,7 +42,7 @@ def snli_bert_classifier(
         Vocabulary of a BERT that is not pretrained, if there is no `dataset_name`.
     pretrained : bool, default True
         Whether the backbone gets the weights of that name; the head is always new.
-    head : {'mlp', 'pooled'}, default 'mlp'
+    head : {'mlp', 'pooled', 'mean'}, default 'mlp'
         See :class:`SNLIBertClassifier`.
     num_classes : int, default 3
     hidden_units : int, default 256
@@ -74,8 +75,7 @@ def snli_bert_classifier(
         named = {} if os.path.isdir(params_dir) else dict(dataset_name=dataset_name, backbone=backbone, root=root)
         model = load_finetuned(params_dir, ctx, **named)
         return model.net, model.vocab
-    if head not in HEADS:
-        raise UsageError(f"no head {head!r}; there are {', '.join(HEADS)}")
+    needs_pooler = head_named(head).needs_pooler
     if dataset_name is None and vocab is None:
         raise UsageError("which BERT? dataset_name='...' for pretrained weights, or vocab=... and pretrained=False")
     bert, vocab = nlp.model.get_model(
@@ -84,7 +84,7 @@ def snli_bert_classifier(
         vocab=vocab,
         pretrained=pretrained,
         ctx=ctx,
-        use_pooler=head == "pooled",
+        use_pooler=needs_pooler,
         use_decoder=False,
         use_classifier=False,
         dropout=dropout,

@@ -6,7 +6,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from ..errors import UsageError
+from ..model.heads import head_named
+
 OPSET = 13
+_ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh"}  # of a head
 _IR_VERSION = 7  # of onnx 1.8, which goes with that opset: runtimes refuse files that are newer than they are
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")  # as Hugging Face's tokenizers call their outputs
 
@@ -16,7 +20,7 @@ def build(settings, parameters, properties):
 
     The inputs are int64 of shape (batch, length), both of any size: ``input_ids``, ``attention_mask`` (0 in the
     padding), ``token_type_ids``. The output is ``logits``, float32 of shape (batch, classes). As in our own net, the
-    last layer computes the encoding of ``[CLS]`` alone.
+    last layer computes the encoding of ``[CLS]`` alone where the head reads no other.
 
     Parameters
     ----------
@@ -27,13 +31,22 @@ def build(settings, parameters, properties):
         Metadata of the file.
     """
     graph = _Graph(parameters)
-    hparams = settings.hparams
+    hparams, head = settings.hparams, head_named(settings.head)
+    if head.pooling not in ("first", "mean"):
+        raise UsageError(
+            f"the head {head.name!r} reads the tokens in a way of its own, which --format onnx cannot write"
+        )
     encoding = _embedding(graph, hparams)
     mask = graph.add("Cast", "attention_mask", to=TensorProto.BOOL)
     mask = graph.add("Unsqueeze", mask, graph.integers([1, 2]))
     for i in range(hparams["num_layers"]):
-        encoding = _layer(graph, f"bert.encoder.transformer_cells.{i}", encoding, mask, hparams, _is_last(i, hparams))
-    _head(graph, settings.head, graph.add("Squeeze", encoding, graph.integers([1])))
+        first_only = i == hparams["num_layers"] - 1 and not head.needs_all_tokens
+        encoding = _layer(graph, f"bert.encoder.transformer_cells.{i}", encoding, mask, hparams, first_only)
+    if head.needs_all_tokens:
+        encoding = _mean(graph, encoding)
+    else:
+        encoding = graph.add("Squeeze", encoding, graph.integers([1]))
+    _dense_layers(graph, head.dense_layers(hparams["units"], len(settings.labels), settings.hidden_units), encoding)
     shape = ["batch", "length"]
     model = helper.make_model(
         helper.make_graph(
@@ -143,19 +156,23 @@ def _activation(graph, kind, data):
     return graph.add("Mul", product, graph.number(0.5))
 
 
-def _head(graph, head, encoding):
-    if head == "pooled":
-        first, activation, last = "bert.pooler", "Tanh", "classifier.1"
-    else:
-        first, activation, last = "classifier.0", "Relu", "classifier.2"
-    hidden = graph.add(activation, graph.dense(first, encoding))
-    product = graph.add("MatMul", hidden, graph.parameter(f"{last}.weight", transposed=True))
-    graph.add("Add", product, graph.parameter(f"{last}.bias"), output="logits")
+def _mean(graph, encoding):
+    """The mean of the encodings of all tokens of each pair."""
+    mask = graph.add("Cast", "attention_mask", to=TensorProto.FLOAT)
+    counts = graph.add("ReduceSum", mask, graph.integers([1]), keepdims=1)
+    masked = graph.add("Mul", encoding, graph.add("Unsqueeze", mask, graph.integers([2])))
+    return graph.add("Div", graph.add("ReduceSum", masked, graph.integers([1]), keepdims=0), counts)
+
+
+def _dense_layers(graph, layers, data):
+    *hidden, last = layers
+    for layer in hidden:
+        data = graph.dense(layer.name, data)
+        if layer.activation:
+            data = graph.add(_ACTIVATIONS[layer.activation], data)
+    product = graph.add("MatMul", data, graph.parameter(f"{last.name}.weight", transposed=True))
+    graph.add("Add", product, graph.parameter(f"{last.name}.bias"), output="logits")
 
 
 def _eps(hparams):
     return hparams.get("layer_norm_eps", 1e-12)
-
-
-def _is_last(i, hparams):
-    return i == hparams["num_layers"] - 1

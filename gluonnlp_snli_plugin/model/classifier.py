@@ -1,55 +1,65 @@
-"""The network: BERT, then a classification head on the encoding of ``[CLS]``."""
+"""The network: BERT, then a classification head."""
+
+from typing import Any, Optional, Sequence, Union
 
 import mxnet as mx
 from mxnet.gluon import nn
 
-from ..errors import UsageError
-from ..tasks.snli import LABELS
 from .first_token import encode_first_token_only
+from .heads import head_named
 from .initialization import initialize
-
-HEADS = ("mlp", "pooled")
 
 
 class SNLIBertClassifier(mx.gluon.HybridBlock):
-    """BERT with a classification head on the encoding of ``[CLS]``.
+    """BERT with a classification head.
 
     Parameters
     ----------
     bert : gluonnlp.model.BERTModel
-        Without decoder and next-sentence classifier; with pooler if, and only if, `head` is 'pooled'. Its last layer
-        will encode ``[CLS]`` alone, which is all that the head reads (:func:`.first_token.encode_first_token_only`).
+        Without decoder and next-sentence classifier; with pooler if, and only if, the head needs it. Unless the head
+        reads all tokens, its last layer will encode ``[CLS]`` alone (:func:`.first_token.encode_first_token_only`).
     num_classes : int, default 3
-    head : {'mlp', 'pooled'}, default 'mlp'
-        'mlp': Dense(`hidden_units`, relu), dropout, Dense(`num_classes`) on the encoding of ``[CLS]``, two new layers
-        as in the *Dive into Deep Learning* chapter (whose first one is BERT's own tanh layer). 'pooled': dropout,
-        Dense(`num_classes`) on BERT's pooled output; its parameter files are those of
-        ``gluonnlp.model.BERTClassifier``.
+    head : str, default 'mlp'
+        Name of a head (:mod:`.heads`). 'mlp': Dense(`hidden_units`, relu), dropout, Dense(`num_classes`) on the
+        encoding of ``[CLS]``. 'pooled': dropout, Dense(`num_classes`) on BERT's pooled output; its parameter files are
+        those of ``gluonnlp.model.BERTClassifier``. 'mean': the same on the mean over all tokens.
     hidden_units : int, default 256
         Of the 'mlp' head.
     dropout : float, default 0.1
         Of the head.
+
+    Raises
+    ------
+    UsageError
+        If there is no such head.
     """
 
     def __init__(
-        self, bert, num_classes=len(LABELS), head="mlp", hidden_units=256, dropout=0.1, prefix=None, params=None
-    ):
+        self,
+        bert: Any,
+        num_classes: int = 3,
+        head: str = "mlp",
+        hidden_units: int = 256,
+        dropout: float = 0.1,
+        prefix: Optional[str] = None,
+        params: Optional[mx.gluon.ParameterDict] = None,
+    ) -> None:
         super().__init__(prefix=prefix, params=params)
-        if head not in HEADS:
-            raise UsageError(f"no head {head!r}; there are {', '.join(HEADS)}")
-        self._head = head
+        self.head = head_named(head)
         self.num_classes = num_classes
         self.bert = bert
-        encode_first_token_only(bert)
+        if not self.head.needs_all_tokens:
+            encode_first_token_only(bert)
         with self.name_scope():
             self.classifier = nn.HybridSequential(prefix="classifier_")
             with self.classifier.name_scope():
-                if head == "mlp":
-                    self.classifier.add(nn.Dense(hidden_units, activation="relu", in_units=bert._units))
+                *hidden, last = self.head.own_layers(bert._units, num_classes, hidden_units)
+                for layer in hidden:
+                    self.classifier.add(nn.Dense(layer.units, activation=layer.activation, in_units=layer.in_units))
                 self.classifier.add(nn.Dropout(dropout))
-                self.classifier.add(nn.Dense(num_classes, in_units=hidden_units if head == "mlp" else bert._units))
+                self.classifier.add(nn.Dense(last.units, in_units=last.in_units))
 
-    def hybrid_forward(self, F, input_ids, segment_ids, valid_length):
+    def hybrid_forward(self, F: Any, input_ids: Any, segment_ids: Any, valid_length: Any) -> Any:
         """Logits of pairs.
 
         Parameters
@@ -61,32 +71,34 @@ class SNLIBertClassifier(mx.gluon.HybridBlock):
         -------
         NDArray or Symbol of float32, shape (batch, num_classes)
         """
-        if self._head == "pooled":
+        if self.head.needs_pooler:
             _, encoding = self.bert(input_ids, segment_ids, valid_length)
         else:
-            encoding = self.bert(input_ids, segment_ids, valid_length)
-            encoding = encoding.slice_axis(axis=1, begin=0, end=1).reshape((0, -1))
+            encoding = self.head.encoding(F, self.bert(input_ids, segment_ids, valid_length), valid_length)
         return self.classifier(encoding)
 
-    def classify(self, sequence):
-        """Logits from what BERT's encoder makes of a pair.
+    def classify(self, sequence: mx.nd.NDArray) -> mx.nd.NDArray:
+        """Logits from what BERT's encoder makes of pairs without padding.
 
         Parameters
         ----------
         sequence : NDArray of float32, shape (batch, length, units)
-            Only the encoding of ``[CLS]``, the first of each, is read.
+            Of length 1, only ``[CLS]``, unless the head reads all tokens.
 
         Returns
         -------
         NDArray of float32, shape (batch, num_classes)
         """
-        encoding = sequence[:, 0]
-        return self.classifier(self.bert.pooler(encoding) if self._head == "pooled" else encoding)
+        if self.head.needs_pooler:
+            return self.classifier(self.bert.pooler(sequence[:, 0]))
+        batch, length, _ = sequence.shape
+        valid_length = mx.nd.full((batch,), length, sequence.context)
+        return self.classifier(self.head.encoding(mx.nd, sequence, valid_length))
 
 
-def initialize_from_scratch(net, ctx):
+def initialize_from_scratch(net: SNLIBertClassifier, ctx: Union[mx.Context, Sequence[mx.Context]]) -> None:
     """Random weights for a BERT that is trained on labelled pairs alone, and for its head."""
     initialize(net, net.bert, ctx)
     # GluonNLP's feed-forward layers learn their input size, and draw their weights, from the first input.
-    input_ids = mx.nd.zeros((1, 2), ctx[0] if isinstance(ctx, (list, tuple)) else ctx, dtype="int32")
+    input_ids = mx.nd.zeros((1, 2), ctx if isinstance(ctx, mx.Context) else ctx[0], dtype="int32")
     net(input_ids, input_ids, mx.nd.full(1, 2, input_ids.context))

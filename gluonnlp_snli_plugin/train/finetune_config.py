@@ -5,7 +5,7 @@ from typing import ClassVar, Optional, Tuple
 
 from ..data import truncation as truncations
 from ..data.reader import PairReader
-from ..model.classifier import HEADS
+from ..model.heads import head_named
 from .config import RunConfig, option, option_name
 
 # What suits the embedded sample: a small BERT that starts from random weights.
@@ -55,7 +55,10 @@ class FinetuneConfig(RunConfig):
     )
     cased: bool = option(False, "the vocabulary in the file given with --vocab is a cased one")
     head: str = option(
-        "mlp", "mlp: two layers on the encoding of [CLS]; pooled: one on the pooled output", choices=HEADS
+        "mlp",
+        "mlp: two layers on the encoding of [CLS]; pooled: one on BERT's pooled output; mean: one on the mean over all "
+        "tokens; see list heads",
+        metavar="NAME",
     )
     hidden_units: int = option(256, "units of the mlp head's first layer")
     truncation: str = option("longest_first", "what gives way in a longer pair; see list truncations", metavar="NAME")
@@ -69,6 +72,7 @@ class FinetuneConfig(RunConfig):
     def __post_init__(self):
         super().__post_init__()
         truncations.create(self.truncation)
+        head_named(self.head)
         PairReader("", self.on_bad_row, columns=self.columns, labels=self.labels)
 
     @classmethod

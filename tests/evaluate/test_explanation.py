@@ -26,7 +26,7 @@ def _model(net, vocab, head, spiece=None, max_len=64):
     )
 
 
-@pytest.fixture(scope="module", params=["mlp", "pooled"])
+@pytest.fixture(scope="module", params=["mlp", "pooled", "mean"])
 def model(request, tiny_name):
     mx.random.seed(1)
     net, vocab = nlp.model.get_model(

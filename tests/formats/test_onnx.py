@@ -42,6 +42,7 @@ def ask_example(run_without, folder, pairs):
 VARIANTS = {
     "mlp": {},
     "pooled": {"head": "pooled"},
+    "mean": {"head": "mean"},
     "relu, epsilon": {"hparams": {"activation": "relu", "layer_norm_eps": 1e-3}},
     "tanh's GELU, three segments": {"hparams": {"activation": "approx_gelu", "token_type_vocab_size": 3}},
     "one layer": {"backbone": "bert_1_12_1", "head": "pooled"},

@@ -39,7 +39,7 @@ def test_the_sample_brings_defaults_that_any_option_overrides():
         ({"output_dir": "caf\udce9"}, r"--output-dir is caf\\udce9; MXNet opens only files whose names are UTF-8"),
         ({"max_len": 4}, "--max-len is 4"),
         ({"truncation": "middle"}, "no truncation strategy 'middle'; there are: equal, longest_first"),
-        ({"head": "cnn"}, "--head is 'cnn'"),
+        ({"head": "cnn"}, "no head 'cnn'"),
         ({"optimizer": "sgd"}, "--optimizer is 'sgd'"),
         ({"dtype": "float64"}, "--dtype is 'float64'"),
         ({"gpus": "0", "devices": "cpu"}, "--gpus and --devices"),

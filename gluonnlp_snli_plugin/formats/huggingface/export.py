@@ -1,12 +1,16 @@
 """Hugging Face: a folder for ``transformers.AutoModelForSequenceClassification.from_pretrained``."""
 
+from typing import List
+
 import numpy as np
 from safetensors.numpy import save_file
 
 from ...errors import UsageError
 from ...model.bert import bert_mapping
+from ...model.heads import DenseLayer, head_named
 from ...system.files import write_json
 from ..job import logits_of, net_function
+from ..model_folder import Model
 from .classifier import RELU_HEAD, read_classifier
 from .export_tokenizer import write_tokenizer, write_vocabulary
 from .model_card import model_card
@@ -27,7 +31,8 @@ def write(job, folder):
             "the vocabulary is a SentencePiece model, and transformers' BERT tokenizers know WordPiece alone: "
             "--format onnx brings an example that divides text as this model does"
         )
-    if settings.head == "mlp" and settings.hidden_units > units:
+    is_relu = _hidden_layer(job.model).activation == "relu"
+    if is_relu and settings.hidden_units > units:
         raise UsageError(
             f"the head has {settings.hidden_units} hidden units; transformers has no class for more than the {units} "
             "of the BERT: --format onnx takes any"
@@ -48,9 +53,29 @@ def check(job, folder):
     return logits_of(net_function(net), job.encoded), {}
 
 
+def _hidden_layer(model: Model) -> DenseLayer:
+    """The first of the two dense layers that transformers' heads have.
+
+    Raises
+    ------
+    UsageError
+        If the head of the model is another one.
+    """
+    return _dense_layers(model)[0]
+
+
+def _dense_layers(model: Model) -> List[DenseLayer]:
+    settings = model.settings
+    head = head_named(settings.head)
+    layers = head.dense_layers(settings.hparams["units"], len(settings.labels), settings.hidden_units)
+    if head.is_berts or (head.pooling == "first" and [layer.activation for layer in layers] == ["relu", None]):
+        return layers
+    raise UsageError(f"transformers has no class with the head {head.name!r}: --format onnx or symbol takes it")
+
+
 def _config(model):
     hparams, labels = model.settings.hparams, model.settings.labels
-    is_relu = model.settings.head == "mlp"
+    is_relu = _hidden_layer(model).activation == "relu"
     return {
         "architectures": ["BertForSequenceClassification"],
         "model_type": "bert",
@@ -77,14 +102,15 @@ def _config(model):
 
 def _tensors(model, parameters):
     """The parameters by their names in transformers."""
-    is_relu, units = model.settings.head == "mlp", model.settings.hparams["units"]
-    last = "classifier.2" if is_relu else "classifier.1"
-    tensors = {f"classifier.{kind}": parameters[f"{last}.{kind}"] for kind in ("weight", "bias")}
+    units = model.settings.hparams["units"]
+    hidden, last = _dense_layers(model)
+    is_relu = hidden.activation == "relu"
+    tensors = {f"classifier.{kind}": parameters[f"{last.name}.{kind}"] for kind in ("weight", "bias")}
     if is_relu:  # hidden units that are not there are zero, and count for nothing
-        missing = units - model.settings.hidden_units
+        missing = units - hidden.units
         tensors["classifier.weight"] = np.pad(tensors["classifier.weight"], ((0, 0), (0, missing)))
-        tensors["pooler.dense.weight"] = np.pad(parameters["classifier.0.weight"], ((0, missing), (0, 0)))
-        tensors["pooler.dense.bias"] = np.pad(parameters["classifier.0.bias"], (0, missing))
+        tensors["pooler.dense.weight"] = np.pad(parameters[f"{hidden.name}.weight"], ((0, missing), (0, 0)))
+        tensors["pooler.dense.bias"] = np.pad(parameters[f"{hidden.name}.bias"], (0, missing))
     mapping = bert_mapping(model.settings.hparams, len(model.vocab), [] if is_relu else ["pooler"])
     for ours, (theirs, _) in mapping.items():
         if is_relu:

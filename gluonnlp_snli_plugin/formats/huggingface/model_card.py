@@ -2,6 +2,8 @@
 
 import json
 
+from ...model.heads import head_named
+
 _CARD = """---
 library_name: transformers
 pipeline_tag: text-classification
@@ -71,7 +73,7 @@ def model_card(job):
         architecture=f"BERT of {settings.hparams['num_layers']} layers of {settings.hparams['units']} units",
         truncation=_TRUNCATIONS.get(settings.truncation, "longest_first"),
         max_len=settings.max_len,
-        class_note=_CLASS_NOTE if settings.head == "mlp" else "",
+        class_note="" if head_named(settings.head).is_berts else _CLASS_NOTE,
         data=_data(run, summary),
         settings=_table(given, _SETTINGS),
         versions=_table(versions, _VERSIONS),
