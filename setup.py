@@ -21,6 +21,7 @@ DATA_FILES = {
     "native/src": "amx.h attention.cc dense.cc dense_int8.cc dropout.cc gelu.cc layer_norm.cc library.cc operator.h"
     " optimizer.cc simd.h",
     "report/templates": "base.html comparison.html macros.html page.css run.html",
+    "tasks": "sample.json.gz",
     "serve": "page.css page.html page.js",
 }
 

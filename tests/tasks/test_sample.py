@@ -1,9 +1,13 @@
 """The embedded sample: right labels, and no way to them but by comparing the two sentences."""
 
 import collections
+import gzip
 import hashlib
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,6 +71,13 @@ def test_every_sentence_is_written_as_one():
 def test_the_sample_is_the_same_in_every_python():
     digest = hashlib.sha1(json.dumps([TRAIN, DEV, sample_vocabulary()]).encode()).hexdigest()
     assert digest == "06a02c89ac20b49e0d5ad9df29e5b9145caa64eb"
+
+
+def test_the_generator_makes_the_file_that_the_package_carries(tmp_path):
+    generator = Path(__file__).parents[2] / "scripts" / "sample" / "make_sample.py"
+    subprocess.run([sys.executable, str(generator), str(tmp_path / "sample.json.gz")], check=True)
+    made = json.loads(gzip.decompress((tmp_path / "sample.json.gz").read_bytes()))
+    assert made == {"train": TRAIN, "dev": DEV, "vocabulary": sample_vocabulary()}
 
 
 def test_a_caller_may_change_what_it_gets():

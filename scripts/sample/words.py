@@ -4,8 +4,6 @@ A table maps a concept to the phrases that express it (synonyms: a sentence may 
 has to be known to tell entailment from contradiction. Nothing here is taken from a corpus.
 """
 
-from __future__ import annotations
-
 import functools
 from typing import Dict, NamedTuple, Optional, Tuple
 
@@ -22,7 +20,7 @@ class Noun(NamedTuple):
 
 
 class Event(NamedTuple):
-    """What somebody does: synonyms, the next wider concept, where it happens, and what readers take for granted."""
+    """What a subject does: synonyms, the next wider concept, where it happens, and what readers take for granted."""
 
     phrases: Tuple[str, ...]
     wider: Optional[str]
@@ -183,7 +181,7 @@ def believable(who, event, place):
 
 
 def judge_subject(scene, subject):
-    """What a scene says of there being somebody: E, N, C, or None where readers differ; `subject` is (count, noun)."""
+    """What a scene says of the presence of a (count, noun): E, N, C, or None where readers differ."""
     count, who = subject
     if scene.who is None:
         return None if is_animal(who) else E
@@ -234,8 +232,8 @@ def _judge_color(scene, garment):
 def _judge_empty(scene, place):
     if scene.place not in ANYWHERE:
         return None
-    somebody = scene.who is not None
-    return (C if somebody else E) if scene.place == place else N if somebody else None
+    anyone = scene.who is not None
+    return (C if anyone else E) if scene.place == place else N if anyone else None
 
 
 def _judge_time(scene, sentence):
