@@ -127,6 +127,8 @@ model = Catalogue("model")
 #: Subclasses of :class:`.Truncation`, for ``--truncation NAME``, in MXNet's own registry of classes.
 truncation = Catalogue("truncation", _offer_truncation)
 
+#: Objects that are a :class:`.family.Family`.
+family = Catalogue("family")
 #: Subclasses of :class:`.heads.Head`, for ``--head NAME``.
 head = Catalogue("head")
 

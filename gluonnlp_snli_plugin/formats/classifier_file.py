@@ -8,7 +8,7 @@ import mxnet as mx
 
 from .. import store
 from ..errors import CheckpointError, UsageError
-from ..model.bert import bert_hparams
+from ..model.bert import BERT
 from ..tasks.snli import LABELS
 from ..text.tokenizer_settings import TokenizerSettings
 from ..text.vocabulary import read_vocabulary
@@ -73,7 +73,7 @@ def _load_file(path, ctx, dataset_name, backbone, root):
     check_bert(path, parameters, hparams, vocab_size)
     settings = ModelSettings(
         backbone=backbone,
-        hparams={**bert_hparams(backbone), **with_settings(hparams, backbone, dataset_name, root)},
+        hparams={**BERT.hparams(backbone), **with_settings(hparams, backbone, dataset_name, root)},
         head="pooled",
         hidden_units=0,
         dropout=0.1,

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
 import mxnet as mx
-from gluonnlp.model import bert
 from gluonnlp.vocab import BERTVocab
 
-from .. import registry
 from ..data.encoding import SPECIAL_TOKENS, PairEncoder
 from ..data.truncation import list_truncations
 from ..errors import CheckpointError
-from ..model.bert import are_hparams, bert_hparams, bert_mapping, is_dropout
+from ..model.bert import is_dropout
 from ..model.classifier import SNLIBertClassifier
+from ..model.family import family_of
 from ..model.heads import head_named, head_names
 from ..system.files import digest, publish, read_json, replacing, write_json
 from ..system.params_layout import read_layout
@@ -218,17 +217,8 @@ def weights_sha256(folder):
 
 def build_net(settings, vocab):
     """The net that settings describe, without weights."""
-    registry.add_backbone(settings.backbone, bert_hparams(settings.backbone))
-    backbone, _ = bert.get_bert_model(
-        settings.backbone,
-        vocab=vocab,
-        pretrained=False,
-        use_pooler=head_named(settings.head).needs_pooler,
-        use_decoder=False,
-        use_classifier=False,
-        hparam_allow_override=True,
-        **settings.hparams,
-    )
+    needs_pooler = head_named(settings.head).needs_pooler
+    backbone = family_of(settings.backbone).build(settings.backbone, vocab, settings.hparams, needs_pooler)
     return SNLIBertClassifier(backbone, len(settings.labels), settings.head, settings.hidden_units, settings.dropout)
 
 
@@ -286,7 +276,7 @@ def _problem(settings):
     TokenizerSettings.from_json(dataclasses.asdict(settings.tokenizer))
     least, most = SPECIAL_TOKENS + 2, settings.hparams["max_length"]
     problems = {
-        f"its hyper-parameters are not those of a {settings.backbone}": not are_hparams(
+        f"its hyper-parameters are not those of a {settings.backbone}": not family_of(settings.backbone).are_hparams(
             settings.backbone, settings.hparams
         ),
         f"its dropout is {settings.dropout!r}": not is_dropout(settings.dropout),
@@ -309,7 +299,8 @@ def _check_weights(settings, vocab_size, path):
     head = head_named(settings.head)
     expected = head.parameter_shapes(settings.hparams["units"], len(settings.labels), settings.hidden_units)
     if settings.hparams["num_layers"] <= len(found):  # else there is no need to name them all
-        mapping = bert_mapping(settings.hparams, vocab_size, ["pooler"] if head.needs_pooler else [])
+        family = family_of(settings.backbone)
+        mapping = family.parameters(settings.hparams, vocab_size, ["pooler"] if head.needs_pooler else [])
         expected.update((f"bert.{name}", shape) for name, (_, shape) in mapping.items())
     for name in sorted({**expected, **found}):
         if expected.get(name) != found.get(name):

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import store
 from ..errors import CheckpointError, UsageError
-from ..model.bert import bert_hparams, bert_mapping
+from ..model.bert import BERT
 from ..store.pretrained import PretrainedBert, add_missing_pooler
 from ..system.files import read_bytes
 from ..system.params_layout import read_layout
@@ -73,7 +73,7 @@ def read_bert(path, name, vocab, backbone, root=None):
     is_spiece = is_sentencepiece(file)
     return PretrainedBert(
         backbone=backbone,
-        hparams={**bert_hparams(backbone), **hparams},
+        hparams={**BERT.hparams(backbone), **hparams},
         parameters=parameters,
         parts=parts,
         vocab_content=read_bytes(file) if is_spiece else tokens.to_json().encode(),
@@ -166,7 +166,7 @@ def check_backbone(path, hparams, backbone):
     found = f"bert_{hparams['num_layers']}_{hparams['units']}"
     if backbone is None:
         raise UsageError(f"--backbone is missing: {path} does not say the number of heads; which {found}_?")
-    named = bert_hparams(backbone)
+    named = BERT.hparams(backbone)
     if any(named[size] != hparams[size] for size in ("num_layers", "units")):
         raise UsageError(f"{path} holds a {found}_?, not a {backbone}: give its --backbone")
 
@@ -197,7 +197,7 @@ def check_bert(path, parameters, hparams, vocab_size):
     first = {name.split(".")[0] for name in parameters}
     first |= {"pooler"} if "classifier" in first else set()  # one works on the other's output
     parts = [part for part in ("pooler", "decoder", "classifier") if part in first]
-    shapes = {name: shape for name, (_, shape) in bert_mapping(hparams, vocab_size, parts).items()}
+    shapes = {name: shape for name, (_, shape) in BERT.parameters(hparams, vocab_size, parts).items()}
     for name, shape in shapes.items():
         if name not in parameters:
             raise CheckpointError(f"{path} has no parameter {name}: it is not a complete BERT")

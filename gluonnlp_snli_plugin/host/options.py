@@ -8,7 +8,7 @@ from gluonnlp.model import bert
 
 from .. import registry, store
 from ..errors import UsageError
-from ..model import bert as backbones
+from ..model.bert import BERT
 
 
 class Choices(list):
@@ -27,7 +27,7 @@ class Choices(list):
 
 def _is_shape(name):
     try:
-        backbones.bert_hparams(name)
+        BERT.hparams(name)
     except (UsageError, TypeError):
         return False
     return True

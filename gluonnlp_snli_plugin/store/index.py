@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional
 from gluonnlp.base import get_home_dir
 
 from ..errors import CheckpointError, UsageError
-from ..model.bert import are_hparams, bert_hparams
+from ..model.family import family_of
 from ..system.files import is_utf8, read_json, write_json
 from ..text.tokenizer_settings import TokenizerSettings
 
@@ -251,8 +251,9 @@ def require_sound(entry):
         "case": vocabulary.tokenizer.lower != vocabulary.name.endswith("_uncased"),
     }
     if is_checkpoint:
-        hparams = {**bert_hparams(entry.backbone), **entry.hparams}
-        problems["hyper-parameters"] = not are_hparams(entry.backbone, hparams)
+        family = family_of(entry.backbone)
+        hparams = {**family.hparams(entry.backbone), **entry.hparams}
+        problems["hyper-parameters"] = not family.are_hparams(entry.backbone, hparams)
         problems["sha1 of the weights"] = not _SHA1.fullmatch(entry.weights_sha1)
         problems["parts"] = not set(entry.parts) <= {"pooler", "decoder", "classifier"}
     for what, is_one in problems.items():

@@ -6,7 +6,8 @@ from typing import Set
 
 from .. import registry
 from ..errors import CheckpointError
-from ..model.bert import bert_hparams, bert_mapping
+from ..model.bert import BERT
+from ..model.family import family_of, hparams_of
 from ..system.params_layout import read_layout
 from .index import INDEX, read_index, store_root
 from .lookup import check_file, check_files, require
@@ -20,7 +21,7 @@ _registered: Set[str] = set()  # keys of all checkpoints that GluonNLP's tables 
 def register(checkpoint):
     """Enter a checkpoint into GluonNLP's tables of architectures, weights and vocabularies."""
     _registered.add(checkpoint.key)
-    registry.add_backbone(checkpoint.backbone, bert_hparams(checkpoint.backbone))
+    registry.add_backbone(checkpoint.backbone, hparams_of(checkpoint.backbone))
     registry.add_weights(checkpoint.key, checkpoint.weights_sha1)
     register_vocabulary(checkpoint.vocabulary)
 
@@ -68,7 +69,7 @@ def _get_bert_model(original):
             wanted = pretrained and kwargs.get(f"use_{part}", True)
             if wanted and part not in checkpoint.parts and not kwargs.get("pretrained_allow_missing"):
                 raise CheckpointError(f"{checkpoint.key} has no {part}: ask for it with use_{part}=False")
-        fixed = set(bert_hparams(model_name)) - _OPEN_TO_CALLERS
+        fixed = set(BERT.hparams(model_name)) - _OPEN_TO_CALLERS
         if checkpoint.hparams and (kwargs.get("hparam_allow_override") or not fixed & set(kwargs)):
             kwargs = {**checkpoint.hparams, **kwargs, "hparam_allow_override": True}
         return original(model_name, dataset_name, **kwargs)
@@ -80,13 +81,13 @@ def _check_shapes(checkpoint, root):
     """Make sure that the index describes the weights as they are."""
     path, hparams = (
         store_root(root) / checkpoint.weights_file,
-        {**bert_hparams(checkpoint.backbone), **checkpoint.hparams},
+        {**hparams_of(checkpoint.backbone), **checkpoint.hparams},
     )
     found = {name: entry.shape for name, entry in read_layout(path).items()}
     vocab_size = found.get("word_embed.0.weight", (0,))[0]
     is_same = hparams["num_layers"] <= len(found)  # else there is no need to name them all
     if is_same:
-        expected = bert_mapping(hparams, vocab_size, checkpoint.parts)
+        expected = family_of(checkpoint.backbone).parameters(hparams, vocab_size, checkpoint.parts)
         is_same = all(found.get(name) == shape for name, (_, shape) in expected.items())
     if not is_same:
         source = checkpoint.source or "where it came from"

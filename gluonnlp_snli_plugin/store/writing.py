@@ -10,7 +10,7 @@ import mxnet as mx
 
 from .. import registry
 from ..errors import CheckpointError, UsageError
-from ..model.bert import bert_hparams
+from ..model.family import hparams_of
 from ..system.files import digest, locked
 from ..system.temporary import temporary_folder
 from .index import INDEX, NAME, Checkpoint, Vocabulary, read_index, require_sound, store_root
@@ -46,7 +46,7 @@ def keep(bert, name, source, root=None, overwrite=False):
         vocab_file, weights_file = workspace / "vocab", workspace / "weights"
         vocab_file.write_bytes(bert.vocab_content)
         mx.nd.save(str(weights_file), bert.parameters)
-        named = bert_hparams(bert.backbone)
+        named = hparams_of(bert.backbone)
         checkpoint = Checkpoint(
             backbone=bert.backbone,
             dataset_name=name,

@@ -6,7 +6,7 @@ from .. import store
 from ..errors import UsageError
 from ..formats.model_folder import Model, ModelSettings
 from ..formats.models import snli_bert_classifier
-from ..model.bert import bert_hparams
+from ..model.family import hparams_of
 from ..tasks.sample import sample_vocabulary
 from ..text.vocabulary import is_sentencepiece, read_vocabulary, wordpiece_vocab
 
@@ -63,14 +63,14 @@ def _backbone(config):
     """Name, vocabulary (if it comes with the run), SentencePiece model and hyper-parameters of the backbone."""
     if config.dataset_name:
         backbone = config.backbone or store.only_backbone(config.dataset_name)
-        hparams = bert_hparams(backbone)
+        hparams = hparams_of(backbone)
         store.require(backbone, config.dataset_name)
         checkpoint = store.checkpoints().get(f"{backbone}_{config.dataset_name}")
         hparams.update(checkpoint.hparams if checkpoint else {})
         return backbone, None, store.spiece(config.dataset_name), hparams
     backbone = config.backbone or "bert_2_256_4"
     if config.sample:
-        return backbone, wordpiece_vocab(sample_vocabulary()), None, bert_hparams(backbone)
+        return backbone, wordpiece_vocab(sample_vocabulary()), None, hparams_of(backbone)
     if not config.vocab:
         raise UsageError(
             f"which BERT? --dataset-name NAME for pretrained weights ({store.inventory()}), "
@@ -78,7 +78,7 @@ def _backbone(config):
         )
     file = store.find_vocabulary(config.vocab)
     vocab, _ = read_vocabulary(file)
-    return backbone, vocab, file if is_sentencepiece(file) else None, bert_hparams(backbone)
+    return backbone, vocab, file if is_sentencepiece(file) else None, hparams_of(backbone)
 
 
 def _is_uncased(config):

@@ -11,7 +11,7 @@ from ..data.pretraining.batches import PretrainingBatches
 from ..data.pretraining.documents import encode_documents
 from ..errors import UsageError
 from ..formats.models import stored_bert
-from ..model.bert import bert_hparams
+from ..model.bert import BERT
 from ..model.inference import for_evaluation
 from ..model.pretraining import PretrainingNet, new_bert, parameters_of
 from ..store import PretrainedBert, keep, require_free
@@ -91,7 +91,7 @@ class Pretraining:
         require_free(backbone, config.name, self._vocab_content, self._tokenizer, self._overwrite)
         self._train, held_out = _documents(config, bert_tokenizer(self._vocab, self._tokenizer, spiece))
         contexts = run.devices.contexts
-        self._hparams = {**bert_hparams(backbone), "dropout": config.dropout}
+        self._hparams = {**BERT.hparams(backbone), "dropout": config.dropout}
         if config.max_len > self._hparams["max_length"]:
             longest = self._hparams["max_length"]
             raise UsageError(f"--max-len is {config.max_len}; {backbone} takes inputs of up to {longest} tokens")
@@ -198,7 +198,7 @@ class Pretraining:
         if self._run.ranks.rank == 0:
             bert = PretrainedBert(
                 backbone=self._backbone,
-                hparams={**self._hparams, "dropout": bert_hparams(self._backbone)["dropout"]},
+                hparams={**self._hparams, "dropout": BERT.hparams(self._backbone)["dropout"]},
                 parameters=parameters_of(self.net.bert),
                 parts=["pooler", "decoder", "classifier"],
                 vocab_content=self._vocab_content,

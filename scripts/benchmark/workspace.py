@@ -10,7 +10,7 @@ import numpy as np
 from compare_import import name_for
 
 from gluonnlp_snli_plugin import PairEncoder, PluginError, import_bert
-from gluonnlp_snli_plugin.model.bert import bert_hparams
+from gluonnlp_snli_plugin.model.bert import BERT
 from gluonnlp_snli_plugin.tasks.sample import sample_pairs
 from gluonnlp_snli_plugin.tasks.snli import SNLI
 from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings, special_tokens
@@ -74,7 +74,7 @@ class Workspace:
         imported = import_bert(self.checkpoint, name_for(self.checkpoint), root=self.folder / "models")
         self._imported = imported
         self._lower = imported.dataset_name.endswith("_uncased")
-        hparams = {**bert_hparams(imported.backbone), **imported.hparams}
+        hparams = {**BERT.hparams(imported.backbone), **imported.hparams}
         config = json.loads((self.checkpoint / "config.json").read_bytes())
         self.shape = {
             "layers": hparams["num_layers"],

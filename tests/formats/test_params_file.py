@@ -208,7 +208,7 @@ def test_a_name_must_not_contradict_the_case_of_the_vocabulary(tiny_bert, file, 
         ("bert_3_16_2", r"0000020.params holds a bert_2_16_\?, not a bert_3_16_2: give its --backbone"),
         ("bert_2_32_2", r"holds a bert_2_16_\?, not a bert_2_32_2"),
         ("bert_2_16_3", "16 units cannot be divided among 3 heads"),
-        ("bert", "no BERT architecture 'bert'"),
+        ("bert", "no architecture 'bert'"),
     ],
 )
 def test_a_backbone_that_does_not_fit_is_refused(file, root, backbone, match):

@@ -5,7 +5,7 @@ import mxnet as mx
 import pytest
 
 from gluonnlp_snli_plugin.errors import UsageError
-from gluonnlp_snli_plugin.model.bert import bert_hparams
+from gluonnlp_snli_plugin.model.bert import BERT
 
 
 @pytest.fixture
@@ -14,13 +14,13 @@ def vocab():
 
 
 def test_the_chapters_small_bert_has_the_chapters_sizes():
-    hparams = bert_hparams("bert_2_256_4")
+    hparams = BERT.hparams("bert_2_256_4")
     assert (hparams["num_layers"], hparams["units"], hparams["num_heads"], hparams["hidden_size"]) == (2, 256, 4, 512)
 
 
 def test_a_named_shape_agrees_with_gluonnlps_own_hyper_parameters():
     for name in ("bert_12_768_12", "bert_24_1024_16"):
-        assert bert_hparams(name) == nlp.model.bert.bert_hparams[name]
+        assert BERT.hparams(name) == nlp.model.bert.bert_hparams[name]
 
 
 @pytest.mark.parametrize("name", ["bert_2_256_4", "bert_6_384_12", "bert_3_24_2", "BERT_3_24_2"])
@@ -43,7 +43,7 @@ def test_impossible_shapes_are_refused_in_one_line(vocab, name):
 
 def test_other_names_are_no_bert_shapes():
     with pytest.raises(UsageError, match="roberta_12_768_12"):
-        bert_hparams("roberta_12_768_12")
+        BERT.hparams("roberta_12_768_12")
 
 
 def test_gluonnlps_own_shapes_still_come_from_gluonnlp(vocab):

@@ -6,7 +6,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from ...errors import UsageError
-from ...model.bert import bert_mapping
+from ...model.family import family_of
 from ...model.heads import DenseLayer, head_named
 from ...system.files import write_json
 from ..job import logits_of, net_function
@@ -16,7 +16,6 @@ from .export_tokenizer import write_tokenizer, write_vocabulary
 from .model_card import model_card
 
 TOLERANCE = 1e-4
-_ACTIVATIONS = {"gelu": "gelu", "approx_gelu": "gelu_pytorch_tanh", "relu": "relu"}
 
 
 def require(file=None):
@@ -80,16 +79,7 @@ def _config(model):
         "architectures": ["BertForSequenceClassification"],
         "model_type": "bert",
         "vocab_size": len(model.vocab),
-        "hidden_size": hparams["units"],
-        "num_hidden_layers": hparams["num_layers"],
-        "num_attention_heads": hparams["num_heads"],
-        "intermediate_size": hparams["hidden_size"],
-        "max_position_embeddings": hparams["max_length"],
-        "type_vocab_size": hparams["token_type_vocab_size"],
-        "hidden_act": _ACTIVATIONS[hparams.get("activation", "gelu")],
-        "layer_norm_eps": hparams.get("layer_norm_eps", 1e-12),
-        "hidden_dropout_prob": hparams["dropout"],
-        "attention_probs_dropout_prob": hparams["dropout"],
+        **family_of(model.settings.backbone).write_config(hparams),
         "pad_token_id": model.vocab[model.vocab.padding_token],
         "problem_type": "single_label_classification",
         "id2label": {str(i): label for i, label in enumerate(labels)},
@@ -111,7 +101,8 @@ def _tensors(model, parameters):
         tensors["classifier.weight"] = np.pad(tensors["classifier.weight"], ((0, 0), (0, missing)))
         tensors["pooler.dense.weight"] = np.pad(parameters[f"{hidden.name}.weight"], ((0, missing), (0, 0)))
         tensors["pooler.dense.bias"] = np.pad(parameters[f"{hidden.name}.bias"], (0, missing))
-    mapping = bert_mapping(model.settings.hparams, len(model.vocab), [] if is_relu else ["pooler"])
+    family = family_of(model.settings.backbone)
+    mapping = family.parameters(model.settings.hparams, len(model.vocab), [] if is_relu else ["pooler"])
     for ours, (theirs, _) in mapping.items():
         if is_relu:
             for which in ("query", "key", "value"):

@@ -8,7 +8,7 @@ import mxnet as mx
 import numpy as np
 
 from ...errors import CheckpointError
-from ...model.bert import bert_mapping
+from ...model.bert import BERT
 from ...store.pretrained import add_missing_pooler
 from .tensors import Tensors
 
@@ -46,7 +46,7 @@ def convert_weights(
     tensors.require(f"encoder.layer.{hparams['num_layers'] - 1}.output.dense.weight")
     reasons = {part: _why_unusable(part, hparams, vocab_size, tensors) for part in _HEADS}
     parts = [part for part, reason in reasons.items() if reason is None]
-    mapping = bert_mapping(hparams, vocab_size, parts)
+    mapping = BERT.parameters(hparams, vocab_size, parts)
     parameters = {}
     for ours, (theirs, shape) in mapping.items():
         tensors.require(theirs, shape)
@@ -81,8 +81,10 @@ def _tell_what_is_left(
 
 def _why_unusable(part: str, hparams: Dict[str, Any], vocab_size: int, tensors: Tensors) -> Optional[str]:
     """Why GluonNLP's BERT cannot have a part of the weights; None if it can."""
-    encoder = bert_mapping(hparams, vocab_size, [])
-    wanted = {ours: there for ours, there in bert_mapping(hparams, vocab_size, [part]).items() if ours not in encoder}
+    encoder = BERT.parameters(hparams, vocab_size, [])
+    wanted = {
+        ours: there for ours, there in BERT.parameters(hparams, vocab_size, [part]).items() if ours not in encoder
+    }
     for name, shape in wanted.values():
         if name not in tensors:
             return f"{name} is missing"
