@@ -13,6 +13,7 @@ PACKAGE = Path(gluonnlp_snli_plugin.__file__).parent
 LEVELS = [
     {"__init__", "__main__"},
     {"cli"},
+    {"api"},
     {"host", "serve"},
     {"train"},
     {"report"},

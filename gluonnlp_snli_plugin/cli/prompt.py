@@ -2,10 +2,11 @@
 
 import contextlib
 import sys
+from typing import Iterator, Optional, Tuple
 
 
-def typed_pairs():
-    """The pairs that somebody types, until a premise is empty or the input ends (Ctrl-D).
+def typed_pairs() -> Iterator[Tuple[str, str]]:
+    """The pairs that the user types, until a premise is empty or the input ends (Ctrl-D).
 
     Yields
     ------
@@ -18,7 +19,7 @@ def typed_pairs():
         premise = _ask("Premise:    ")
         if not premise:
             return
-        hypothesis = ""
+        hypothesis: Optional[str] = ""
         while hypothesis == "":
             hypothesis = _ask("Hypothesis: ")
         if hypothesis is None:
@@ -26,8 +27,8 @@ def typed_pairs():
         yield premise, hypothesis
 
 
-def _ask(question):
-    """What somebody types, without spaces around it; None at the end of the input."""
+def _ask(question: str) -> Optional[str]:
+    """What the user types, without spaces around it; None at the end of the input."""
     while True:
         try:
             if sys.stdout.isatty():  # where readline has to know the question

@@ -4,12 +4,13 @@ import contextlib
 import errno
 import os
 import sys
+from typing import IO, Any, Iterable, Iterator
 
 from ..errors import PluginError
 
 
 @contextlib.contextmanager
-def standard_streams():
+def standard_streams() -> Iterator[None]:
     """Set up standard output and standard error while a command runs.
 
     A failure to write to standard output becomes a :class:`.PluginError`; a BrokenPipeError, of a reader that has had
@@ -32,7 +33,7 @@ def standard_streams():
         sys.stdout, sys.stderr = before
 
 
-def _fill_descriptors():
+def _fill_descriptors() -> None:
     """Open the null device in place of closed streams, so that no file gets a number that libraries write to."""
     for number in (0, 1, 2):
         try:
@@ -46,7 +47,7 @@ def _fill_descriptors():
 
 
 @contextlib.contextmanager
-def _printing_every_name(output):
+def _printing_every_name(output: Any) -> Iterator[None]:
     """Let standard output show file names that are not UTF-8, as standard error does."""
     if not hasattr(output, "reconfigure") or output.errors != "strict":
         yield
@@ -59,7 +60,7 @@ def _printing_every_name(output):
             output.reconfigure(errors="strict")
 
 
-def _settle(stream):
+def _settle(stream: IO[str]) -> None:
     """Drop what cannot be written; at exit, Python would try again and print a traceback."""
     try:
         stream.flush()
@@ -73,29 +74,29 @@ def _settle(stream):
 class _Output:
     """A stream whose errors say that they are standard output's."""
 
-    def __init__(self, stream):
+    def __init__(self, stream: Any) -> None:
         self._stream = stream
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._stream)
 
-    def write(self, text):
+    def write(self, text: str) -> int:
         with self._naming():
             return self._stream.write(text)
 
-    def writelines(self, lines):
+    def writelines(self, lines: Iterable[str]) -> None:
         with self._naming():
             self._stream.writelines(lines)
 
-    def flush(self):
+    def flush(self) -> None:
         with self._naming():
             self._stream.flush()
 
     @contextlib.contextmanager
-    def _naming(self):
+    def _naming(self) -> Iterator[None]:
         try:
             yield
         except BrokenPipeError:

@@ -3,18 +3,16 @@
 import argparse
 import dataclasses
 import os
+from typing import Any, Callable, Dict, Optional, Type
 
 from ..errors import UsageError
-from ..parallel.comm import known_rank, parse_devices
-from ..train.config import option_name
-from ..train.record_check import require_unedited
-from ..train.resume import CHANGEABLE, absolute, recorded_run
-from .ranks import add_rank_arguments, run_on_ranks
+from ..train.config import RunConfig, option_name
+from .options import add_rank_arguments, run_on_ranks
 
 _HERE = ""  # of --resume: the folder that the other options name
 
 
-def add_training_arguments(parser, kind):
+def add_training_arguments(parser: argparse.ArgumentParser, kind: Type[RunConfig]) -> None:
     """Add an option for each setting of a run.
 
     Parameters
@@ -46,7 +44,12 @@ def add_training_arguments(parser, kind):
     add_rank_arguments(parser)
 
 
-def run_training(options, kind, train, show):
+def run_training(
+    options: argparse.Namespace,
+    kind: Type[RunConfig],
+    train: Callable[..., Dict[str, Any]],
+    show: Callable[[Dict[str, Any], str], None],
+) -> Optional[int]:
     """Train on this rank; or start the ranks, if that is what the options ask for.
 
     Parameters
@@ -64,6 +67,10 @@ def run_training(options, kind, train, show):
     int or None
         Exit status.
     """
+    from ..parallel.comm import known_rank, parse_devices
+    from ..train.record_check import require_unedited
+    from ..train.resume import CHANGEABLE, recorded_run
+
     given = {field.name for field in dataclasses.fields(kind)} & set(vars(options))
     settings = {name: getattr(options, name) for name in given}
     if options.resume_anyway and not options.resume:
@@ -79,11 +86,11 @@ def run_training(options, kind, train, show):
             options.np, options.comm = record["ranks"], options.comm or record.get("comm")
         settings.update(resume=options.resume, resume_anyway=options.resume_anyway)
     else:
-        config = kind.of(**settings)  # complains before any rank is started
+        config = kind.of(**settings)  # reports an error before ranks are started
     if options.np:
         parse_devices(config.gpus, config.devices).of_rank(0, options.np)
 
-    def run(comm):
+    def run(comm: Optional[str]) -> None:
         summary = train(comm, **settings)
         if not comm or known_rank() == 0:
             show(summary, config.output_dir)
@@ -91,8 +98,10 @@ def run_training(options, kind, train, show):
     return run_on_ranks(options, run)
 
 
-def _run_begun(config):
+def _run_begun(config: RunConfig) -> Optional[str]:
     """The output folder of a run if one with these settings is in it; None if there is no run."""
+    from ..train.resume import CHANGEABLE, absolute, recorded_run
+
     folder = config.output_dir
     if not os.path.exists(os.path.join(folder, "config.json")):
         return None

@@ -3,9 +3,6 @@
 import dataclasses
 from typing import ClassVar, Optional, Tuple
 
-from ..data import truncation as truncations
-from ..data.reader import PairReader
-from ..model.heads import head_named
 from .config import RunConfig, option, option_name
 
 # What suits the embedded sample: a small BERT that starts from random weights.
@@ -70,6 +67,10 @@ class FinetuneConfig(RunConfig):
     )
 
     def __post_init__(self):
+        from ..data import truncation as truncations  # NumPy and MXNet, which a parser of options does without
+        from ..data.reader import PairReader
+        from ..model.heads import head_named
+
         super().__post_init__()
         truncations.create(self.truncation)
         head_named(self.head)
@@ -80,7 +81,11 @@ class FinetuneConfig(RunConfig):
         return _SAMPLE_SETTINGS if options.get("sample") else {}
 
     def _complaints(self):
+        from ..model.classifier import HEADS
+
         yield from super()._complaints()
+        if self.head not in HEADS:
+            yield f"--head is {self.head!r}; it can be {', '.join(HEADS)}"
         yield from self._below(1, "hidden_units", "epochs")
         yield from self._below(0, "early_stop")
         if self.sample:

@@ -4,8 +4,6 @@ import dataclasses
 from typing import ClassVar, Optional, Tuple
 
 from ..data.pretraining.corpus import CORPUS_FORMATS
-from ..model.initialization import INITIALIZATIONS
-from ..store import require_name
 from .config import RunConfig, option
 
 
@@ -36,7 +34,7 @@ class PretrainConfig(RunConfig):
         None, "vocabulary: a name in the store, vocab.txt, or a SentencePiece .model", metavar="V"
     )
     init: Optional[str] = option(
-        None, "random weights: scaled by width (the default), or BERT's 0.02", choices=INITIALIZATIONS
+        None, "random weights: scaled by width (the default), or BERT's 0.02", choices=("width", "bert")
     )
     init_from: Optional[str] = option(
         None, "go on from these weights of the store, with their vocabulary", metavar="NAME"
@@ -57,6 +55,8 @@ class PretrainConfig(RunConfig):
         return {"output_dir": f"out/{options['name']}"} if options.get("name") else {}
 
     def _complaints(self):
+        from ..store import require_name  # MXNet, which a parser of options does without
+
         if not self.name:
             yield "--name is missing: under which name should the BERT be in the store?"
         require_name(self.name)

@@ -30,7 +30,7 @@ def test_tables_and_paths_show_names_escaped(tiny_run, pairs_file, tmp_path, cap
 
 
 def test_what_is_logged_is_one_line(capsys, monkeypatch):
-    from gluonnlp_snli_plugin.cli import list as command
+    from gluonnlp_snli_plugin.cli.commands import list as command
 
     monkeypatch.setattr(
         command, "run", lambda _: logging.getLogger("gluonnlp_snli_plugin.x").warning("%s is odd", HOSTILE)

@@ -6,9 +6,11 @@ import os
 import mxnet as mx
 import pytest
 
-from gluonnlp_snli_plugin.cli import main, ranks, run
+from gluonnlp_snli_plugin import host
+from gluonnlp_snli_plugin.cli import main
+from gluonnlp_snli_plugin.cli import options as cli_options
 from gluonnlp_snli_plugin.errors import UsageError
-from gluonnlp_snli_plugin.parallel import launch
+from gluonnlp_snli_plugin.parallel import comm, launch
 from gluonnlp_snli_plugin.parallel.comm import LAUNCHER, RANK, Devices
 
 
@@ -147,7 +149,7 @@ def launched(monkeypatch):
     """What would have been launched, as a list of the launcher's arguments."""
     calls = []
     monkeypatch.setattr(launch, "launch", lambda *arguments: calls.append(arguments) or 7)
-    monkeypatch.setattr(ranks, "follow_parent", lambda: calls.append("follows its parent"))
+    monkeypatch.setattr(cli_options, "follow_parent", lambda: calls.append("follows its parent"))
     return calls
 
 
@@ -155,7 +157,7 @@ def _run_on_ranks(default=1, **options):
     """The status, and the backends that the work was done with in this process."""
     backends = []
     options = argparse.Namespace(**{"np": None, "comm": None, "port": None, "arguments": ["run", "x"], **options})
-    status = ranks.run_on_ranks(options, lambda backend: backends.append(backend) or 5, default)
+    status = cli_options.run_on_ranks(options, lambda backend: backends.append(backend) or 5, default)
     return status, backends
 
 
@@ -228,8 +230,8 @@ def test_the_command_is_launched_as_it_was_given(launched, script):
 def four_gpus(monkeypatch):
     """As if this machine had four GPUs; what scripts would have been run with."""
     calls = []
-    monkeypatch.setattr(run, "parse_devices", lambda gpus: Devices([mx.gpu(int(i)) for i in gpus.split(",")]))
-    monkeypatch.setattr(run, "run_script", lambda *arguments, **_: calls.append(arguments) or 0)
+    monkeypatch.setattr(comm, "parse_devices", lambda gpus: Devices([mx.gpu(int(i)) for i in gpus.split(",")]))
+    monkeypatch.setattr(host, "run_script", lambda *arguments, **_: calls.append(arguments) or 0)
     return calls
 
 
@@ -250,7 +252,7 @@ def test_a_single_rank_has_the_first_gpu(launched, four_gpus, script, arguments,
 @pytest.mark.parametrize("arguments, native", [([], True), (["--no-native"], False)])
 def test_a_script_uses_the_cpp_operators_unless_told_not_to(monkeypatch, script, arguments, native):
     calls = []
-    monkeypatch.setattr(run, "run_script", lambda *_, native, **__: calls.append(native) or 0)
+    monkeypatch.setattr(host, "run_script", lambda *_, native, **__: calls.append(native) or 0)
     assert main(["run", *arguments, script("")]) == 0
     assert calls == [native]
 
@@ -269,7 +271,7 @@ def test_a_rank_has_the_gpu_of_its_place(launched, four_gpus, monkeypatch, scrip
 
 def test_a_rank_without_a_gpu_of_its_own_is_refused(launched, four_gpus, monkeypatch, capsys, script):
     _rank_of_two(monkeypatch, 1)
-    monkeypatch.setattr("gluonnlp_snli_plugin.cli.leave_ranks", lambda status: None)
+    monkeypatch.setattr("gluonnlp_snli_plugin.parallel.comm.leave_ranks", lambda status: None)
     assert main(["run", "--comm", "horovod", "--gpus", "3", script("")]) == 2
     assert "GPU" in capsys.readouterr().err
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gluonnlp_snli_plugin.cli import _COMMANDS, main
+from gluonnlp_snli_plugin.cli import COMMANDS, main
 from gluonnlp_snli_plugin.formats.model_folder import Model, ModelSettings, save_model
 from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
 
@@ -22,7 +22,7 @@ NOT_RANDOM = {"help", "sample", "np"}
 
 def options_of(name):
     parser = argparse.ArgumentParser(add_help=False)
-    _COMMANDS[name].add_arguments(parser)
+    COMMANDS[name].add_arguments(parser)
     return [action for action in parser._actions if action.dest not in NOT_RANDOM]
 
 
@@ -147,7 +147,7 @@ def test_list_and_what_is_no_command(data, damage, status_of):
     status_of(["list", kind] if data.draw(st.booleans()) else [kind, "list"])
 
 
-@pytest.mark.parametrize("command", sorted(_COMMANDS))
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_each_option_with_each_nasty_text(status_of, damage, command, tiny_name, model):
     base = {
         "finetune": [f"--dataset-name={tiny_name}", "--output-dir=out"],

@@ -80,7 +80,7 @@ def test_every_setting_has_a_help_text():
 def test_the_command_line_of_settings_makes_the_same_settings(options):
     import argparse
 
-    from gluonnlp_snli_plugin.cli import finetune
+    from gluonnlp_snli_plugin.cli.commands import finetune
 
     config = FinetuneConfig.of(output_dir="out", **options)
     program, command, *words = config.command_line()

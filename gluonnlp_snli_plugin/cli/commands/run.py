@@ -5,24 +5,18 @@ What comes before it is for this command, what follows it for the script.
 """
 
 import argparse
+from typing import Optional
 
-from ..data.reader import PairReader
-from ..data.truncation import list_truncations
-from ..errors import UsageError
-from ..host import run_script
-from ..host.data import require_snli
-from ..host.script import Script
-from ..parallel.comm import parse_devices, place_on_machine
-from .ranks import add_rank_arguments, run_on_ranks
-from .reading import add_naming_arguments
+from ...errors import UsageError
+from ..options import add_naming_arguments, add_rank_arguments, run_on_ranks
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     for segment in ("train", "dev", "test"):
         parser.add_argument(f"--{segment}-file", metavar="F", help=f"{segment} pairs of SNLI: JSON, TSV or CSV")
     add_naming_arguments(parser)
     parser.add_argument("--snli-root", metavar="D", help="folder of SNLI (default: $MXNET_HOME/datasets/snli)")
-    parser.add_argument("--truncation", choices=list_truncations(), help="what gives way in a longer pair")
+    parser.add_argument("--truncation", metavar="NAME", help="what gives way in a longer pair; see list truncations")
     parser.add_argument(
         "--exact-tokenizer",
         action="store_true",
@@ -35,14 +29,23 @@ def add_arguments(parser):
     parser.add_argument("arguments_of_script", metavar="...", nargs=argparse.REMAINDER, help="its own arguments")
 
 
-def run(options):
+def run(options: argparse.Namespace) -> Optional[int]:
+    from ...data import truncation
+    from ...data.reader import PairReader
+    from ...host import run_script
+    from ...host.data import require_snli
+    from ...host.script import Script
+    from ...parallel.comm import parse_devices, place_on_machine
+
+    if options.truncation:
+        truncation.create(options.truncation)  # reports an unknown name before ranks are started
     files = {segment: getattr(options, f"{segment}_file") for segment in ("train", "dev", "test")}
     if any(files.values()):
         if options.snli_root:
             raise UsageError("--snli-root names all files of SNLI: no --train-file, --dev-file, --test-file with it")
         if not (files["train"] and files["dev"]):
             raise UsageError("--train-file and --dev-file go together: a script reads both, whatever it does with them")
-        PairReader(files["train"], columns=options.columns, labels=options.labels)  # complains before ranks are started
+        PairReader(files["train"], columns=options.columns, labels=options.labels)  # before ranks are started
     elif options.columns or options.labels:
         raise UsageError("--columns and --labels say how files are written: give --train-file and --dev-file too")
     if any(files.values()) or options.snli_root:
@@ -52,7 +55,7 @@ def run(options):
         raise UsageError(f"--np {options.np} with --gpus {options.gpus}: each rank needs a GPU of its own")
     gpus = [context.device_id for context in parse_devices(options.gpus).contexts] if options.gpus else []
 
-    def run_on(backend):
+    def run_on(backend: Optional[str]) -> Optional[int]:
         place = place_on_machine()[0] if backend else 0
         if gpus and place >= len(gpus):
             raise UsageError(f"--gpus {options.gpus}: each rank needs a GPU of its own, and rank {place} has none")

@@ -1,22 +1,25 @@
 """Fine-tune a BERT for natural language inference."""
 
+import argparse
 import os
+from typing import Any, Dict, Optional
 
-from ..errors import printable
-from ..train.finetune_config import FinetuneConfig
-from ..train.finetuning import finetune
-from .training import add_training_arguments, run_training
+from ...errors import printable
+from ...train.finetune_config import FinetuneConfig
+from ..training import add_training_arguments, run_training
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_training_arguments(parser, FinetuneConfig)
 
 
-def run(options):
+def run(options: argparse.Namespace) -> Optional[int]:
+    from ...train.finetuning import finetune
+
     return run_training(options, FinetuneConfig, finetune, _show)
 
 
-def _show(summary, folder):
+def _show(summary: Dict[str, Any], folder: str) -> None:
     print(f"dev accuracy   {summary['dev_accuracy']:.4f} (epoch {summary['best_epoch']})")
     if "test_accuracy" in summary:
         print(f"test accuracy  {summary['test_accuracy']:.4f}")

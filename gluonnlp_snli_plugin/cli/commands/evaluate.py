@@ -1,25 +1,23 @@
 """Score a fine-tuned model on labelled pairs, or several models averaged."""
 
+import argparse
 import json
 import logging
 import os
+from typing import TYPE_CHECKING, Any, Dict, List
 
-from ..errors import PluginError, printable
-from ..evaluate.evaluation import ask, keep
-from ..evaluate.predictions import write_lines
-from ..evaluate.predictor import DTYPES, Predictor
-from ..evaluate.scores import Evaluation
-from ..parallel.comm import parse_devices
-from ..report import try_report
-from ..system.memory import give_back_large_blocks
-from ..tasks.snli import LABELS
-from .reading import add_reading_arguments
+from ...errors import PluginError, printable
+from ..options import add_device_arguments, add_model_arguments, add_reading_arguments, load_predictor
+
+if TYPE_CHECKING:
+    from ...evaluate.evaluation import Answers
+    from ...evaluate.scores import Evaluation
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
-def add_arguments(parser):
-    add_model_arguments(parser, nargs="+")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_model_arguments(parser, several=True)
     parser.add_argument(
         "--file",
         required=True,
@@ -34,48 +32,10 @@ def add_arguments(parser):
     add_device_arguments(parser)
 
 
-def add_model_arguments(parser, nargs=None):
-    parser.add_argument(
-        "model",
-        metavar="OUT",
-        nargs=nargs,
-        help="output folder of finetune; or a .params file of GluonNLP's finetune_classifier.py"
-        + ("; of several, the probabilities are averaged" if nargs else ""),
-    )
-    parser.add_argument(
-        "--dataset-name", metavar="NAME", help="name in the model store whose vocabulary a .params file uses"
-    )
-    parser.add_argument("--backbone", metavar="B", help="its architecture, where that name has several")
+def run(options: argparse.Namespace) -> None:
+    from ...evaluate.evaluation import ask
+    from ...evaluate.predictions import write_lines
 
-
-def add_device_arguments(parser, batch_size=64):
-    parser.add_argument("--batch-size", type=int, default=batch_size, metavar="N", help=f"default: {batch_size}")
-    parser.add_argument(
-        "--dtype",
-        choices=DTYPES,
-        default="float32",
-        help="bfloat16, int8: nearly the same answers, faster on a CPU that has it; default: float32",
-    )
-    parser.add_argument("--no-native", action="store_true", help="use MXNet's own operators on CPU, not the C++ ones")
-    parser.add_argument("--gpus", metavar="I,J", help="GPUs to use, for example 0,1")
-    parser.add_argument("--devices", metavar="D,E", help="devices to use, for example cpu:0,cpu:1")
-
-
-def load_predictor(model, options):
-    """The predictor of a model with the options of :func:`add_model_arguments` and :func:`add_device_arguments`."""
-    give_back_large_blocks()
-    return Predictor.load(
-        model,
-        parse_devices(options.gpus, options.devices).contexts,
-        options.batch_size,
-        options.dataset_name,
-        options.backbone,
-        options.dtype,
-        not options.no_native,
-    )
-
-
-def run(options):
     predictors = [load_predictor(model, options) for model in options.model]
     answers = ask(predictors, options.file, options.on_bad_row, options.columns, options.labels)
     print(json.dumps(_figures(options.model, answers)) if options.json else _table(options.model, answers))
@@ -85,8 +45,11 @@ def run(options):
         _record(options.model[0], answers, options.dtype)
 
 
-def _record(folder, answers, dtype):
-    """Keep the answers of a model folder there, and show them; whether that works has no effect on the scores."""
+def _record(folder: str, answers: List["Answers"], dtype: str) -> None:
+    """Write the answers into the model's output folder and its report; a failure there is only logged."""
+    from ...evaluate.evaluation import keep
+    from ...report import try_report
+
     if not os.path.isdir(os.path.join(folder, "model")):
         return
     try:
@@ -98,7 +61,7 @@ def _record(folder, answers, dtype):
     try_report(folder)
 
 
-def _figures(models, answers):
+def _figures(models: List[str], answers: List["Answers"]) -> Dict[str, Any]:
     """What ``--json`` prints: the figures of the one file, or those of each and of all together."""
     each = []
     for one in answers:
@@ -109,31 +72,37 @@ def _figures(models, answers):
     if len(answers) == 1:
         return each[0]
     files = [{"file": one.file, **figures} for one, figures in zip(answers, each)]
-    return {"files": files, "all": sum((one.evaluation for one in answers), Evaluation()).to_dict()}
+    return {"files": files, "all": _total(answers).to_dict()}
 
 
-def _table(models, answers):
+def _total(answers: List["Answers"]) -> "Evaluation":
+    from ...evaluate.scores import Evaluation
+
+    return sum((one.evaluation for one in answers), Evaluation())
+
+
+def _table(models: List[str], answers: List["Answers"]) -> str:
     """One file in full, or a row for each."""
     models = list(map(printable, models))
     if len(answers) == 1:
         (one,) = answers
         alone = [f"accuracy {e.accuracy:.4f} of {m} alone" for m, e in zip(models, one.members)] if models[1:] else []
         return "\n".join([str(one.evaluation), *([""] if alone else []), *alone])
-    rows = [["", "pairs", "accuracy", *(f"F1 {label}" for label in LABELS), "truncated"]]
+    total = _total(answers)
+    rows = [["", "pairs", "accuracy", *(f"F1 {label}" for label in total.per_class), "truncated"]]
     for one in answers:
         rows.append(_row(one.file, one.evaluation))
         if models[1:]:
             rows += [_row(f"  {model} alone", evaluation) for model, evaluation in zip(models, one.members)]
-    rows.append(_row("all", sum((one.evaluation for one in answers), Evaluation())))
+    rows.append(_row("all", total))
     first, *widths = (max(map(len, column)) for column in zip(*rows))
     lines = [
         "  ".join([row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], widths))]) for row in rows
     ]
-    notes = sum((one.evaluation for one in answers), Evaluation()).notes
-    return "\n".join([*lines, *(["", notes] if notes else [])])
+    return "\n".join([*lines, *(["", total.notes] if total.notes else [])])
 
 
-def _row(name, evaluation):
+def _row(name: str, evaluation: "Evaluation") -> List[str]:
     f1 = [f"{figures['f1']:.4f}" for figures in evaluation.per_class.values()]
     return [
         printable(name),

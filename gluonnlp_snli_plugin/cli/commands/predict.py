@@ -4,23 +4,24 @@ Pairs in a file or on standard input are JSON objects with premise and hypothesi
 each; or a JSON array of them; or rows of a table with a header, tab-separated or CSV.
 """
 
+import argparse
 import contextlib
 import itertools
 import os
 import select
 import sys
+from typing import TYPE_CHECKING, Callable, Iterable, Iterator, List, Optional, Tuple
 
-from ..data.losses import tell_left_out, tell_truncated
-from ..data.reader import PairReader
-from ..errors import DataError, UsageError
-from ..evaluate import highlight
-from ..system.files import json_text
-from .evaluate import add_device_arguments, add_model_arguments, load_predictor
-from .prompt import typed_pairs
-from .reading import add_reading_arguments
+from ...errors import DataError, UsageError
+from ...system.files import json_text
+from ..options import add_device_arguments, add_model_arguments, add_reading_arguments, load_predictor
+from ..prompt import typed_pairs
+
+if TYPE_CHECKING:
+    from ...evaluate.predictor import Prediction, Predictor
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     parser.add_argument("--premise", metavar="P", help="premise of a single pair")
     parser.add_argument("--hypothesis", metavar="H", help="hypothesis of a single pair")
@@ -32,7 +33,10 @@ def add_arguments(parser):
     add_device_arguments(parser)
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
+    from ...data.losses import tell_truncated
+    from ...evaluate import highlight
+
     is_single = options.premise is not None and options.hypothesis is not None
     is_prompt = options.premise is None and options.hypothesis is None and options.file is None and _is_typed()
     if not is_prompt and (
@@ -64,11 +68,14 @@ def run(options):
         tell_truncated(name, num_truncated, answers.number, predictor.encoder.max_len)
 
 
-def _is_typed():
+def _is_typed() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def _answer_file(answers, name, options):
+def _answer_file(answers: "_Answers", name: str, options: argparse.Namespace) -> None:
+    from ...data.losses import tell_left_out
+    from ...data.reader import PairReader
+
     lines = _StandardInput() if options.file == "-" else None
     reader = PairReader(
         name, options.on_bad_row, labelled=False, lines=lines, columns=options.columns, labels=options.labels
@@ -80,22 +87,31 @@ def _answer_file(answers, name, options):
 class _Answers:
     """Prints answers: JSON lines for programs, lines of text for people."""
 
-    def __init__(self, predictor, options, is_prompt, add_to_page):
+    def __init__(
+        self,
+        predictor: "Predictor",
+        options: argparse.Namespace,
+        is_prompt: bool,
+        add_to_page: Optional[Callable[..., None]],
+    ) -> None:
+        from ...evaluate import highlight
+
         self._predictor = predictor
         self._is_json = options.json or not (options.explain or is_prompt)
         self._explains = options.explain
         self._add_to_page = add_to_page
         self.number = 0  #: of answers given
+        self._as_text = highlight.text
         self._has_colours = highlight.has_colours(sys.stdout)
 
-    def give(self, pairs, waits=None):
-        """Print the answer for each pair; where the input may keep us waiting, at once."""
+    def give(self, pairs: Iterable[Tuple[str, str]], waits: Optional[Callable[[], bool]] = None) -> None:
+        """Print the answer for each pair; at once where the next pair may be long in coming."""
         pairs, echo = itertools.tee(pairs)
         predictions = self._predictor.stream(pairs, waits) if waits else self._predictor.stream(pairs)
         for pair, prediction in zip(echo, predictions):
             self._give_one(pair, prediction, flush=waits is not None or self._explains)
 
-    def _give_one(self, pair, prediction, flush):
+    def _give_one(self, pair: Tuple[str, str], prediction: "Prediction", flush: bool) -> None:
         self.number += 1
         explanation = None
         if self._explains or self._add_to_page:
@@ -109,20 +125,20 @@ class _Answers:
                 answer["explanation"] = explanation.to_dict()
             print(json_text(answer, sys.stdout.encoding or "utf-8"), flush=flush)
         else:
-            print(highlight.text(prediction, explanation, self._has_colours), end="\n\n", flush=flush)
+            print(self._as_text(prediction, explanation, self._has_colours), end="\n\n", flush=flush)
 
 
 class _StandardInput:
-    """Lines of standard input, and whether the next one would keep us waiting."""
+    """Lines of standard input, and whether the next one has yet to come."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         if sys.stdin is None:
             raise UsageError("--file - reads standard input, which is closed")
         self._descriptor = sys.stdin.fileno()
-        self._lines = []
+        self._lines: List[bytes] = []
 
-    def __iter__(self):
-        rest = []  # of a line that is not whole yet: blocks, as a long one comes in many
+    def __iter__(self) -> Iterator[bytes]:
+        rest: List[bytes] = []  # of a line that is not whole yet: blocks, as a long one comes in many
         while True:
             try:
                 block = os.read(self._descriptor, 1 << 20)
@@ -140,5 +156,5 @@ class _StandardInput:
             if not block:
                 return
 
-    def waits(self):
+    def waits(self) -> bool:
         return not self._lines and not select.select([self._descriptor], [], [], 0)[0]

@@ -1,11 +1,11 @@
 """Bring a pretrained BERT into the local model store, or a fine-tuned classifier of Hugging Face's into a folder."""
 
-from ..errors import UsageError, printable
-from ..formats.importing import import_bert, import_classifier
-from ..store import store_root
+import argparse
+
+from ...errors import UsageError, printable
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="SOURCE",
@@ -25,7 +25,10 @@ def add_arguments(parser):
     parser.add_argument("--overwrite", action="store_true", help="replace other weights of the same name, or that OUT")
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
+    from ...formats.importing import import_bert
+    from ...store import store_root
+
     if (options.name is None) == (options.output_dir is None):
         raise UsageError("give --name NAME for a BERT to fine-tune, or --output-dir OUT for a classifier that is")
     if options.output_dir is not None:
@@ -41,7 +44,9 @@ def run(options):
     print(f"fine-tune it: gluonnlp-snli finetune --dataset-name {checkpoint.dataset_name} --output-dir OUT ...")
 
 
-def _import_classifier(options):
+def _import_classifier(options: argparse.Namespace) -> None:
+    from ...formats.importing import import_classifier
+
     for option in ("vocab", "backbone", "root"):
         if getattr(options, option) is not None:
             raise UsageError(f"--{option} goes with --name: a classifier is a folder of its own")

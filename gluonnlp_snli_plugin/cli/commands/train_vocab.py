@@ -1,13 +1,14 @@
 """Train a vocabulary on text, for a BERT that starts from random weights, and keep it in the local model store."""
 
-from ..data.pretraining.corpus import CORPUS_FORMATS
-from ..errors import printable
-from ..store import store_root
-from ..store.train_vocab import train_vocabulary
-from ..text.subwords import MODEL_TYPES
+import argparse
+
+from ...data.pretraining.corpus import CORPUS_FORMATS
+from ...errors import printable
+
+MODEL_TYPES = ("unigram", "bpe")  # of .text.subwords, which imports MXNet
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--corpus", nargs="+", required=True, metavar="F", help="text files")
     parser.add_argument("--name", required=True, help="name to give it in the store, ending in _cased or _uncased")
     parser.add_argument("--size", type=int, default=8000, metavar="N", help="pieces (default: %(default)s)")
@@ -17,7 +18,10 @@ def add_arguments(parser):
     parser.add_argument("--overwrite", action="store_true", help="replace another vocabulary of the same name")
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
+    from ...store import store_root
+    from ...store.train_vocab import train_vocabulary
+
     vocabulary = train_vocabulary(
         options.corpus,
         options.name,

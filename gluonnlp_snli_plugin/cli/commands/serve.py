@@ -1,10 +1,11 @@
 """Answer pairs over HTTP, with a page to try some by hand."""
 
+import argparse
 import socket
 from pathlib import Path
 
-from ..errors import UsageError
-from .evaluate import add_device_arguments, add_model_arguments, load_predictor
+from ...errors import UsageError
+from ..options import add_device_arguments, add_model_arguments, load_predictor
 
 _BATCH_SIZE = 16  # of pairs of like length, out of the 64 that are computed in one go
 _LIMITS = {
@@ -18,7 +19,7 @@ _LIMITS = {
 }
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     parser.add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen at; default: 127.0.0.1")
     parser.add_argument(
@@ -36,22 +37,22 @@ def add_arguments(parser):
     add_device_arguments(parser, _BATCH_SIZE)
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     for name in _LIMITS:
         value = getattr(options, f"max_{name}")
         if not 0 < value < 1 << 31:
             raise UsageError(f"--max-{name} is {value}; it must be positive, and below 2147483648")
     try:
-        from ..serve import server
-        from ..serve.app import make_app
+        from ...serve import server
+        from ...serve.app import make_app
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("gluonnlp_snli_plugin"):
             raise
         raise UsageError(
             f"serve needs {error.name}, which is not installed: pip install 'gluonnlp-snli-plugin[serve]'"
         ) from None
-    from ..serve.batching import Batcher
-    from ..serve.request import Limits
+    from ...serve.batching import Batcher
+    from ...serve.request import Limits
 
     limits = Limits(**{field: getattr(options, f"max_{name}") for name, (field, *_) in _LIMITS.items()})
     bound = server.bind(options.host, options.port)  # before a model is read in vain

@@ -1,0 +1,136 @@
+"""Options that several commands have, and what follows from them."""
+
+import argparse
+import os
+from typing import TYPE_CHECKING, Callable, Optional
+
+from ..errors import UsageError
+from ..system.follow import LAUNCHER, follow_parent
+
+if TYPE_CHECKING:
+    from ..evaluate.predictor import Predictor
+
+# What the packages that compute have, written down: parsers are made without importing them.
+BACKENDS = ("dist_sync", "horovod")  # of .parallel.comm
+DTYPES = ("float32", "bfloat16", "int8")  # of .evaluate.predictor
+
+
+# Models -------------------------------------------------------------------------------------------------------------
+
+
+def add_model_arguments(parser: argparse.ArgumentParser, several: bool = False) -> None:
+    """Add the options that name a fine-tuned model, or several of them."""
+    parser.add_argument(
+        "model",
+        metavar="OUT",
+        nargs="+" if several else None,
+        help="output folder of finetune; or a .params file of GluonNLP's finetune_classifier.py"
+        + ("; of several, the probabilities are averaged" if several else ""),
+    )
+    parser.add_argument(
+        "--dataset-name", metavar="NAME", help="name in the model store whose vocabulary a .params file uses"
+    )
+    parser.add_argument("--backbone", metavar="B", help="its architecture, where that name has several")
+
+
+def add_device_arguments(parser: argparse.ArgumentParser, batch_size: int = 64) -> None:
+    """Add the options that say how a fine-tuned model computes."""
+    parser.add_argument("--batch-size", type=int, default=batch_size, metavar="N", help=f"default: {batch_size}")
+    parser.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        default="float32",
+        help="bfloat16, int8: nearly the same answers, faster on a CPU that has it; default: float32",
+    )
+    parser.add_argument("--no-native", action="store_true", help="use MXNet's own operators on CPU, not the C++ ones")
+    parser.add_argument("--gpus", metavar="I,J", help="GPUs to use, for example 0,1")
+    parser.add_argument("--devices", metavar="D,E", help="devices to use, for example cpu:0,cpu:1")
+
+
+def load_predictor(model: str, options: argparse.Namespace) -> "Predictor":
+    """The predictor of a model with the options of :func:`add_model_arguments` and :func:`add_device_arguments`."""
+    from ..evaluate.predictor import Predictor
+    from ..parallel.comm import parse_devices
+    from ..system.memory import give_back_large_blocks
+
+    give_back_large_blocks()
+    return Predictor.load(
+        model,
+        parse_devices(options.gpus, options.devices).contexts,
+        options.batch_size,
+        options.dataset_name,
+        options.backbone,
+        options.dtype,
+        not options.no_native,
+    )
+
+
+# Files of pairs -----------------------------------------------------------------------------------------------------
+
+
+def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how files of pairs are written, and what to do with bad rows."""
+    add_naming_arguments(parser)
+    parser.add_argument("--on-bad-row", choices=("error", "skip"), default="error", help="default: error")
+
+
+def add_naming_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how files of pairs are written."""
+    parser.add_argument(
+        "--columns",
+        metavar="C",
+        help="names of columns that are not found by themselves: premise=NAME,hypothesis=NAME,label=NAME",
+    )
+    parser.add_argument(
+        "--labels", metavar="L", help="what labels mean that are not known, such as numbers: SPELLING=CLASS,..."
+    )
+
+
+# Ranks --------------------------------------------------------------------------------------------------------------
+
+
+def add_rank_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of commands that run on several ranks."""
+    parser.add_argument("--np", type=int, metavar="N", help="ranks: processes that train together (default: 1)")
+    parser.add_argument(
+        "--comm", choices=BACKENDS, help="how ranks communicate: MXNet's parameter server (default) or Horovod"
+    )
+    parser.add_argument("--port", type=int, metavar="P", help="port of the parameter server (default: any free port)")
+
+
+def run_on_ranks(
+    options: argparse.Namespace, run: Callable[[Optional[str]], Optional[int]], default: int = 1
+) -> Optional[int]:
+    """Call `run` on this rank; or start the ranks, if that is what the options ask for.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        With the values of :func:`add_rank_arguments`, and `arguments`, the whole command.
+    run : callable
+        Gets the backend (None in a run of one process) and returns an exit status.
+    default : int
+        Ranks where ``--np`` is not given.
+
+    Returns
+    -------
+    int or None
+        Exit status.
+    """
+    from ..parallel import launch
+    from ..parallel.comm import known_rank, launched_backend
+
+    if LAUNCHER in os.environ or (launched_backend() and options.comm and not options.np):
+        if LAUNCHER not in os.environ:  # whose ranks follow it from their first moment on
+            follow_parent()
+        with launch.alive(known_rank()):
+            return run(options.comm or launched_backend())
+    num_ranks = default if options.np is None else options.np
+    if num_ranks < 1:
+        raise UsageError(f"--np is {num_ranks}; it must be at least 1")
+    if num_ranks == 1:
+        for option in ("comm", "port"):
+            if getattr(options, option) is not None:
+                raise UsageError(f"--{option} needs several ranks: give --np N too")
+        return run(None)
+    return launch.launch(options.arguments, num_ranks, options.comm or BACKENDS[0], options.port)
