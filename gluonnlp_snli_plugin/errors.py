@@ -3,11 +3,11 @@
 TIME_IS_UP = 75  # exit status: "try again later", EX_TEMPFAIL of sysexits.h
 
 
-def printable(text):
-    """A text in one line that controls no terminal and turns nothing around it: the rest of it as escapes.
+def printable(text: object) -> str:
+    """A text as one line, with everything that is not printable as escapes.
 
-    Names of files and folders, and texts of others, are printed through it; they may hold line ends, terminal commands,
-    or marks that reverse what follows.
+    Names of files and texts from outside are printed through it: they may hold line ends, terminal commands or marks
+    that reverse the direction of writing.
 
     Parameters
     ----------
@@ -22,17 +22,17 @@ def printable(text):
 
 
 class PluginError(Exception):
-    """Something outside the program is wrong: a file, a name, a setting.
+    """A user can act on this error: a file, a name or a setting is wrong.
 
     The message is one line that says what is wrong, where, and what to do.
     """
 
-    def __str__(self):
+    def __str__(self) -> str:
         return printable(super().__str__())
 
 
 class UsageError(PluginError, ValueError):
-    """The request itself makes no sense: an unknown name, an impossible option."""
+    """The request is wrong: an unknown name, an impossible option."""
 
 
 class DataError(PluginError):
@@ -48,7 +48,7 @@ class DownloadError(PluginError):
 
 
 class Stopped(PluginError):
-    """A run stopped before its end, as it was told to, and can be resumed.
+    """A run has stopped before its end, by a signal or a time limit, and can be resumed.
 
     Attributes
     ----------
@@ -56,6 +56,6 @@ class Stopped(PluginError):
         Exit status of the command: 128 and the signal's number, or ``TIME_IS_UP`` when its time was up.
     """
 
-    def __init__(self, message, status):
+    def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status

@@ -2,26 +2,50 @@
 
 import asyncio
 import contextlib
+import html
 import ipaddress
 from pathlib import Path
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Awaitable,
+    Callable,
+    Dict,
+    Iterable,
+    MutableMapping,
+    Optional,
+    Sequence,
+    Set,
+    TypeVar,
+)
 
 import gluonnlp
 import mxnet
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from ..errors import printable
 from ..evaluate import highlight
 from ..version import __version__
-from .batching import Overloaded
+from .batching import Batcher, Overloaded
 from .documentation import as_page, openapi
-from .request import Refusal, parse
+from .request import Limits, Refusal, parse
 
-_MOST_READ = 32 << 20  # bytes of a body that is refused: read, so that the client gets to see why
-_MOST_HELD = 256 << 20  # bytes of all bodies that have not come to their ends
+if TYPE_CHECKING:
+    from ..evaluate.explanation import Explanation
+    from ..evaluate.predictor import Prediction
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Scope]]
+Send = Callable[[Scope], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Result = TypeVar("Result")
+
+_MOST_READ = 32 << 20  # bytes of a refused body that are read, so that the client receives the reason
+_MOST_HELD = 256 << 20  # bytes of all bodies that are still incomplete
 _RETRY_AFTER = "1"  # second
 _BUSY = "too many pairs are waiting; try again later"
 _HEADERS = {
@@ -33,7 +57,7 @@ _HEADERS = {
 }
 
 
-def make_app(batcher, limits, facts, hosts=()):
+def make_app(batcher: Batcher, limits: Limits, facts: Dict[str, Any], hosts: Iterable[str] = ()) -> App:
     """The application.
 
     Parameters
@@ -41,33 +65,33 @@ def make_app(batcher, limits, facts, hosts=()):
     batcher : Batcher
     limits : Limits
     facts : dict
-        What ``/healthz`` tells besides.
+        What ``/healthz`` reports about the model.
     hosts : iterable of str
-        Names under which clients may ask, besides ``localhost`` and all addresses. A page on the web can give a name
-        of its own the address of this machine, but the browser then sends that name.
+        Names under which the service answers, besides ``localhost`` and all addresses. This stops web pages that point
+        a name of their own at the address of this machine: the browser then sends that name.
 
     Returns
     -------
     callable
         ASGI.
     """
-    document = openapi(limits)
+    document = openapi(limits, batcher.predictor.labels)
     versions = {"gluonnlp-snli-plugin": __version__, "gluonnlp": gluonnlp.__version__, "mxnet": mxnet.__version__}
 
     bodies = _Bodies(limits)
 
-    async def predict(request):
-        question = parse(await bodies.read(request, batcher.is_full), limits)
-        if question.explains and not batcher.predictor.can_explain:
+    async def predict(request: Request) -> JSONResponse:
+        asked = parse(await bodies.read(request, batcher.is_full), limits)
+        if asked.explains and not batcher.predictor.can_explain:
             raise Refusal(422, "an 8-bit model cannot be explained; leave out explain")
         try:
-            answers = await _in_time(batcher.answer(question.pairs, question.explains), limits, 503, "no answer")
+            answers = await _in_time(batcher.answer(asked.pairs, asked.explains), limits, 503, "no answer")
         except Overloaded:
             raise Refusal(503, _BUSY) from None
         found = [_as_json(*answer) for answer in answers]
-        return JSONResponse({"predictions": found} if question.is_list else found[0])
+        return JSONResponse({"predictions": found} if asked.is_list else found[0])
 
-    async def healthz(request):
+    async def healthz(request: Request) -> JSONResponse:
         return JSONResponse({"status": "ready", **facts, "waiting": batcher.waiting, "versions": versions})
 
     routes = [
@@ -75,13 +99,13 @@ def make_app(batcher, limits, facts, hosts=()):
         Route("/healthz", healthz),
         Route("/openapi.json", _constant(JSONResponse(document))),
         Route("/docs", _constant(HTMLResponse(as_page(document)))),
-        Route("/", _constant(HTMLResponse(_file("page.html").replace("{legend}", highlight.LEGEND)))),
+        Route("/", _constant(HTMLResponse(_page(batcher.predictor.labels)))),
         Route("/page.js", _constant(Response(_file("page.js"), media_type="text/javascript"))),
         Route("/page.css", _constant(Response(highlight.style() + _file("page.css"), media_type="text/css"))),
     ]
 
     @contextlib.asynccontextmanager
-    async def lifespan(app):
+    async def lifespan(app: Starlette) -> Any:
         async with batcher.running():
             yield
 
@@ -94,7 +118,7 @@ def make_app(batcher, limits, facts, hosts=()):
     return _with_headers(_for_hosts(app, {"localhost", *map(str.lower, hosts)}))
 
 
-async def _in_time(coroutine, limits, status, what):
+async def _in_time(coroutine: Awaitable[Result], limits: Limits, status: int, what: str) -> Result:
     try:
         return await asyncio.wait_for(coroutine, limits.seconds)
     except asyncio.TimeoutError:
@@ -102,18 +126,18 @@ async def _in_time(coroutine, limits, status, what):
 
 
 class _Bodies:
-    """Reads the bodies of requests, never more of them into memory than there may be."""
+    """Reads the bodies of requests, and limits the memory that they take together."""
 
-    def __init__(self, limits):
+    def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._held = 0
 
-    async def read(self, request, is_busy):
-        """The body of a request of JSON; what is refused is read too, so that the client gets to see why."""
+    async def read(self, request: Request, is_busy: bool) -> bytes:
+        """The body of a JSON request. A refused body is read too, so that the client receives the reason."""
         kind = request.headers.get("content-type", "")
         is_json = kind.partition(";")[0].strip().lower() == "application/json"
-        refusal = Refusal(503, _BUSY) if is_busy else None
-        if not is_json:  # which a page from elsewhere cannot send
+        refusal: Optional[Refusal] = Refusal(503, _BUSY) if is_busy else None
+        if not is_json:  # the one type that a page of another site cannot send
             refusal = Refusal(415, "the body must be JSON, declared as Content-Type: application/json")
         body = bytearray()
         try:
@@ -127,7 +151,7 @@ class _Bodies:
             raise refusal
         return bytes(body)
 
-    async def _read(self, request, body, refusal):
+    async def _read(self, request: Request, body: bytearray, refusal: Optional[Refusal]) -> Optional[Refusal]:
         size, most = 0, self._limits.body_bytes
         async for block in request.stream():
             size += len(block)
@@ -143,41 +167,47 @@ class _Bodies:
         return refusal
 
 
-def _as_json(prediction, explanation):
+def _as_json(prediction: "Prediction", explanation: Optional["Explanation"]) -> Dict[str, Any]:
     found = prediction.to_dict()
     return {**found, "explanation": explanation.to_dict()} if explanation else found
 
 
-def _constant(response):
-    async def endpoint(request):
+def _constant(response: Response) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
         return response
 
     return endpoint
 
 
-def _file(name):
+def _page(labels: Sequence[str]) -> str:
+    *others, last = (f"<em>{html.escape(label)}</em>" for label in labels)
+    labels_in_words = f"{', '.join(others)} or {last}"
+    return _file("page.html").replace("{legend}", highlight.LEGEND).replace("{labels}", labels_in_words)
+
+
+def _file(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
-async def _refused(request, refusal):
+async def _refused(request: Request, refusal: Any) -> JSONResponse:
     headers = {"Retry-After": _RETRY_AFTER} if refusal.status == 503 else None
     return JSONResponse({"error": str(refusal)}, refusal.status, headers)
 
 
-async def _wrong_request(request, error):
+async def _wrong_request(request: Request, error: Any) -> JSONResponse:
     reasons = {404: "not found; see /docs", 405: f"method {request.method} is not allowed here; see /docs"}
     return JSONResponse({"error": reasons.get(error.status_code, error.detail)}, error.status_code, error.headers)
 
 
-async def _failed(request, error):
-    """What a client is told where the fault is ours; the log gets the whole story."""
+async def _failed(request: Request, error: Exception) -> JSONResponse:
+    """The response to an error of the service itself; the log has the traceback."""
     return JSONResponse({"error": "the service failed; its log says why"}, 500)
 
 
-def _for_hosts(app, names):
+def _for_hosts(app: App, names: Set[str]) -> App:
     """An application that answers under these names, and under any address."""
 
-    async def wrapped(scope, receive, send):
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
             foreign = next((host for host in hosts if not _is_address(_name(host)) and _name(host) not in names), None)
@@ -190,13 +220,13 @@ def _for_hosts(app, names):
     return wrapped
 
 
-def _name(host):
+def _name(host: str) -> str:
     """The name in a header ``Host``, without the port."""
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     return name.lower().rstrip(".")
 
 
-def _is_address(name):
+def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name.partition("%")[0])
     except ValueError:
@@ -204,12 +234,12 @@ def _is_address(name):
     return True
 
 
-def _with_headers(app):
-    """Every answer with headers that keep a browser from more than it should do."""
+def _with_headers(app: App) -> App:
+    """Adds the headers that limit what a browser may do with a response."""
     more = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
 
-    async def wrapped(scope, receive, send):
-        async def send_more(message):
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_more(message: Scope) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [*message.get("headers", []), *more]}
             await send(message)

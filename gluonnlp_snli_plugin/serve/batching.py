@@ -1,34 +1,41 @@
-"""Answers many clients at once: one thread owns the model, and computes together what has come in meanwhile.
+"""Dynamic batching: one thread owns the model and computes the pairs of many clients together.
 
-While it computes, requests gather; the next round takes some pairs of each. So nobody waits for a batch to fill, and
-batches grow by themselves under load. MXNet is used from that thread alone; all else here runs in the event loop's.
+Requests that arrive while it computes are queued; the next round takes some pairs of each. So no request waits for a
+batch to fill, and batches grow under load. MXNet is used from that thread alone; the rest runs in the event loop.
 """
 
 import asyncio
 import collections
 import concurrent.futures
 import contextlib
-from typing import Deque, List, Optional
+from typing import TYPE_CHECKING, AsyncIterator, Callable, Deque, Iterator, List, Optional, Tuple
+
+if TYPE_CHECKING:
+    from ..evaluate.explanation import Explanation
+    from ..evaluate.predictor import Prediction, Predictor
+
+Pair = Tuple[str, str]
+Answer = Tuple["Prediction", Optional["Explanation"]]
 
 _PAIRS_OF_A_ROUND = 64
-_PAIRS_IN_TURN = 16  # of one request, before others have their turn
+_PAIRS_IN_TURN = 16  # of one request, before it is the next one's turn
 _COST_OF_EXPLANATION = 50  # in pairs that are only answered
 
 
 class Overloaded(Exception):
-    """As many pairs wait as may."""
+    """The queue is full."""
 
 
 class _Job:
     """A request."""
 
-    def __init__(self, pairs, explains):
-        self.answers: List[Optional[tuple]] = [None] * len(pairs)
-        self.future = asyncio.get_running_loop().create_future()
+    def __init__(self, pairs: List[Pair], explains: bool) -> None:
+        self.answers: List[Optional[Answer]] = [None] * len(pairs)
+        self.future: asyncio.Future[List[Answer]] = asyncio.get_running_loop().create_future()
         self.cost = _COST_OF_EXPLANATION if explains else 1
         self.explains = explains
         self.missing = len(pairs)
-        self.to_do = collections.deque(enumerate(pairs))
+        self.to_do: Deque[Tuple[int, Pair]] = collections.deque(enumerate(pairs))
 
 
 class Batcher:
@@ -39,7 +46,7 @@ class Batcher:
     load : callable
         Returns a Predictor; called in the thread that will use it.
     max_waiting : int
-        Pairs that may wait; an explanation counts as 50 of them. What comes when there are none is always taken.
+        Pairs that may wait; an explanation counts as 50 of them. A request that finds an empty queue is always taken.
 
     Attributes
     ----------
@@ -47,7 +54,7 @@ class Batcher:
     waiting : int
     """
 
-    def __init__(self, load, max_waiting):
+    def __init__(self, load: Callable[[], "Predictor"], max_waiting: int) -> None:
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "model")
         self.predictor = self._thread.submit(load).result()
         self.waiting = 0
@@ -55,8 +62,8 @@ class Batcher:
         self._jobs: Deque[_Job] = collections.deque()
 
     @contextlib.asynccontextmanager
-    async def running(self):
-        """Computes while the context lasts."""
+    async def running(self) -> AsyncIterator[None]:
+        """Compute while the context lasts."""
         self._arrival = asyncio.Event()
         rounds = asyncio.ensure_future(self._compute_rounds())
         try:
@@ -66,12 +73,12 @@ class Batcher:
             self._thread.shutdown()
 
     @property
-    def is_full(self):
-        """Whether not one pair more may wait."""
+    def is_full(self) -> bool:
+        """Whether the queue takes no more pairs."""
         return self.waiting >= self._max_waiting
 
     @contextlib.contextmanager
-    def place(self, cost=1):
+    def place(self, cost: int = 1) -> Iterator[None]:
         """Stand in the queue while the context lasts; raises :class:`Overloaded` where it is full."""
         if self.waiting and self.waiting + cost > self._max_waiting:
             raise Overloaded
@@ -81,7 +88,7 @@ class Batcher:
         finally:
             self.waiting -= cost
 
-    async def answer(self, pairs, explains=False):
+    async def answer(self, pairs: List[Pair], explains: bool = False) -> List[Answer]:
         """Answer some pairs.
 
         Parameters
@@ -105,7 +112,7 @@ class Batcher:
             self._arrival.set()
             return await job.future
 
-    async def _compute_rounds(self):
+    async def _compute_rounds(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             tasks = self._next_round()
@@ -115,7 +122,7 @@ class Batcher:
                 continue
             try:
                 answers = await loop.run_in_executor(self._thread, self._compute, tasks)
-            except Exception as error:  # whatever it is, the next round may go well
+            except Exception as error:  # the next round may succeed
                 for job, *_ in tasks:
                     if not job.future.done():
                         job.future.set_exception(error)
@@ -124,15 +131,15 @@ class Batcher:
                 job.answers[i] = answer
                 job.missing -= 1
                 if not job.missing and not job.future.done():
-                    job.future.set_result(job.answers)
+                    job.future.set_result([answer for answer in job.answers if answer])
 
-    def _next_round(self):
-        """Some pairs, those of the requests in turn: a list of (job, number, pair)."""
-        tasks: List[tuple] = []
+    def _next_round(self) -> List[Tuple[_Job, int, Pair]]:
+        """Some pairs of the requests in turn."""
+        tasks: List[Tuple[_Job, int, Pair]] = []
         room = _PAIRS_OF_A_ROUND
         while self._jobs and room > 0:
             job = self._jobs.popleft()
-            if job.future.done():  # its time was over
+            if job.future.done():  # it has timed out
                 continue
             many = min(_PAIRS_IN_TURN, -(-room // job.cost), len(job.to_do))
             tasks += [(job, *job.to_do.popleft()) for _ in range(many)]
@@ -141,7 +148,7 @@ class Batcher:
                 self._jobs.append(job)
         return tasks
 
-    def _compute(self, tasks):
+    def _compute(self, tasks: List[Tuple[_Job, int, Pair]]) -> List[Answer]:
         """Runs in the model's thread."""
         predictions = self.predictor([pair for *_, pair in tasks])
         return [

@@ -1,15 +1,16 @@
-"""Limits on connections: how many there are, and how long one may take over a request.
+"""Limits on connections: their number, and the time that a client may take to send a request.
 
-uvicorn accepts whatever comes and waits for the head of a request without end. Here connections are accepted one at a
-time, as long as there is room; where there is none, the one whose request has been awaited longest is closed.
+uvicorn accepts every connection and waits for the head of a request without a timeout. Here connections are accepted
+one at a time up to a limit; at the limit, the connection that has waited longest for its request is closed.
 """
 
 import asyncio
 import logging
 import os
 import resource
+import socket
 import time
-from typing import Dict, List
+from typing import Any, Dict, List, Optional, Tuple
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -23,13 +24,13 @@ _SPARE_FILES = 32
 _log = logging.getLogger("gluonnlp_snli_plugin.serve")
 
 
-def possible_connections(wanted):
-    """How many connections, of those wanted, the limit on open files (``ulimit -n``) leaves room for.
+def possible_connections(wanted: int) -> int:
+    """The number of connections, at most `wanted`, that the limit on open files (``ulimit -n``) allows.
 
     Raises
     ------
     PluginError
-        If there is no room at all.
+        If it allows none.
     """
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
@@ -53,29 +54,29 @@ class Server(uvicorn.Server):
     max_connections : int
     """
 
-    def __init__(self, config, bound, max_connections):
+    def __init__(self, config: uvicorn.Config, bound: socket.socket, max_connections: int) -> None:
         super().__init__(config)
         self._bound, self._max_connections = bound, max_connections
-        # In the order in which they began to wait for the request that they wait for or answer.
+        # In the order in which they began to wait for the request that they now wait for or answer.
         self._open: Dict[_Connection, None] = {}
 
-    async def startup(self, sockets=None):
+    async def startup(self, sockets: Optional[List[socket.socket]] = None) -> None:
         await super().startup(sockets=[])
         self._has_room = asyncio.Event()
         self._acceptor = asyncio.ensure_future(self._accept())
 
-    async def shutdown(self, sockets=None):
+    async def shutdown(self, sockets: Optional[List[socket.socket]] = None) -> None:
         self._acceptor.cancel()
         self._bound.close()
         await super().shutdown(sockets=[])
 
-    async def _accept(self):
+    async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
         self._bound.setblocking(False)
         while True:
             try:
                 accepted, _ = await loop.sock_accept(self._bound)
-            except OSError as error:  # the client has gone, or some limit of the system is reached
+            except OSError as error:  # the client has disconnected, or a limit of the system is reached
                 _log.warning("a connection could not be accepted: %s", error.strerror)
                 self._close_one()
                 await asyncio.sleep(0.1)
@@ -88,13 +89,13 @@ class Server(uvicorn.Server):
             except OSError:  # it is closed already
                 accepted.close()
 
-    def _new_connection(self):
+    def _new_connection(self) -> "_Connection":
         connection = _Connection(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
         connection.owner = self
         return connection
 
-    def _close_one(self):
-        """Close the connection whose request has been awaited longest; False if all requests are being answered."""
+    def _close_one(self) -> bool:
+        """Close the connection that has waited longest for its request; False if all requests are being answered."""
         for connection in self._open:
             if connection.awaits_request:
                 _log.warning(
@@ -106,18 +107,18 @@ class Server(uvicorn.Server):
                 return True
         return False
 
-    def awaits_request(self, connection):
+    def awaits_request(self, connection: "_Connection") -> None:
         """A connection is new, or has got its answer."""
         self._open.pop(connection, None)
         self._open[connection] = None
         self._has_room.set()
 
-    def forget(self, connection):
+    def forget(self, connection: "_Connection") -> None:
         """A connection is closed."""
         self._open.pop(connection, None)
         self._has_room.set()
 
-    async def on_tick(self, counter):
+    async def on_tick(self, counter: int) -> bool:
         now = asyncio.get_running_loop().time()
         for connection in [one for one in self._open if one.is_overdue(now)]:
             connection.transport.abort()
@@ -128,35 +129,35 @@ class _Connection(H11Protocol):
     owner: Server
     _awaits_since = 0.0
 
-    def connection_made(self, transport):
+    def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._await_request()
 
-    def connection_lost(self, exc):
+    def connection_lost(self, exc: Optional[Exception]) -> None:
         super().connection_lost(exc)
         self.owner.forget(self)
 
-    def on_response_complete(self):
+    def on_response_complete(self) -> None:
         self._await_request()
         super().on_response_complete()
 
-    def _await_request(self):
+    def _await_request(self) -> None:
         self._awaits_since = self.loop.time()
         self.owner.awaits_request(self)
 
     @property
-    def awaits_request(self):
-        """Whether there is no whole request yet."""
+    def awaits_request(self) -> bool:
+        """Whether the request is still incomplete."""
         return self._awaits_head or self.cycle.more_body
 
     @property
-    def _awaits_head(self):
+    def _awaits_head(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
-    def is_overdue(self, now):
-        """Whether the client has left its last answer unread too long, or the head of a request unfinished.
+    def is_overdue(self, now: float) -> bool:
+        """Whether the client takes too long to read its last response, or to send the head of a request.
 
-        For a body the application waits.
+        The application has a timeout of its own for the body.
         """
         waited = now - self._awaits_since
         if self.transport.get_write_buffer_size():
@@ -165,15 +166,15 @@ class _Connection(H11Protocol):
 
 
 class Sparing(logging.Filter):
-    """Lets a line of the program log some times a minute only, and then says how often it would have."""
+    """Limits how often a minute each line of the program logs, and then logs how many messages were left out."""
 
     _AT_ONCE, _SECONDS = 3, 60
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self._seen: Dict[tuple, List[float]] = {}  # start of the minute, and how often since
+        self._seen: Dict[Tuple[str, int], List[float]] = {}  # start of the minute, and how often since
 
-    def filter(self, record):
+    def filter(self, record: logging.LogRecord) -> bool:
         now, place = time.monotonic(), (record.pathname, record.lineno)
         begin, count = self._seen.get(place, (now, 0))
         if now - begin >= self._SECONDS:

@@ -1,28 +1,32 @@
-"""What the service takes and gives: an OpenAPI document, and a page made of it that needs no script from elsewhere."""
+"""The documentation of the service: an OpenAPI document, and a page made of it that needs no external script."""
 
 import html
 import json
-from typing import Any, Dict
+from typing import Any, Dict, Sequence
 
-from ..tasks.snli import LABELS
 from ..version import __version__
+from .request import Limits
 
 _PAIR = {"premise": "Two dogs run through the snow.", "hypothesis": "The dogs are asleep."}
-_PROBABILITIES = dict(zip(LABELS, (0.004, 0.981, 0.015)))
+_LABEL = "contradiction"  # of that pair, where the model has the label
 _TITLE = "Natural language inference"
 
 
-def openapi(limits):
+def openapi(limits: Limits, labels: Sequence[str]) -> Dict[str, Any]:
     """The OpenAPI document of a service.
 
     Parameters
     ----------
     limits : Limits
+    labels : sequence of str
+        The names of the model's classes.
 
     Returns
     -------
     dict
     """
+    label = _LABEL if _LABEL in labels else labels[0]
+    probabilities = {name: 0.98 if name == label else round(0.02 / (len(labels) - 1), 4) for name in labels}
     text = {"type": "string", "minLength": 1, "maxLength": limits.characters}
     sentences: Dict[str, Any] = {name: text for name in _PAIR}
     pair = {"type": "object", "required": list(_PAIR), "properties": sentences, "example": _PAIR}
@@ -60,11 +64,11 @@ def openapi(limits):
         "type": "object",
         "title": "Answer for one pair",
         "properties": {
-            "label": {"type": "string", "enum": list(LABELS)},
+            "label": {"type": "string", "enum": list(labels)},
             "probabilities": {"type": "object", "additionalProperties": {"type": "number"}},
             "explanation": explanation,
         },
-        "example": {"label": "contradiction", "probabilities": _PROBABILITIES},
+        "example": {"label": label, "probabilities": probabilities},
     }
     predictions = {
         "type": "object",
@@ -76,7 +80,7 @@ def openapi(limits):
         "408": f"the body did not arrive within {limits.seconds:g} s",
         "413": f"more than {limits.body_bytes} bytes",
         "415": "the header Content-Type is not application/json",
-        "421": "the header Host has a name that the service was not told of",
+        "421": "the name in the header Host is not allowed; --allow-host NAME allows it",
         "422": "JSON of another form; error says where",
         "503": "too many pairs are waiting; try again after the seconds in Retry-After",
     }
@@ -112,11 +116,11 @@ def openapi(limits):
     }
 
 
-def _json(schema):
+def _json(schema: Dict[str, Any]) -> Dict[str, Any]:
     return {"application/json": {"schema": schema}}
 
 
-def as_page(document):
+def as_page(document: Dict[str, Any]) -> str:
     """An OpenAPI document of this module as HTML."""
     info = document["info"]
     sections = [_operation(path, *item) for path, methods in document["paths"].items() for item in methods.items()]
@@ -130,7 +134,7 @@ def as_page(document):
     )
 
 
-def _operation(path, method, operation):
+def _operation(path: str, method: str, operation: Dict[str, Any]) -> str:
     about = ". ".join(operation[key] for key in ("summary", "description") if key in operation)
     shown = [f"<section>\n<h2><code>{method.upper()} {path}</code></h2>\n<p>{html.escape(about)}.</p>\n"]
     if "requestBody" in operation:
@@ -146,11 +150,11 @@ def _operation(path, method, operation):
     return "".join([*shown, f'<table class="fields"><caption>Status</caption>{rows}</table>\n</section>\n'])
 
 
-def _schema(message):
+def _schema(message: Dict[str, Any]) -> Dict[str, Any]:
     return message["content"]["application/json"]["schema"]
 
 
-def _fields(schema):
+def _fields(schema: Dict[str, Any]) -> str:
     """The properties of an object as a table."""
     rows = []
     for name, field in schema["properties"].items():

@@ -1,7 +1,7 @@
-"""What a client asks: a JSON body, checked."""
+"""Parses and checks the JSON body of a request."""
 
 import dataclasses
-from typing import List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 import orjson
 
@@ -16,19 +16,19 @@ class Limits:
     Attributes
     ----------
     connections : int
-        At a time.
+        Open at a time.
     waiting : int
-        Pairs that may wait for their answers, of all clients together.
+        Pairs in the queue, of all clients together.
     seconds : float
-        That a request may take.
+        For a request.
     pairs : int
-        Of a request.
+        In a request.
     explained_pairs : int
-        Of a request that wants explanations.
+        In a request for explanations.
     characters : int
-        Of a sentence.
+        In a sentence.
     body_bytes : int
-        Of a request.
+        In the body of a request.
     """
 
     connections: int
@@ -41,7 +41,7 @@ class Limits:
 
 
 class Refusal(Exception):
-    """A request that gets no answer.
+    """A request that is refused.
 
     Attributes
     ----------
@@ -49,20 +49,20 @@ class Refusal(Exception):
         Of HTTP.
     """
 
-    def __init__(self, status, message):
+    def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
 
 
-class Question(NamedTuple):
+class Request(NamedTuple):
     """The pairs of a request."""
 
     pairs: List[Tuple[str, str]]
-    is_list: bool  #: whether they came, and are answered, as a list
+    is_list: bool  #: whether the pairs, and so the answers, are a list
     explains: bool
 
 
-def parse(body, limits):
+def parse(body: bytes, limits: Limits) -> Request:
     """Read the body of a request.
 
     Parameters
@@ -72,12 +72,12 @@ def parse(body, limits):
 
     Returns
     -------
-    Question
+    Request
 
     Raises
     ------
     Refusal
-        400 if it is not valid JSON, 422 if it is no question.
+        400 if it is not valid JSON, 422 if it has another form.
     """
     try:
         content = orjson.loads(body)
@@ -89,7 +89,7 @@ def parse(body, limits):
     if not isinstance(explains, bool):
         raise Refusal(422, f"explain is {_kind(explains)}; it must be true or false")
     if "pairs" not in content:
-        return Question([_pair(content, "", limits)], False, explains)
+        return Request([_pair(content, "", limits)], False, explains)
     if any(name in content for names in _NAMES.items() for name in names):
         raise Refusal(422, "there are both pairs and a single pair; give one or the other")
     rows = content["pairs"]
@@ -98,17 +98,17 @@ def parse(body, limits):
     most = limits.explained_pairs if explains else limits.pairs
     if len(rows) > most:
         raise Refusal(422, f"{len(rows)} pairs; a request may have at most {most}{' with explain' if explains else ''}")
-    return Question([_pair(row, f"pairs[{i}]: ", limits) for i, row in enumerate(rows)], True, explains)
+    return Request([_pair(row, f"pairs[{i}]: ", limits) for i, row in enumerate(rows)], True, explains)
 
 
-def _pair(row, where, limits):
+def _pair(row: Any, where: str, limits: Limits) -> Tuple[str, str]:
     if not isinstance(row, dict):
         raise Refusal(422, f"{where}{_kind(row)}; it must be an object with premise and hypothesis")
     premise, hypothesis = (_sentence(row, name, other, where, limits) for name, other in _NAMES.items())
     return premise, hypothesis
 
 
-def _sentence(row, name, other, where, limits):
+def _sentence(row: Dict[str, Any], name: str, other: str, where: str, limits: Limits) -> str:
     if name in row and other in row:
         raise Refusal(422, f"{where}{name} and {other} mean the same; give only one")
     name = other if other in row else name
@@ -124,5 +124,5 @@ def _sentence(row, name, other, where, limits):
     return text
 
 
-def _kind(value):
+def _kind(value: Any) -> str:
     return "null" if value is None else _KINDS.get(type(value), "text")

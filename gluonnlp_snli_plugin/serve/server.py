@@ -6,17 +6,19 @@ import logging
 import signal
 import socket
 import sys
+from typing import Any, Callable, Iterator
 
 import uvicorn
 
 from ..errors import PluginError, UsageError
 from .connections import IDLE_SECONDS, Server, Sparing, possible_connections
+from .request import Limits
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
-def bind(host, port):
-    """A socket that nobody can connect to yet.
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that does not listen yet.
 
     Parameters
     ----------
@@ -32,9 +34,9 @@ def bind(host, port):
     Raises
     ------
     UsageError
-        If is neither an address nor a known name.
+        If `host` is neither an address nor a known name.
     PluginError
-        If it cannot be had.
+        If the port is taken or not allowed.
     """
     if not 0 <= port < 1 << 16:
         raise UsageError(f"--port is {port}; it must be from 0 to 65535")
@@ -42,7 +44,7 @@ def bind(host, port):
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError):
         raise UsageError(f"--host {host} is neither an address nor a known name") from None
-    # Its protocol said: asyncio switches off the delays of Nagle's algorithm for a socket that it knows to be TCP.
+    # With its protocol: asyncio switches Nagle's algorithm off only for sockets that say they are TCP.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     with _closing_where_taken(bound, host, port):
@@ -51,7 +53,7 @@ def bind(host, port):
 
 
 @contextlib.contextmanager
-def _closing_where_taken(bound, host, port):
+def _closing_where_taken(bound: socket.socket, host: str, port: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -61,7 +63,7 @@ def _closing_where_taken(bound, host, port):
         ) from None
 
 
-def run(app, bound, limits, what):
+def run(app: Callable[..., Any], bound: socket.socket, limits: Limits, what: str) -> None:
     """Serve until SIGTERM or Ctrl-C; requests in flight are finished first.
 
     Parameters
@@ -72,12 +74,12 @@ def run(app, bound, limits, what):
         From :func:`bind`.
     limits : Limits
     what : str
-        Is served, for the log.
+        The name of the model, for the log.
 
     Raises
     ------
     PluginError
-        If there cannot be any connections.
+        If the limit on open files allows no connection.
     """
     connections = possible_connections(limits.connections)
     host, port = bound.getsockname()[:2]
@@ -104,7 +106,7 @@ def run(app, bound, limits, what):
     handler.addFilter(Sparing())
     for name in ("uvicorn", "asyncio"):
         logging.getLogger(name).addHandler(handler)
-    # uvicorn raises the signal again that has stopped it: SIGTERM is a proper end, Ctrl-C a KeyboardInterrupt.
+    # uvicorn raises the signal that has stopped it again: SIGTERM is a normal end, Ctrl-C a KeyboardInterrupt.
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         _log.info("%s is served at http://%s:%d/ (Ctrl-C stops)", what, shown, port)

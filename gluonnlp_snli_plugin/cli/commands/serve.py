@@ -7,7 +7,7 @@ from pathlib import Path
 from ...errors import UsageError
 from ..options import add_device_arguments, add_model_arguments, load_predictor
 
-_BATCH_SIZE = 16  # of pairs of like length, out of the 64 that are computed in one go
+_BATCH_SIZE = 16  # of pairs of similar length, among the 64 that are computed together
 _LIMITS = {
     "connections": ("connections", int, 512, "connections at a time; ulimit -n may allow fewer"),
     "waiting": ("waiting", int, 512, "pairs that may wait, of all clients together"),
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a name by which clients reach the service, besides addresses, localhost, this machine's name and H",
     )
-    parser.add_argument("--port", type=int, default=8000, metavar="P", help="0: any that is free; default: 8000")
+    parser.add_argument("--port", type=int, default=8000, metavar="P", help="0: any free port; default: 8000")
     for name, (_, kind, default, what) in _LIMITS.items():
         parser.add_argument(
             f"--max-{name}", type=kind, default=default, metavar="N", help=f"{what}; default: {default}"
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
     from ...serve.request import Limits
 
     limits = Limits(**{field: getattr(options, f"max_{name}") for name, (field, *_) in _LIMITS.items()})
-    bound = server.bind(options.host, options.port)  # before a model is read in vain
+    bound = server.bind(options.host, options.port)  # before the model is read
 
     with bound:
         batcher = Batcher(lambda: load_predictor(options.model, options), limits.waiting)
