@@ -1,8 +1,8 @@
-"""Encoded corpora that stay on the disk, so that the next run on the same pairs need not read and encode them.
+"""The cache of encoded corpora: the next run on the same pairs neither reads nor encodes them.
 
-They are in ``$XDG_CACHE_HOME/gluonnlp_snli_plugin/encoded``, a file for each corpus and way to encode it: a header and
-flat arrays, checked by their hash and memory-mapped when they come back. The files used last are kept, 4 GiB of them
-(SNLI's training pairs take 65 MB). All of them may be deleted at any time.
+The cache is ``$XDG_CACHE_HOME/gluonnlp_snli_plugin/encoded``, with a safetensors file for each corpus and way to encode
+it, verified by its hash and memory-mapped when it is read. The most recently used files are kept, 4 GiB of them (SNLI's
+training pairs take 65 MB). All of them may be deleted at any time.
 """
 
 import contextlib
@@ -12,33 +12,30 @@ import logging
 import mmap
 import os
 import stat
-import struct
-from typing import Any, List, NamedTuple, Optional, Tuple
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
 from ..errors import DataError
 from ..system.files import cache_folder, digest, open_regular, replacing
+from ..system.tensor_file import header_of, pack_header, unpack_header
 from .cache_key import cache_key
-from .encoding import SPECIAL_TOKENS, EncodedPairs, offsets_of
-from .nli import LABELS
+from .encoding import EncodedPairs, PairEncoder, offsets_of
 from .reader import PairReader
 from .source import opened
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
-_SMALLEST_FILE = 4 << 20  # bytes; what is smaller is encoded in less than a tenth of a second
+_SMALLEST_FILE = 4 << 20  # bytes; a smaller one is encoded in less than a tenth of a second
 _KEPT_BYTES = 4 << 30
 
-_MAGIC = b"SNLI pairs 0002\n"
-_HEAD = struct.Struct("<16s32sQ")  # magic, SHA-256 of all that follows, bytes of the JSON before the arrays
-_ALIGNMENT = 64
 _INT = np.dtype("<i4")
-_COUNTS = ("tokens", "pairs", "truncated", "unlabelled", "bad")
+_ARRAYS = ("input_ids", "len_a", "len_b", "labels")  # in the order in which they lie in the file
 
 
 class EncodedFile(NamedTuple):
-    """The pairs of a file, and what there is to say about it."""
+    """The pairs of a file, and what was left out of it."""
 
     encoded: EncodedPairs
     sha256: str  #: of the file's content
@@ -48,18 +45,25 @@ class EncodedFile(NamedTuple):
     texts: Optional[Tuple[List[str], List[str]]] = None  #: premises and hypotheses, where they were asked for
 
 
-def encode_file(encoder, path, on_bad_row="error", with_texts=False, columns=None, labels=None):
+def encode_file(
+    encoder: PairEncoder,
+    path: Union[str, "os.PathLike[str]"],
+    on_bad_row: str = "error",
+    with_texts: bool = False,
+    columns: Union[str, Mapping[str, str], None] = None,
+    labels: Union[str, Mapping[str, str], None] = None,
+) -> EncodedFile:
     """Encode the labelled pairs of a file, or take them from the cache.
 
     Parameters
     ----------
     encoder : PairEncoder
-        One whose tokenizer or truncation is not of this package works, but without the cache.
+        The cache is not used if its tokenizer or truncation is not of this package.
     path : str or Path
-        If it is small, or no regular file, the cache is left alone.
+        The cache is not used if it is small or not a regular file.
     on_bad_row : {'error', 'skip'}, default 'error'
     with_texts : bool, default False
-        Whether the sentences are wanted too.
+        Whether to return the sentences too.
     columns, labels : str, mapping or None
         As :class:`PairReader` takes them.
 
@@ -87,11 +91,9 @@ def encode_file(encoder, path, on_bad_row="error", with_texts=False, columns=Non
         reader = PairReader(path, on_bad_row, lines=lines, columns=columns, labels=labels)
         return _encode(encoder, reader, content.hexdigest, with_texts)
 
-    file = None
-    if status.st_size >= _SMALLEST_FILE:
-        key = cache_key(encoder, sha256, reader.settings)
-        file = key and _cache_file(key)
-    if not file:
+    key = cache_key(encoder, sha256, reader.settings) if status.st_size >= _SMALLEST_FILE else None
+    file = _cache_file(key) if key else None
+    if not key or not file:
         return _encode(encoder, reader, lambda: sha256, with_texts)
     found = _load(file, key, encoder)
     if found:
@@ -100,12 +102,12 @@ def encode_file(encoder, path, on_bad_row="error", with_texts=False, columns=Non
         return EncodedFile(encoded, sha256, num_unlabelled, num_bad, first_bad, texts)
     result = _encode(encoder, reader, lambda: sha256, with_texts)
     if before and _state(path) == before and key == cache_key(encoder, sha256, reader.settings):
-        # Nobody wrote to the file, or changed the vocabulary, in the meantime.
+        # Neither the file nor the vocabulary has changed meanwhile.
         _store(file, key, result)
     return result
 
 
-def _encode(encoder, reader, sha256, with_texts):
+def _encode(encoder: PairEncoder, reader: PairReader, sha256: Callable[[], str], with_texts: bool) -> EncodedFile:
     texts: Any = ([], []) if with_texts else None
     encoded = encoder.encode_parts(_gathered(reader.columns(), texts) if with_texts else reader.columns())
     if not len(encoded):
@@ -115,30 +117,30 @@ def _encode(encoder, reader, sha256, with_texts):
     return EncodedFile(encoded, sha256(), reader.num_unlabelled, reader.num_bad, reader.first_bad, texts)
 
 
-def _gathered(parts, texts):
-    """Passes parts of a corpus on, and adds their premises and hypotheses to `texts`."""
+def _gathered(parts: Iterable[Any], texts: Tuple[List[str], List[str]]) -> Iterator[Any]:
+    """Yields the parts of a corpus, and adds their premises and hypotheses to `texts`."""
     for part in parts:
         for gathered, column in zip(texts, part):
             gathered.extend(column)
         yield part
 
 
-def _texts_of(reader, num_pairs):
+def _texts_of(reader: PairReader, num_pairs: int) -> Tuple[List[str], List[str]]:
     texts: Any = ([], [])
     for _ in _gathered(reader.columns(), texts):
         pass
     if len(texts[0]) != num_pairs:
-        raise DataError(f"{reader.path} has changed while it was read")
+        raise DataError(f"{reader.path} changed while it was read")
     return texts
 
 
-def _hashed_lines(path, content):
+def _hashed_lines(path: Union[str, "os.PathLike[str]"], content: Any) -> Iterator[Any]:
     with opened(path, content) as lines:
         yield from lines
 
 
-def _state(path):
-    """What is different about a file after somebody wrote to it."""
+def _state(path: Union[str, "os.PathLike[str]"]) -> Optional[Tuple[int, ...]]:
+    """What changes about a file when it is written to; None if there is none."""
     try:
         status = os.stat(path)
     except OSError:
@@ -149,8 +151,8 @@ def _state(path):
 # The files ----------------------------------------------------------------------------------------------------------
 
 
-def _cache_file(key):
-    """Where the pairs with this key are, or belong; None if there can be no cache."""
+def _cache_file(key: str) -> Optional[Path]:
+    """The file for pairs with this key; None if there can be no cache."""
     try:
         return cache_folder("encoded") / f"{key}.pairs"
     except OSError as error:
@@ -158,90 +160,72 @@ def _cache_file(key):
     return None
 
 
-def _load(file, key, encoder):
-    """Encoded pairs, what was left out as :class:`EncodedFile` has it; None if there are none that can be used."""
+def _load(file: Path, key: str, encoder: PairEncoder) -> Optional[Tuple[EncodedPairs, int, int, Optional[str]]]:
+    """Encoded pairs and what was left out, as :class:`EncodedFile` has it; None if there is no usable file."""
     try:
         found = _read(file, key, encoder)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError) as error:
-        _log.warning("%s is encoded again: %s", file, error)
+    except OSError as error:
+        _log.warning("%s cannot be read: %s; the pairs are encoded again", file, error.strerror)
+        return None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        _log.warning("%s is damaged; the pairs are encoded again", file)
         return None
     with contextlib.suppress(OSError):
         os.utime(file)  # what was used last is removed last
     return found
 
 
-def _read(file, key, encoder):
-    """As :func:`_load`; raises ValueError unless everything about the file is right."""
+def _read(file: Path, key: str, encoder: PairEncoder) -> Tuple[EncodedPairs, int, int, Optional[str]]:
+    """As :func:`_load`; raises an error if the file is not what :func:`_store` wrote."""
     with open_regular(file) as opened:  # an empty one cannot be mapped, which is a ValueError too
         mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
-    if len(mapped) < _HEAD.size:
-        raise ValueError("it is cut short")
-    magic, sha256, json_size = _HEAD.unpack_from(mapped)
-    if magic != _MAGIC:
-        raise ValueError("it holds something else")
-    if hashlib.sha256(memoryview(mapped)[_HEAD.size :]).digest() != sha256:
-        raise ValueError("it is damaged")
-    header = json.loads(mapped[_HEAD.size : _HEAD.size + json_size])
-    if not isinstance(header, dict) or header.get("key") != key:
-        raise ValueError("it holds other pairs")
-    counts = [header.get(name, "missing") for name in _COUNTS]
-    if not all(type(count) is int and count >= 0 for count in counts):
-        raise ValueError("its counts are wrong")
-    tokens, pairs, truncated, unlabelled, bad = map(int, counts)
-    first_bad = header.get("first_bad")
-    if not isinstance(first_bad, str if bad else type(None)):
-        raise ValueError("its first bad row is wrong")
-    start = _arrays_at(json_size)
-    if len(mapped) != start + (tokens + 3 * pairs) * _INT.itemsize:
-        raise ValueError("its size is wrong")
-    flat = np.frombuffer(mapped, _INT, offset=start)
-    input_ids, len_a, len_b, labels = np.split(flat, [tokens, tokens + pairs, tokens + 2 * pairs])
-    offsets = offsets_of(len_a, len_b)
-    is_sound = (
-        offsets[-1] == tokens
-        and min(len_a.min(initial=0), len_b.min(initial=0)) >= 0
-        and _is_within(input_ids, len(encoder.vocab))
-        and _is_within(labels, len(LABELS))
-        and np.diff(offsets).max(initial=SPECIAL_TOKENS) <= encoder.max_len
+    header, start = unpack_header(mapped)
+    data = memoryview(mapped)[start:]
+    about = header["__metadata__"]
+    if about.pop("sha256") != _hash(header, [data]) or about["key"] != key:
+        raise ValueError
+    input_ids, len_a, len_b, labels = (
+        np.frombuffer(data[slice(*header[name]["data_offsets"])], _INT) for name in _ARRAYS
     )
-    if not is_sound:
-        raise ValueError("its numbers make no sense")
+    offsets = offsets_of(len_a, len_b)
     padding_id = encoder.vocab[encoder.vocab.padding_token]
-    return EncodedPairs(input_ids, offsets, len_a, len_b, labels, padding_id, truncated), unlabelled, bad, first_bad
+    truncated, unlabelled, bad = (int(about[name]) for name in ("truncated", "unlabelled", "bad"))
+    encoded = EncodedPairs(input_ids, offsets, len_a, len_b, labels, padding_id, truncated)
+    return encoded, unlabelled, bad, about.get("first_bad")
 
 
-def _is_within(array, end):
-    return not len(array) or (array.min() >= 0 and array.max() < end)
-
-
-def _arrays_at(json_size):
-    return -(-(_HEAD.size + json_size) // _ALIGNMENT) * _ALIGNMENT
-
-
-def _store(file, key, result):
-    """Write a file of the cache, whole or not at all; a cache that cannot be written is no error."""
+def _store(file: Path, key: str, result: EncodedFile) -> None:
+    """Write a file of the cache, atomically; a cache that cannot be written is only a warning."""
     encoded = result.encoded
-    counts = (len(encoded.input_ids), len(encoded), encoded.num_truncated, result.num_unlabelled, result.num_bad)
-    header = json.dumps({"key": key, **dict(zip(_COUNTS, counts)), "first_bad": result.first_bad}).encode()
-    arrays = (encoded.input_ids, encoded.len_a, encoded.len_b, encoded.labels)
-    parts: List[Any] = [header.ljust(_arrays_at(len(header)) - _HEAD.size, b"\0")]
-    parts += [np.ascontiguousarray(array, _INT).data for array in arrays]  # not copied
-    sha256 = hashlib.sha256()
-    for part in parts:
-        sha256.update(part)
+    arrays = {name: np.ascontiguousarray(getattr(encoded, name), _INT) for name in _ARRAYS}
+    about = {"key": key, "truncated": encoded.num_truncated, "unlabelled": result.num_unlabelled, "bad": result.num_bad}
+    if result.first_bad is not None:
+        about["first_bad"] = result.first_bad
+    header = header_of(arrays)
+    header["__metadata__"] = {name: str(value) for name, value in about.items()}
+    contents = [arrays[name].data for name in _ARRAYS]
+    header["__metadata__"]["sha256"] = _hash(header, contents)
     try:
         with replacing(file) as temporary, open(temporary, "wb") as opened:
-            opened.write(_HEAD.pack(_MAGIC, sha256.digest(), len(header)))
-            opened.writelines(parts)
+            opened.write(pack_header(header))
+            opened.writelines(contents)
         _remove_old(file.parent)
     except OSError as error:
         _log.warning("cannot keep the encoded pairs in %s: %s", file.parent, error.strerror or error)
 
 
-def _remove_old(folder):
-    """Leave the files used last, `_KEPT_BYTES` of them."""
+def _hash(header: Dict[str, Any], contents: Iterable[Any]) -> str:
+    """SHA-256 of a file: its header without this hash, then the arrays."""
+    sha256 = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for content in contents:
+        sha256.update(content)
+    return sha256.hexdigest()
+
+
+def _remove_old(folder: Path) -> None:
+    """Keep the most recently used files, `_KEPT_BYTES` of them."""
     files = []
     for path in folder.iterdir():
         with contextlib.suppress(FileNotFoundError):

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import unicodedata
+from typing import Any, Dict, List, Optional
 
 import gluonnlp
 import sentencepiece
@@ -16,7 +17,7 @@ from ..text.tokenizers import CachedTokenizer, HuggingFaceBERTTokenizer
 from . import truncation
 from .encoding import PairEncoder
 
-_ENCODER = 2  # to be raised whenever reading or encoding gives something else for the same input
+_ENCODER = 3  # raise it whenever the same input is read, encoded or stored differently
 _TRUNCATIONS = (
     truncation.LongestFirst,
     truncation.Equal,
@@ -25,14 +26,14 @@ _TRUNCATIONS = (
     truncation.OnlySecond,
 )
 
-# What the host's tokenizers consist of; one with anything more to it was changed by somebody.
+# The attributes of the host's tokenizers; one with any other has been changed.
 _PARTS = {"vocab", "max_input_chars_per_word", "basic_tokenizer"}
 _PARTS_OF_WORDPIECE = _PARTS | {"wordpiece_tokenizer"}
 _PARTS_OF_SP = _PARTS | {"sentencepiece", "_path", "_num_best", "_alpha"}
 
 
-def cache_key(encoder, sha256, reading):
-    """Name for what `encoder` makes of a file: a hash of everything that it depends on.
+def cache_key(encoder: PairEncoder, sha256: str, reading: List[Any]) -> Optional[str]:
+    """The name of the encoded pairs of a file: a hash of everything that they depend on.
 
     Parameters
     ----------
@@ -45,8 +46,8 @@ def cache_key(encoder, sha256, reading):
     Returns
     -------
     str or None
-        None if the encoder has a part whose behaviour is not known from its settings: a tokenizer, vocabulary or
-        truncation of somebody else's class, or a tokenizer that samples.
+        None if the settings of a part of the encoder do not determine what it does: a tokenizer, vocabulary or
+        truncation of an unknown class, or a tokenizer that samples.
     """
     if type(encoder) is not PairEncoder or type(encoder.tokenizer) is not CachedTokenizer:
         return None
@@ -68,9 +69,9 @@ def cache_key(encoder, sha256, reading):
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
-def _tokenizer_settings(host):
-    """All that a tokenizer's tokens depend on besides the vocabulary; None if there may be more to it."""
-    settings = {
+def _tokenizer_settings(host: Any) -> Optional[Dict[str, Any]]:
+    """All that a tokenizer's tokens depend on besides the vocabulary; None if there may be more."""
+    settings: Dict[str, Any] = {
         "kind": type(host).__name__,
         "gluonnlp": gluonnlp.__version__,
         "unicode": unicodedata.unidata_version,  # says what a letter is, an accent, white space
@@ -104,6 +105,6 @@ def _tokenizer_settings(host):
     return {**settings, "lower": bool(basic.lower)}
 
 
-def _vocab_settings(vocab):
+def _vocab_settings(vocab: BERTVocab) -> List[Any]:
     special = [vocab.unknown_token, vocab.padding_token, vocab.cls_token, vocab.sep_token]
     return [special, vocab.token_to_idx]

@@ -4,18 +4,19 @@ import hashlib
 import json
 import logging
 import os
-import struct
 import subprocess
 import sys
 import threading
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from gluonnlp_snli_plugin.data import cache, truncation
 from gluonnlp_snli_plugin.data.cache import encode_file
 from gluonnlp_snli_plugin.data.encoding import PairEncoder
 from gluonnlp_snli_plugin.errors import DataError
+from gluonnlp_snli_plugin.system.tensor_file import pack_header, unpack_header
 from gluonnlp_snli_plugin.tasks.snli import LABELS
 from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.text.tokenizers import bert_tokenizer
@@ -168,7 +169,7 @@ def test_pairs_of_other_settings_are_kept_apart(encode, folder):
 # Damage -------------------------------------------------------------------------------------------------------------
 
 
-def assert_encoded_anew(encode, stored, caplog):
+def assert_encoded_again(encode, stored, caplog):
     """The file is not used but written again, with one line about it."""
     caplog.clear()
     assert_same(encode(read=True), encode(read=False))
@@ -178,84 +179,80 @@ def assert_encoded_anew(encode, stored, caplog):
 
 def test_damage_in_every_region_is_noticed(encode, stored, caplog):
     whole = stored.read_bytes()
-    regions = [0, 15, 16, 47, 48, 55, 56, 60, len(whole) // 2, len(whole) - 1, *range(64, len(whole), 97)]
+    regions = [0, 7, 8, 9, len(whole) // 2, len(whole) - 1, *range(16, len(whole), 41)]
     for position in regions:
         changed = bytearray(whole)
         changed[position] ^= 1
         stored.write_bytes(changed)
-        assert_encoded_anew(encode, stored, caplog)
+        assert_encoded_again(encode, stored, caplog)
         assert stored.read_bytes() == whole
 
 
-@pytest.mark.parametrize("size", [0, 1, 16, 55, 56, 57, 200, -4, -1])
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 200, -4, -1])
 def test_a_file_cut_short_is_noticed(encode, stored, caplog, size):
     whole = stored.read_bytes()
     stored.write_bytes(whole[:size])
-    assert_encoded_anew(encode, stored, caplog)
+    assert_encoded_again(encode, stored, caplog)
     assert stored.read_bytes() == whole
 
 
 @pytest.mark.parametrize("more", [b"\0", b"\0" * 4, b"x" * 1000])
 def test_a_file_with_more_at_its_end_is_noticed(encode, stored, caplog, more):
     stored.write_bytes(stored.read_bytes() + more)
-    assert_encoded_anew(encode, stored, caplog)
+    assert_encoded_again(encode, stored, caplog)
 
 
-def rewritten(whole, change_header=lambda header: None, change_arrays=lambda arrays: None):
-    """The file with a header and arrays of somebody who knows how to compute its hash."""
-    (size,) = struct.unpack_from("<Q", whole, 48)
-    header = json.loads(whole[56 : 56 + size])
-    arrays = np.frombuffer(whole[-(-(56 + size) // 64) * 64 :], "<i4").copy()
-    change_header(header)
-    change_arrays(arrays)
-    header = json.dumps(header).encode()
-    rest = header.ljust(-(-(56 + len(header)) // 64) * 64 - 56, b"\0") + arrays.tobytes()
-    body = struct.pack("<Q", len(header)) + rest
-    return whole[:16] + hashlib.sha256(rest).digest() + body
+def test_the_file_is_one_that_safetensors_reads(encode, stored):
+    encoded = encode(read=False).encoded
+    found = safetensors.numpy.load_file(stored)
+    assert set(found) == {"input_ids", "len_a", "len_b", "labels"}
+    for name, array in found.items():
+        np.testing.assert_array_equal(array, getattr(encoded, name))
 
 
-def _set(index, value):
-    def change(arrays):
-        arrays[index] = value
-
-    return change
+def rewritten(whole, change):
+    """The file with another header, and the right length of it."""
+    header, begin = unpack_header(whole)
+    change(header)
+    return pack_header(header) + whole[begin:]
 
 
 CHANGES = {
-    "another key": {"change_header": lambda header: header.update(key="0" * 64)},
-    "no key": {"change_header": lambda header: header.pop("key")},
-    "no count": {"change_header": lambda header: header.pop("truncated")},
-    "a negative count": {"change_header": lambda header: header.update(bad=-1)},
-    "no reason for a bad row": {"change_header": lambda header: header.update(first_bad=None)},
-    "a count that is none": {"change_header": lambda header: header.update(bad="1")},
-    "more tokens": {"change_header": lambda header: header.update(tokens=header["tokens"] + 1)},
-    "pairs for tokens": {
-        "change_header": lambda header: header.update(tokens=header["tokens"] + 3, pairs=header["pairs"] - 1)
-    },
-    "huge counts": {"change_header": lambda header: header.update(tokens=1 << 62, pairs=1 << 62)},
-    "a negative id": {"change_arrays": _set(0, -1)},
-    "an id out of the vocabulary": {"change_arrays": _set(3, len(VOCAB))},
-    "a label there is not": {"change_arrays": _set(-1, 3)},
-    "a negative length": {"change_arrays": _set(-13, -5)},
-    "another length": {"change_arrays": _set(-13, 100)},
+    "another key": lambda header: header["__metadata__"].update(key="0" * 64),
+    "no hash": lambda header: header["__metadata__"].pop("sha256"),
+    "no count": lambda header: header["__metadata__"].pop("truncated"),
+    "another count": lambda header: header["__metadata__"].update(bad="2"),
+    "no metadata": lambda header: header.pop("__metadata__"),
+    "metadata that is a list": lambda header: header.update(__metadata__=[]),
+    "no labels": lambda header: header.pop("labels"),
+    "arrays exchanged": lambda header: header.update(len_a=header["len_b"], len_b=header["len_a"]),
+    "huge offsets": lambda header: header["labels"].update(data_offsets=[0, 1 << 70]),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_file_whose_content_makes_no_sense_is_not_used(encode, stored, caplog, change):
+def test_a_file_with_another_header_is_not_used(encode, stored, caplog, change):
     whole = stored.read_bytes()
-    assert rewritten(whole) == whole
-    stored.write_bytes(rewritten(whole, **CHANGES[change]))
-    assert_encoded_anew(encode, stored, caplog)
+    assert rewritten(whole, lambda header: None) == whole
+    stored.write_bytes(rewritten(whole, CHANGES[change]))
+    assert_encoded_again(encode, stored, caplog)
     assert stored.read_bytes() == whole
 
 
-@pytest.mark.parametrize("text", [b"", b"[]", b"null", b"{", b"\xff\xfe", b'"' * 9])
-def test_a_header_that_is_none_is_not_used(encode, stored, caplog, text):
+def test_a_sound_file_of_other_pairs_is_not_used(encode, stored, caplog):
     whole = stored.read_bytes()
-    rest = text.ljust(64 * 3 - 56, b"\0")
-    stored.write_bytes(whole[:16] + hashlib.sha256(rest).digest() + struct.pack("<Q", len(text)) + rest)
-    assert_encoded_anew(encode, stored, caplog)
+    encode(read=True, max_len=9)
+    (other,) = set(stored.parent.iterdir()) - {stored}
+    stored.write_bytes(other.read_bytes())
+    assert_encoded_again(encode, stored, caplog)
+    assert stored.read_bytes() == whole
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"null", b"{", b"\xff\xfe", b'"' * 9, b"[" * 100000])
+def test_a_header_that_is_not_json_is_not_used(encode, stored, caplog, text):
+    whole = stored.read_bytes()
+    stored.write_bytes(len(text).to_bytes(8, "little") + text + whole)
+    assert_encoded_again(encode, stored, caplog)
 
 
 def test_a_folder_in_the_place_of_a_file_is_survived(encode, stored, caplog):
