@@ -47,9 +47,7 @@ MORE = {
 ONLY_PARSED = {
     "--gpus": "needs GPUs",
     " run ": "needs a script of GluonNLP's, see tests/integration/test_gluonnlp_scripts.py",
-    "--format int8": "measures speed, see tests/formats/test_int8.py",
     "predict out\n": "asks on a terminal, see tests/cli/test_prompt.py",
-    "evaluate out-int8": "what --format int8 would have written",
 }
 # A part of what is run, and the package that it takes.
 NEEDS = {"onnx": "onnx", "out-onnx/example.py": "onnxruntime", "--tensorboard": "tensorboardX"}

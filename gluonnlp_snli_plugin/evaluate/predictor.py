@@ -70,8 +70,6 @@ class Predictor:
             raise UsageError(f"unknown dtype {dtype!r}; choose from {', '.join(DTYPES)}")
         if dtype != "float32" and not native:
             raise UsageError(f"--dtype {dtype} needs the C++ operators, which --no-native leaves out")
-        if dtype != "float32" and isinstance(model.net, mx.gluon.SymbolBlock):
-            raise UsageError(f"the model is an 8-bit one already: leave out --dtype {dtype}")
         self.labels = model.settings.labels
         self.encoder = model.encoder()
         self._contexts = contexts or [mx.cpu()]
@@ -159,11 +157,6 @@ class Predictor:
         """The model's :class:`~gluonnlp_snli_plugin.formats.model_folder.ModelSettings`."""
         return self._model.settings
 
-    @property
-    def can_explain(self):
-        """Whether :meth:`explain` has gradients to work with; a graph of 8-bit integers has none."""
-        return not isinstance(self._model.net, mx.gluon.SymbolBlock)
-
     def explain(self, premise, hypothesis, label=None):
         """Why a pair gets its answer; it takes 16 passes forward and backward.
 
@@ -177,13 +170,7 @@ class Predictor:
         -------
         Explanation
 
-        Raises
-        ------
-        UsageError
-            If the model is one that cannot be explained.
         """
-        if not self.can_explain:
-            raise UsageError("an exported 8-bit model cannot be explained: use the model it was exported from")
         return explain(self._model, self.encoder, premise, hypothesis, self._contexts[0], label)
 
     def logits(self, encoded):

@@ -22,7 +22,6 @@ FORMATS = {
     "onnx": "model.onnx for ONNX Runtime and others",
     "huggingface": "a folder for transformers' AutoModelForSequenceClassification",
     "symbol": "MXNet's -symbol.json and -0000.params",
-    "int8": "an 8-bit model by MXNet's oneDNN path",
     "gluonnlp": "a .params file for --model_parameters of GluonNLP's script",
 }
 
@@ -45,12 +44,11 @@ def export(model, format, to, file=None, overwrite=False, dataset_name=None, bac
     ----------
     model : str or Path
         Output folder of ``finetune``, or a ``.params`` file of a ``gluonnlp.model.BERTClassifier``.
-    format : {'onnx', 'huggingface', 'symbol', 'int8', 'gluonnlp'}
+    format : {'onnx', 'huggingface', 'symbol', 'gluonnlp'}
     to : str or Path
         Folder to write, whole or not at all.
     file : str, Path or None
-        Pairs to check with (and, for 'int8', to calibrate with), in SNLI's format; default: the dev pairs of the
-        embedded sample.
+        Pairs to check with, in SNLI's format; default: the dev pairs of the embedded sample.
     overwrite : bool, default False
         Whether to replace an export that is there.
     dataset_name, backbone : str or None
@@ -71,7 +69,7 @@ def export(model, format, to, file=None, overwrite=False, dataset_name=None, bac
     if format not in FORMATS:
         raise UsageError(f"unknown format {format!r}; choose from {', '.join(FORMATS)}")
     module = importlib.import_module(".huggingface.export" if format == "huggingface" else f".{format}", __name__)
-    module.require(file)
+    module.require()
     with _writing(to), new_folder(to, MARK, overwrite) as folder:
         job = Job.of(model, file, dataset_name, backbone)
         module.write(job, folder)

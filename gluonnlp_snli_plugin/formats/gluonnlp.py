@@ -27,7 +27,7 @@ is not yet.
 """
 
 
-def require(file=None):
+def require():
     """Nothing is missing: GluonNLP is always there."""
 
 

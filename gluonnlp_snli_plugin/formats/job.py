@@ -11,8 +11,7 @@ from ..data.batches import LengthBucketBatches
 from ..data.encoding import EncodedPairs
 from ..data.nli import LABELS
 from ..data.reader import PairReader
-from ..errors import CheckpointError, DataError, UsageError
-from ..model.classifier import SNLIBertClassifier
+from ..errors import CheckpointError, DataError
 from ..native.accelerate import restore
 from ..system.files import read_json
 from ..tasks.sample import sample_pairs
@@ -66,8 +65,6 @@ class Job:
         Job
         """
         model = load_finetuned(path, None, dataset_name, backbone)
-        if not isinstance(model.net, SNLIBertClassifier):
-            raise UsageError(f"{path} holds an 8-bit model: export the model that it was made from")
         restore(model.net)
         model.net.hybridize(static_alloc=True)
         name = "the embedded sample's dev pairs" if file is None else str(file)
@@ -79,12 +76,6 @@ class Job:
         if not np.isfinite(logits).all():
             raise CheckpointError(f"{path}: its answers are not finite numbers: its weights are damaged")
         return cls(model, Path(path), rows, name, encoded, logits)
-
-    @property
-    def gold(self):
-        """Class indices of the labels, and -1 where a pair has none; ndarray of int."""
-        number = {label: i for i, label in enumerate(self.model.settings.labels)}
-        return np.array([number.get(label, -1) for *_, label in self.rows])
 
     def parameters(self):
         """The model's parameters by the names in its file, a dict of ndarray of float32."""

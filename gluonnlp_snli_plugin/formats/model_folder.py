@@ -23,12 +23,11 @@ from ..tasks.snli import LABELS
 from ..text.tokenizer_settings import TokenizerSettings
 from ..text.tokenizers import bert_tokenizer
 from ..text.vocabulary import read_vocabulary
-from .quantized import load_quantized
 
 _FORMAT = 3
-_FORMAT_OF_8_BITS = 4
-_FILES = {_FORMAT: ("weights", "vocab"), _FORMAT_OF_8_BITS: ("graph", "weights", "vocab")}
-_FILES.update({1: _FILES[_FORMAT], 2: _FILES[_FORMAT_OF_8_BITS]})  # which know GluonNLP's tokenizer alone
+_FORMATS = (1, _FORMAT)  # 1 knows GluonNLP's tokenizer alone
+_FORMATS_OF_8_BITS = (2, 4)
+_FILES = ("weights", "vocab")
 _SETTINGS = "config.json"
 
 
@@ -76,7 +75,6 @@ class Model:
     Attributes
     ----------
     net : SNLIBertClassifier
-        Or, of an 8-bit model, a SymbolBlock that is called in the same way.
     vocab : gluonnlp.vocab.BERTVocab
     settings : ModelSettings
     spiece : Path or None
@@ -144,7 +142,7 @@ def write_settings(folder, settings, files):
     folder : Path
     settings : ModelSettings
     files : dict of str to (Path, str)
-        Files in it and their sha256, by use: 'weights' and 'vocab', and of an 8-bit model 'graph'.
+        Files in it and their sha256, by use: 'weights' and 'vocab'.
 
     Raises
     ------
@@ -153,7 +151,7 @@ def write_settings(folder, settings, files):
     """
     _require_sound(settings, folder)
     content = {
-        "format": _FORMAT_OF_8_BITS if "graph" in files else _FORMAT,
+        "format": _FORMAT,
         "settings": dataclasses.asdict(settings),
         "files": {use: {"name": path.name, "sha256": sha256} for use, (path, sha256) in files.items()},
     }
@@ -190,8 +188,6 @@ def load_model(folder, ctx=None):
     vocab, _ = read_vocabulary(files["vocab"])
     spiece = files["vocab"] if files["vocab"].suffix in (".spiece", ".model") else None
     ctx = mx.cpu() if ctx is None else ctx
-    if "graph" in files:
-        return Model(load_quantized(files["graph"], files["weights"], ctx), vocab, settings, spiece)
     _check_weights(settings, len(vocab), files["weights"])
     net = build_net(settings, vocab)
     net.load_parameters(str(files["weights"]), ctx=ctx)
@@ -231,14 +227,19 @@ def _read_settings(folder):
             raise CheckpointError(f"{folder} holds no model yet: its run ended before the first evaluation")
         if "format" not in content and "model_type" in content:
             raise CheckpointError(f"{folder} is in Hugging Face's layout: gluonnlp-snli import-bert brings it in")
-        if content["format"] not in _FILES:
-            readable = ", ".join(map(str, sorted(_FILES)))
+        if content["format"] in _FORMATS_OF_8_BITS:
+            raise CheckpointError(
+                f"{folder} is an 8-bit export of an older version, which this one cannot read: use the model that it "
+                "was exported from, with --dtype int8"
+            )
+        if content["format"] not in _FORMATS:
+            readable = ", ".join(map(str, _FORMATS))
             raise CheckpointError(f"{path} is of format {content['format']}, this version reads format {readable}")
         settings = _settings(content["settings"])
         if _problem(settings):
             raise CheckpointError(f"{path} is damaged: {_problem(settings)}")
         # Files of this folder, whatever the settings say.
-        files = {use: folder / Path(content["files"][use]["name"]).name for use in _FILES[content["format"]]}
+        files = {use: folder / Path(content["files"][use]["name"]).name for use in _FILES}
         named = [(file, content["files"][use]["sha256"]) for use, file in files.items()]
     except (FileNotFoundError, NotADirectoryError):
         raise CheckpointError(f"{folder} holds no model: give the output folder of gluonnlp-snli finetune") from None

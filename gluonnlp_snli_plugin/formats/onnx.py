@@ -33,7 +33,7 @@ _BY_PIECES = {  # of a SentencePiece vocabulary, which divides words that BERT's
 }
 
 
-def require(file=None):
+def require():
     """Complain if a package is missing."""
     missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:

@@ -1,13 +1,15 @@
 """MXNet's own format: a graph and its parameters, for ``SymbolBlock.imports``, C++, Scala and servers of MXNet."""
 
+import warnings
+
 import mxnet as mx
 
 from ..system.files import write_json
 from .huggingface.export_tokenizer import write_vocabulary
 from .job import logits_of, net_function
-from .quantized import INPUTS, import_graph
 
 TOLERANCE = 1e-5
+INPUTS = {"input_ids": "int32", "segment_ids": "int32", "valid_length": "float32"}
 GRAPH, PARAMETERS = "model-symbol.json", "model-0000.params"
 
 _README = """`{graph}` and `{parameters}` are a classifier of pairs of sentences for MXNet {mxnet}: {labels}.
@@ -33,37 +35,17 @@ logits = net(mx.nd.array(ids, dtype="int32"), mx.nd.array(segments, dtype="int32
 """
 
 
-def require(file=None):
+def require():
     """Nothing is missing."""
 
 
 def write(job, folder):
     """Write the graph, the parameters, the vocabulary and a README."""
-    symbol = job.model.net(*variables())
+    symbol = job.model.net(*(mx.sym.var(name, dtype=dtype) for name, dtype in INPUTS.items()))
     arguments = set(symbol.list_arguments())
     parameters = [p for p in job.model.net.collect_params().values() if p.name in arguments]
     symbol.save(str(folder / GRAPH))
     mx.nd.save(str(folder / PARAMETERS), {f"arg:{p.name}": p.data(mx.cpu()) for p in parameters})
-    write_companions(job, folder)
-
-
-def check(job, folder):
-    """Logits of what ``SymbolBlock.imports`` makes of the files."""
-    return logits_of(net_function(load(folder)), job.encoded), {}
-
-
-def variables():
-    """The inputs of a graph: symbols of int32, int32 and float32."""
-    return [mx.sym.var(name, dtype=dtype) for name, dtype in INPUTS.items()]
-
-
-def load(folder):
-    """The net in a folder of this format."""
-    return import_graph(folder / GRAPH, folder / PARAMETERS, mx.cpu())
-
-
-def write_companions(job, folder):
-    """Write what goes with a graph of MXNet's: settings.json, the vocabulary and a README."""
     settings = job.settings()
     write_json(folder / "settings.json", settings)
     text = _README.format(
@@ -77,3 +59,12 @@ def write_companions(job, folder):
         **{**settings, "labels": ", ".join(settings["labels"])},
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def check(job, folder):
+    """Logits of what ``SymbolBlock.imports`` makes of the files."""
+    with warnings.catch_warnings():  # that the type of the ids is not fixed
+        warnings.filterwarnings("ignore", "Cannot decide type")
+        graph, parameters = str(folder / GRAPH), str(folder / PARAMETERS)
+        net = mx.gluon.SymbolBlock.imports(graph, list(INPUTS), parameters, ctx=mx.cpu())
+    return logits_of(net_function(net), job.encoded), {}

@@ -81,11 +81,7 @@ class FinetuneConfig(RunConfig):
         return _SAMPLE_SETTINGS if options.get("sample") else {}
 
     def _complaints(self):
-        from ..model.classifier import HEADS
-
         yield from super()._complaints()
-        if self.head not in HEADS:
-            yield f"--head is {self.head!r}; it can be {', '.join(HEADS)}"
         yield from self._below(1, "hidden_units", "epochs")
         yield from self._below(0, "early_stop")
         if self.sample:

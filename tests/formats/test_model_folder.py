@@ -146,6 +146,14 @@ def test_weights_that_are_not_what_the_settings_say_are_named(folder, change):
         load_model(folder)
 
 
+@pytest.mark.parametrize("number", [2, 4])
+def test_an_8_bit_export_is_refused_with_what_does_the_same(folder, number):
+    path = folder / "model" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": number}))
+    with pytest.raises(CheckpointError, match="is an 8-bit export of an older version.*--dtype int8$"):
+        load_model(folder)
+
+
 def test_a_newer_format_is_refused(folder):
     path = folder / "model" / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))

@@ -20,9 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     formats = "; ".join(f"{name}: {what}" for name, what in FORMATS.items())
     parser.add_argument("--format", required=True, metavar="NAME", help=formats)
     parser.add_argument("--to", required=True, metavar="DIR", help="folder to write")
-    parser.add_argument(
-        "--file", metavar="F", help="pairs to check with, for int8 to calibrate with (default: the embedded sample's)"
-    )
+    parser.add_argument("--file", metavar="F", help="pairs to check with (default: the embedded sample's)")
     parser.add_argument("--overwrite", action="store_true", help="replace the export that is in DIR")
 
 

@@ -18,7 +18,7 @@ from .model_card import model_card
 TOLERANCE = 1e-4
 
 
-def require(file=None):
+def require():
     """Nothing is missing: safetensors comes with this package."""
 
 
