@@ -129,7 +129,7 @@ def test_the_help_of_export_names_every_format():
 
 
 def test_the_help_of_finetune_names_every_head():
-    from gluonnlp_snli_plugin.model.classifier import HEADS
+    from gluonnlp_snli_plugin.model.heads import head_names
 
-    for head in HEADS:
+    for head in head_names():
         assert f" {head}: " in _help("finetune")

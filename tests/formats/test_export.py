@@ -80,7 +80,7 @@ def test_what_is_no_model_is_one_line(capsys, model, pairs_file, tmp_path):
     next((half / "model").glob("weights-*")).unlink()
     assert "is missing" in refused(capsys, half, "--format", "symbol", *to, status=1)
     assert "no.jsonl: No such file" in refused(capsys, model, "--format", "symbol", *to, "--file", "no.jsonl", status=1)
-    assert "invalid choice: 'tflite'" in refused(capsys, model, "--format", "tflite", *to)
+    assert "unknown format 'tflite'" in refused(capsys, model, "--format", "tflite", *to)
     assert sorted(os.listdir(tmp_path)) == ["half"]
 
 

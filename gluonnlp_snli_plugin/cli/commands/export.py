@@ -10,7 +10,6 @@ FORMATS = {
     "onnx": "model.onnx for ONNX Runtime and others",
     "huggingface": "a folder for transformers' AutoModelForSequenceClassification",
     "symbol": "MXNet's -symbol.json and -0000.params",
-    "int8": "an 8-bit model by MXNet's oneDNN path",
     "gluonnlp": "a .params file for --model_parameters of GluonNLP's script",
 }
 
