@@ -4,7 +4,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Callable, Optional
 
-from ..errors import UsageError
+from ..errors import NO_GPUS, UsageError
 from ..system.follow import LAUNCHER, follow_parent
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def add_device_arguments(parser: argparse.ArgumentParser, batch_size: int = 64) 
         help="bfloat16, int8: nearly the same answers, faster on a CPU that has it; default: float32",
     )
     parser.add_argument("--no-native", action="store_true", help="use MXNet's own operators on CPU, not the C++ ones")
-    parser.add_argument("--gpus", metavar="I,J", help="GPUs to use, for example 0,1")
+    parser.add_argument("--gpus", metavar="I,J", help="not supported yet: MXNet 1.9.1 has no code for current GPUs")
     parser.add_argument("--devices", metavar="D,E", help="devices to use, for example cpu:0,cpu:1")
 
 
@@ -53,10 +53,12 @@ def load_predictor(model: str, options: argparse.Namespace) -> "Predictor":
     from ..parallel.comm import parse_devices
     from ..system.memory import give_back_large_blocks
 
+    if options.gpus:
+        raise UsageError(NO_GPUS)
     give_back_large_blocks()
     return Predictor.load(
         model,
-        parse_devices(options.gpus, options.devices).contexts,
+        parse_devices(options.devices).contexts,
         options.batch_size,
         options.dataset_name,
         options.backbone,

@@ -21,9 +21,6 @@ class Adam:
         Times each parameter's ``wd_mult``.
     clip : float
         Largest global norm of the gradients; 0 for any.
-    lazy : list of Parameter, default empty
-        Parameters of which a row is left alone in an update for which its gradient is zero: neither its momentum nor
-        weight decay moves it then, as both would otherwise.
 
     Attributes
     ----------
@@ -32,13 +29,12 @@ class Adam:
         For each device the means, and the variances, of all parameters' gradients: two lists of NDArray.
     """
 
-    def __init__(self, parameters, rule, epsilon, weight_decay, clip, lazy=()):
+    def __init__(self, parameters, rule, epsilon, weight_decay, clip):
         self._parameters = list(parameters)
         self._is_adamw = rule == "bertadam"
         self._settings = {"beta1": 0.9, "beta2": 0.999, "epsilon": epsilon, "decoupled": self._is_adamw}
         self._wds = [weight_decay * parameter.wd_mult for parameter in self._parameters]
         self._lr_mults = [parameter.lr_mult for parameter in self._parameters]
-        self._lazy = [any(parameter is other for other in lazy) for parameter in self._parameters]
         self._clip = clip
         self.num_updates = 0
         self.moments = [
@@ -58,6 +54,4 @@ class Adam:
             weights = [parameter.list_data()[device] for parameter in self._parameters]
             self.norm_and_factor = operators.clip_factor(gradients, self._clip)
             factor = self.norm_and_factor[1:]
-            operators.adam(
-                weights, gradients, means, variances, factor, lrs, self._wds, lazy=self._lazy, **self._settings
-            )
+            operators.adam(weights, gradients, means, variances, factor, lrs, self._wds, **self._settings)

@@ -158,7 +158,7 @@ def clip_factor(gradients, max_norm):
     return _call("_snli_clip_factor", *gradients, num=len(gradients), max_norm=max_norm)
 
 
-def adam(weights, gradients, means, variances, factor, lrs, wds, lazy=None, **settings):
+def adam(weights, gradients, means, variances, factor, lrs, wds, **settings):
     """One update of many parameters in place: AdamW as GluonNLP's ``BERTAdam``, or Adam.
 
     Parameters
@@ -168,8 +168,6 @@ def adam(weights, gradients, means, variances, factor, lrs, wds, lazy=None, **se
         What the gradients are multiplied by; one that is not finite leaves all as it is.
     lrs, wds : lists of float
         Learning rate and weight decay of each.
-    lazy : list of bool or None
-        Whether rows whose gradient is zero are left alone.
     **settings
         beta1, beta2, epsilon; decoupled: whether weight decay stays out of the gradient (AdamW).
     """
@@ -184,6 +182,5 @@ def adam(weights, gradients, means, variances, factor, lrs, wds, lazy=None, **se
         num=len(weights),
         lrs=",".join(map(repr, lrs)),
         wds=",".join(map(repr, wds)),
-        lazy=",".join(str(int(flag)) for flag in lazy or ()),
         **settings,
     )

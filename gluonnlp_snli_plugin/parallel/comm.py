@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import time
-from typing import Callable, Dict
+from typing import Callable, Dict, List, Optional
 
 import mxnet as mx
 import numpy as np
@@ -51,19 +51,15 @@ class Devices:
     def __str__(self):
         return ",".join(f"{ctx.device_type}:{ctx.device_id}" for ctx in self.contexts)
 
-    @property
-    def is_gpu(self):
-        return self.contexts[0].device_type == "gpu"
-
     def of_rank(self, rank, num_ranks):
-        """The share of one rank: the devices are divided evenly; a single CPU serves every rank.
+        """The share of one rank: the devices are divided evenly; a single one, the CPU, serves every rank.
 
         Raises
         ------
         UsageError
             If there are too few, or they cannot be divided evenly.
         """
-        if not self.is_gpu and len(self) == 1:
+        if len(self) == 1:
             return self
         if len(self) % num_ranks:
             raise UsageError(f"{len(self)} device(s) cannot be divided evenly among {num_ranks} ranks: {self}")
@@ -89,43 +85,50 @@ class Devices:
         ]
 
 
-def parse_devices(gpus=None, devices=None):
-    """The devices a user named, the CPU by default.
+def parse_devices(devices: Optional[str] = None) -> Devices:
+    """The devices that a user named, by default the CPU.
 
     Parameters
     ----------
-    gpus : str or None
-        Numbers, such as '0,1'.
     devices : str or None
-        Kinds and numbers, such as 'cpu:0,cpu:1' or 'gpu:0'.
-
-    Returns
-    -------
-    Devices
+        Kinds and numbers, such as 'cpu:0,cpu:1'.
 
     Raises
     ------
     UsageError
-        If that is not what it says, a device is named twice, or a GPU is not there.
+        If that is not what it says, or a device is named twice.
     """
-    if gpus:
-        devices = ",".join(f"gpu:{number.strip()}" for number in gpus.split(","))
-    contexts = []
+    numbers = []
     for name in (devices or "cpu:0").split(","):
-        match = re.fullmatch(r"\s*(cpu|gpu)(?::([0-9]{1,4}))?\s*", name)
+        match = re.fullmatch(r"\s*cpu(?::([0-9]{1,4}))?\s*", name)
         if not match:
-            raise UsageError(f"no device {name!r}; name devices as in --devices cpu:0,cpu:1 or --gpus 0,1")
-        contexts.append(mx.Context(match.group(1), int(match.group(2) or 0)))
-    if len(set(contexts)) < len(contexts):
+            raise UsageError(f"no device {name!r}; name devices as in --devices cpu:0,cpu:1")
+        numbers.append(int(match.group(1) or 0))
+    if len(set(numbers)) < len(numbers):
         raise UsageError(f"a device is named twice in {devices}")
-    if len({ctx.device_type for ctx in contexts}) > 1:
-        raise UsageError(f"{devices}: CPU and GPU cannot share one run")
-    there = mx.context.num_gpus() if contexts[0].device_type == "gpu" else None
-    if there is not None and max(ctx.device_id for ctx in contexts) >= there:
+    return Devices([mx.cpu(number) for number in numbers])
+
+
+def parse_gpus(gpus: str) -> List[int]:
+    """The numbers of the GPUs that a user named for a script of GluonNLP, such as '0,1'.
+
+    Raises
+    ------
+    UsageError
+        If that is not what it says, a GPU is named twice, or MXNet cannot use it.
+    """
+    names = [name.strip() for name in gpus.split(",")]
+    if not all(re.fullmatch("[0-9]{1,4}", name) for name in names):
+        raise UsageError(f"--gpus is {gpus!r}; name GPUs by their numbers, as in --gpus 0,1")
+    numbers = [int(name) for name in names]
+    if len(set(numbers)) < len(numbers):
+        raise UsageError(f"a GPU is named twice in --gpus {gpus}")
+    there = mx.context.num_gpus()
+    if max(numbers) >= there:
         raise UsageError(
-            f"{devices}: MXNet sees {there} GPU(s) here (docs/installation.md says which wheel has GPU support)"
+            f"--gpus {gpus}: MXNet sees {there} GPU(s) here (docs/installation.md says which wheel has GPU support)"
         )
-    return Devices(contexts)
+    return numbers
 
 
 def launched_backend():

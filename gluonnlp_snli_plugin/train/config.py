@@ -4,12 +4,12 @@ import dataclasses
 from typing import Any, ClassVar, Dict, Mapping, Optional, Tuple
 
 from ..data.assignments import written
-from ..errors import UsageError
+from ..errors import NO_GPUS, UsageError
 from ..system.files import is_utf8
 
 _END_OF_NUMBERS = 1 << 31  # of what MXNet takes
 _SMALLEST, _LARGEST = 1e-30, 1e30  # of what it calculates with
-DTYPES = ("float32", "float16", "bfloat16")
+DTYPES = ("float32", "bfloat16")
 OPTIMIZERS = ("bertadam", "adam")
 SCHEDULES = ("linear", "constant")
 
@@ -74,12 +74,12 @@ class RunConfig:
     clip: float = option(1.0, "largest global norm of the gradients; 0 for no clipping")
     eval_steps: int = option(0, "evaluate every so many updates; 0 for not more often than there is need to")
     seed: int = option(0, "of initial weights, dropout and the order of the pairs")
-    dtype: str = option("float32", "mixed precision: float16 on a GPU, bfloat16 on a CPU", choices=DTYPES)
+    dtype: str = option("float32", "of matrix products: bfloat16 needs a processor with AMX", choices=DTYPES)
 
     no_native: bool = option(
         False, "use MXNet's own operators on CPU, not the faster C++ ones that come with this program"
     )
-    gpus: Optional[str] = option(None, "GPUs to use, for example 0,1", metavar="I,J")
+    gpus: Optional[str] = option(None, "not supported yet: MXNet 1.9.1 has no code for current GPUs", metavar="I,J")
     devices: Optional[str] = option(None, "devices to use, for example cpu:0,cpu:1", metavar="D,E")
     log_steps: int = option(50, "updates between two lines of the log")
     tensorboard: bool = option(False, "write the figures of the log for TensorBoard too, to OUT/tensorboard")
@@ -87,9 +87,6 @@ class RunConfig:
     checkpoint_steps: int = option(500, "updates between two checkpoints; 0 for one at the end of each epoch only")
     keep: int = option(2, "checkpoints to keep, the newest ones")
     max_seconds: float = option(0.0, "write a checkpoint and stop before so many seconds are over; 0 for no limit")
-
-    # Only word embeddings of which a batch uses a part can be lazy.
-    lazy_embeddings = False
 
     def __post_init__(self):
         for complaint in self._complaints():
@@ -172,12 +169,10 @@ class RunConfig:
             if choices and getattr(self, field.name) not in (*choices, field.default):
                 value = getattr(self, field.name)
                 yield f"{option_name(field.name)} is {value!r}; it can be {', '.join(choices)}"
-        if self.gpus and self.devices:
-            yield "--gpus and --devices say the same thing twice: give one of them"
-        needs_native = {"--dtype bfloat16": self.dtype == "bfloat16", "--lazy-embeddings": self.lazy_embeddings}
-        for option, is_given in needs_native.items():
-            if is_given and self.no_native:
-                yield f"{option} needs the C++ operators: no --no-native with it"
+        if self.gpus:
+            yield NO_GPUS
+        if self.dtype == "bfloat16" and self.no_native:
+            yield "--dtype bfloat16 needs the C++ operators: no --no-native with it"
 
     def _below(self, least, *names):
         for name in names:

@@ -62,9 +62,6 @@ class FinetuneConfig(RunConfig):
 
     epochs: int = option(3, "passes over the training pairs")
     early_stop: int = option(0, "stop after this many evaluations without a better score; 0 for never")
-    lazy_embeddings: bool = option(
-        False, "leave the embeddings of words that a batch does not use alone (faster with many words, not quite AdamW)"
-    )
 
     def __post_init__(self):
         from ..data import truncation as truncations  # NumPy and MXNet, which a parser of options does without

@@ -99,7 +99,6 @@ class FineTuning:
             rank=ranks.rank,
             num_ranks=ranks.num_ranks,
             min_size=len(run.devices),
-            round_to=run.round_to,
         )
         run.require_pairs_for_all(len(encoded["train"]))
         self._is_native = run.accelerate(self.net)

@@ -8,7 +8,6 @@ from typing import Any
 
 import mxnet as mx
 import numpy as np
-from mxnet.contrib import amp
 
 from ..errors import PluginError, UsageError
 from ..native import accelerate, require_bfloat16, use_bfloat16
@@ -85,8 +84,9 @@ class Run:
         self._begin = time.perf_counter()
         self._comm, self._record, self._resume_anyway = comm, record, resume_anyway
         self.config = config
-        self.devices = parse_devices(config.gpus, config.devices).of_rank(*place_on_machine() if comm else (0, 1))
-        self._prepare_dtype()
+        self.devices = parse_devices(config.devices).of_rank(*place_on_machine() if comm else (0, 1))
+        if config.dtype == "bfloat16":
+            require_bfloat16(self.devices.contexts)
         self.ranks = join_ranks(comm)
         mx.random.seed(config.seed)
         self.output: Any = NoOutput()
@@ -98,19 +98,6 @@ class Run:
     def is_resumed(self):
         """Whether it goes on with a run that has begun before."""
         return self._record is not None
-
-    @property
-    def round_to(self):
-        """What lengths are rounded up to a multiple of."""
-        return 8 if self.config.dtype == "float16" else 1
-
-    def _prepare_dtype(self):
-        if self.config.dtype == "float16":
-            if not self.devices.is_gpu:
-                raise UsageError("--dtype float16 needs a GPU: name it with --gpus 0")
-            amp.init()  # must come before the net
-        if self.config.dtype == "bfloat16":
-            require_bfloat16(self.devices.contexts)
 
     def require_pairs_for_all(self, num_pairs):
         """Complain if a batch of training pairs cannot be divided among the devices."""
@@ -133,10 +120,6 @@ class Run:
             is_native = True
         else:
             is_native = not config.no_native and accelerate(net)
-        if config.lazy_embeddings and not is_native:
-            raise UsageError(
-                "--lazy-embeddings needs the C++ operators, which are for float32 weights on CPU and need a compiler"
-            )
         net.hybridize(static_alloc=True)
         return is_native
 

@@ -5,7 +5,6 @@ from typing import Any, Dict
 
 import gluonnlp as nlp
 import mxnet as mx
-from mxnet.contrib import amp
 
 from ..errors import PluginError
 from ..native import is_accelerated
@@ -14,7 +13,6 @@ from ..parallel.comm import ALONE
 
 _EPSILON = {"bertadam": 1e-6, "adam": 1e-8}
 _MOMENTS = ("mean", "variance")
-_TABLE = "word_embed_embedding0_weight"
 
 
 def learning_rate(update, num_updates, lr, warmup_ratio, schedule="linear"):
@@ -72,9 +70,6 @@ class Optimizer:
         epsilon = _EPSILON[config.optimizer]
         settings = {"learning_rate": config.lr, "wd": config.weight_decay, "epsilon": epsilon}
         self._trainer = mx.gluon.Trainer(parameters, config.optimizer, settings, update_on_kvstore=False)
-        self._is_float16 = config.dtype == "float16"
-        if self._is_float16:
-            amp.init_trainer(self._trainer)
         self._parameters = [parameter for parameter in parameters.values() if parameter.grad_req != "null"]
         names = {id(parameter): name for name, parameter in net._collect_params_with_prefix().items()}
         self._names = [names[id(parameter)] for parameter in self._parameters]
@@ -85,10 +80,7 @@ class Optimizer:
         self._decays_unused_rows = config.optimizer == "bertadam"
         self._native = None
         if is_accelerated(net):
-            self._decays_unused_rows &= not config.lazy_embeddings
-            tables = [parameter for parameter in self._parameters if parameter.name.endswith(_TABLE)]
-            lazy = tables if config.lazy_embeddings else []
-            self._native = Adam(self._parameters, config.optimizer, epsilon, config.weight_decay, config.clip, lazy)
+            self._native = Adam(self._parameters, config.optimizer, epsilon, config.weight_decay, config.clip)
         self._config = config
         self._ranks = ranks
         self._num_updates = num_updates
@@ -117,17 +109,11 @@ class Optimizer:
         losses : list of NDArray
             One on each device; their sum is the loss.
         """
-        if self._is_float16:
-            with amp.scale_loss(losses, self._trainer) as scaled:
-                mx.autograd.backward(scaled)
-        else:
-            mx.autograd.backward(losses)
+        mx.autograd.backward(losses)
 
     def update(self):
         """Add up the gradients of all devices, average them over the ranks, clip them and make one update."""
         learning_rate = self.next_learning_rate
-        if self._is_float16:
-            amp.unscale(self._trainer)
         self._trainer.allreduce_grads()
         self._ranks.average([parameter.list_grad() for parameter in self._parameters])
         if self._native:
@@ -160,8 +146,6 @@ class Optimizer:
         moments = self._moments(0)
         arrays = {f"{kind}/{name}": array for name, pair in moments.items() for kind, array in zip(_MOMENTS, pair)}
         numbers: Dict[str, Any] = {"updates": self.num_updates_done, "decay": self.decay}
-        if self._is_float16:
-            numbers["loss_scaler"] = dict(vars(self._trainer._amp_loss_scaler))
         return arrays, numbers
 
     def go_on_from(self, arrays, numbers):
@@ -170,8 +154,6 @@ class Optimizer:
         if self._native:
             self._native.num_updates = self.num_updates_done
         self._trainer._optimizer.begin_num_update = self._trainer._optimizer.num_update = self.num_updates_done
-        if self._is_float16:
-            vars(self._trainer._amp_loss_scaler).update(numbers["loss_scaler"])
         for device in range(len(self._parameters[0].list_data())):
             for name, pair in self._moments(device).items():
                 for kind, array in zip(_MOMENTS, pair):

@@ -11,7 +11,7 @@ from ..parallel.comm import BACKENDS
 from ..system.files import read_json
 from .checkpoint import Checkpoints
 from .config import RunConfig, option_name
-from .resume import CHANGEABLE
+from .resume import CHANGEABLE, without_deleted
 
 
 def what_stays(config: RunConfig, num_ranks: int) -> Dict[str, Any]:
@@ -51,6 +51,7 @@ def require_unedited(config: RunConfig, record: Dict[str, Any], anyway: bool = F
     then, now = state.get("run"), what_stays(config, ranks)
     if not isinstance(then, dict) or not isinstance(then.get("settings"), dict):
         raise UsageError(f"checkpoint {update} in {config.output_dir} does not say with which settings it was made")
+    then["settings"] = without_deleted(then["settings"])
     changed = [("ranks", then.get("ranks"), ranks)] if then.get("ranks") != ranks else []
     for name in sorted({**then["settings"], **now["settings"]}):
         before, after = then["settings"].get(name), now["settings"].get(name)

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any, Dict
 
 from ..errors import PluginError, UsageError
 from ..store import NAME
@@ -48,7 +49,7 @@ def recorded_run(kind, folder, **changes):
         record = read_json(path)
         if record.get("kind", "finetune") != kind.COMMAND:
             raise UsageError(f"it is a run of {str(record['kind'])[:20]!r}, not of {kind.COMMAND!r}")
-        settings = dict(record["settings"])
+        settings = without_deleted(record["settings"])
         _check_types(kind, settings, record)
         for name in kind.PATHS:
             settings[name] = _located(settings[name], record["working_folder"])
@@ -65,6 +66,20 @@ def recorded_run(kind, folder, **changes):
         raise UsageError(f"{path} is damaged, or another version's: that run cannot be resumed") from None
     changes.update((name, absolute(changes[name])) for name in kind.DATA_FILES if name in changes)
     return dataclasses.replace(config, **changes), record
+
+
+def without_deleted(settings: Dict[str, Any]) -> Dict[str, Any]:
+    """Recorded settings without those that this version no longer has.
+
+    Raises
+    ------
+    UsageError
+        If one of them made a difference to the run.
+    """
+    kept = dict(settings)
+    if kept.pop("lazy_embeddings", False):
+        raise UsageError("the run was begun with --lazy-embeddings, which no longer exists: it cannot be resumed")
+    return kept
 
 
 def absolute(value):

@@ -24,7 +24,7 @@ from report import measure_into_page, require_at_least, spread, table, write_sec
 from gluonnlp_snli_plugin import PluginError
 from gluonnlp_snli_plugin.system import threads
 
-CONTENDERS = "ours,ours-lazy,ours-bf16,gluonnlp-all-cores,hugging-face"
+CONTENDERS = "ours,ours-bf16,gluonnlp-all-cores,hugging-face"
 _MOST_STEPS = 10**9
 
 

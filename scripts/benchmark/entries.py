@@ -48,7 +48,6 @@ def entries():
     return {
         REFERENCE: Entry("this project", "ours.py", _ours()),
         "ours-no-native": Entry("this project, `--no-native`", "ours.py", _ours(no_native=True)),
-        "ours-lazy": Entry("this project, `--lazy-embeddings`", "ours.py", _ours(lazy_embeddings=True)),
         "ours-int8": Entry("this project, evaluation with `--dtype int8`", "ours.py", _ours(int8=True)),
         "ours-bf16": Entry(
             "this project, `--dtype bfloat16`", "ours.py", _ours(dtype="bfloat16"), is_low_precision=True

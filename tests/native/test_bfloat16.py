@@ -7,7 +7,6 @@ import pytest
 from gluonnlp_snli_plugin.errors import UsageError
 from gluonnlp_snli_plugin.model.classifier import SNLIBertClassifier
 from gluonnlp_snli_plugin.native import accelerate, is_accelerated, operators, restore
-from gluonnlp_snli_plugin.parallel.comm import Devices
 from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
 from gluonnlp_snli_plugin.train.finetuning import finetune
 
@@ -92,11 +91,6 @@ def test_a_run_in_bfloat16_learns_as_well(tiny_name, pairs_file, tmp_path, monke
 def test_what_cannot_be_is_refused_in_one_line(monkeypatch, tmp_path):
     with pytest.raises(UsageError, match="--dtype bfloat16 needs the C\\+\\+ operators"):
         FinetuneConfig.of(output_dir="out", dtype="bfloat16", no_native=True)
-    with pytest.raises(UsageError, match="--lazy-embeddings needs the C\\+\\+ operators"):
-        FinetuneConfig.of(output_dir="out", lazy_embeddings=True, no_native=True)
-    with pytest.raises(UsageError, match="--dtype bfloat16 is for CPU"), monkeypatch.context() as patch:
-        patch.setattr("gluonnlp_snli_plugin.train.loop.parse_devices", lambda *_: Devices([mx.gpu(0)]))
-        finetune(output_dir=str(tmp_path / "out"), sample=True, dtype="bfloat16", devices="gpu:0")
     monkeypatch.setattr(operators, "are_available", lambda: True)
     monkeypatch.setattr(operators, "has_amx", lambda: False)
     with pytest.raises(UsageError, match="on this processor, which has no AMX; leave it out$"):

@@ -88,7 +88,7 @@ SELECTED = "not hybridized and not static"
 # wrong; and what is no number. With FUZZ_EXAMPLES in the environment, as `make fuzz` sets it, the other tests too.
 if not os.environ.get("FUZZ_EXAMPLES"):
     SELECTED += (
-        " and not trainer and (own or formula or clip_factor or lazy or alike or mask_of_the_result or keeps_the_share"
+        " and not trainer and (own or formula or clip_factor or alike or mask_of_the_result or keeps_the_share"
         " or exact or values_and_gradients or any_number or every_bit or gelu_is or half_way or the_operator_is"
         " or finite or sums)"
     )

@@ -9,19 +9,19 @@ import pytest
 from gluonnlp_snli_plugin.data.batches import Batch
 from gluonnlp_snli_plugin.errors import UsageError
 from gluonnlp_snli_plugin.parallel import comm
-from gluonnlp_snli_plugin.parallel.comm import Devices, Ranks, parse_devices
+from gluonnlp_snli_plugin.parallel.comm import Devices, Ranks, parse_devices, parse_gpus
 
 
 def test_the_cpu_is_the_default():
     devices = parse_devices()
-    assert devices.contexts == [mx.cpu(0)] and not devices.is_gpu and str(devices) == "cpu:0"
+    assert devices.contexts == [mx.cpu(0)] and str(devices) == "cpu:0"
 
 
 def test_several_devices():
     assert parse_devices(devices="cpu:0, cpu:1").contexts == [mx.cpu(0), mx.cpu(1)]
 
 
-@pytest.mark.parametrize("devices", ["tpu:0", "cpu:x", "cpu:0;cpu:1", "cpu:0,", "cpu:-1"])
+@pytest.mark.parametrize("devices", ["tpu:0", "cpu:x", "cpu:0;cpu:1", "cpu:0,", "cpu:-1", "gpu:0", "cpu:0,gpu:0"])
 def test_what_is_no_device_is_named(devices):
     with pytest.raises(UsageError, match="no device"):
         parse_devices(devices=devices)
@@ -32,14 +32,23 @@ def test_a_device_named_twice_is_refused():
         parse_devices(devices="cpu:0,cpu")
 
 
-def test_cpu_and_gpu_do_not_mix():
-    with pytest.raises(UsageError, match="cannot share"):
-        parse_devices(devices="cpu:0,gpu:0")
+@pytest.mark.parametrize(
+    "gpus, complaint",
+    [
+        ("99", r"--gpus 99: MXNet sees \d+ GPU"),
+        ("0,0", "a GPU is named twice"),
+        ("0,", "by their numbers"),
+        ("x", "by"),
+    ],
+)
+def test_what_is_not_a_gpu_for_a_script_is_named(gpus, complaint):
+    with pytest.raises(UsageError, match=complaint):
+        parse_gpus(gpus)
 
 
-def test_a_gpu_that_is_not_there_is_named():
-    with pytest.raises(UsageError, match=r"gpu:99: MXNet sees \d+ GPU"):
-        parse_devices(gpus="99")
+def test_the_gpus_of_a_script_are_numbers(monkeypatch):
+    monkeypatch.setattr(mx.context, "num_gpus", lambda: 4)
+    assert parse_gpus("3, 1") == [3, 1]
 
 
 @pytest.mark.parametrize("size", [2, 3, 7, 8])
@@ -58,14 +67,14 @@ def test_each_device_gets_its_share_of_the_batch(size):
 # Devices of a rank ---------------------------------------------------------------------------------------------------
 
 
-def _gpus(*numbers):
-    return Devices([mx.gpu(number) for number in numbers])
+def _cpus(*numbers):
+    return Devices([mx.cpu(number) for number in numbers])
 
 
 @pytest.mark.parametrize("num_ranks, shares", [(1, [[4, 5, 6, 7]]), (2, [[4, 5], [6, 7]]), (4, [[4], [5], [6], [7]])])
 def test_ranks_share_the_devices_evenly(num_ranks, shares):
-    ours = [_gpus(4, 5, 6, 7).of_rank(rank, num_ranks).contexts for rank in range(num_ranks)]
-    assert ours == [[mx.gpu(number) for number in share] for share in shares]
+    ours = [_cpus(4, 5, 6, 7).of_rank(rank, num_ranks).contexts for rank in range(num_ranks)]
+    assert ours == [[mx.cpu(number) for number in share] for share in shares]
 
 
 def test_one_cpu_serves_every_rank():
@@ -77,10 +86,10 @@ def test_several_cpus_are_shared_like_other_devices():
     assert [devices.of_rank(rank, 2).contexts for rank in range(2)] == [[mx.cpu(0)], [mx.cpu(1)]]
 
 
-@pytest.mark.parametrize("numbers, num_ranks", [((0,), 2), ((0, 1, 2), 2), ((0, 1), 4)])
+@pytest.mark.parametrize("numbers, num_ranks", [((0, 1, 2), 2), ((0, 1), 4)])
 def test_devices_that_cannot_be_shared_evenly_are_refused(numbers, num_ranks):
-    with pytest.raises(UsageError, match=f"{len(numbers)} device.* among {num_ranks} ranks: gpu:0"):
-        _gpus(*numbers).of_rank(0, num_ranks)
+    with pytest.raises(UsageError, match=f"{len(numbers)} device.* among {num_ranks} ranks: cpu:0"):
+        _cpus(*numbers).of_rank(0, num_ranks)
 
 
 # A rank's place ------------------------------------------------------------------------------------------------------

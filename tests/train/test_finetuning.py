@@ -174,11 +174,6 @@ def test_numbers_that_are_none_stop_the_run(run, tiny_bert, tmp_path, head, comp
         run(dataset_name="huge_uncased", head=head)
 
 
-def test_float16_needs_a_gpu(run):
-    with pytest.raises(UsageError, match="needs a GPU"):
-        run(dtype="float16")
-
-
 def test_a_file_without_labelled_pairs_is_named(run, tmp_path):
     (tmp_path / "empty.jsonl").write_text('{"sentence1": "a", "sentence2": "b", "gold_label": "-"}\n')
     with pytest.raises(DataError, match="empty.jsonl has no labelled pairs"):

@@ -1,5 +1,6 @@
 """A run that was interrupted, wherever that was, ends as one that was not."""
 
+import hashlib
 import json
 import logging
 import os
@@ -97,7 +98,7 @@ def assert_same(folder, other):
         {"optimizer": "adam", "weight_decay": 0.0},
         {"optimizer": "adam", "no_native": True},
         {"accumulate": 4, "clip": 0.0},
-        {"lazy_embeddings": True, "head": "pooled"},
+        {"head": "pooled"},
         {"early_stop": 1, "lr": 1e-8},
         {"devices": "cpu:0,cpu:1"},
     ],
@@ -113,6 +114,32 @@ def test_a_run_that_stops_after_every_update_ends_as_one_that_never_did(whole, b
         break
     assert summary == json.loads((folder / "summary.json").read_text())
     assert_same(folder, expected)
+
+
+def _record_setting(folder, name, value):
+    """As if an earlier version had begun the run with a setting that it had."""
+    newest = max((folder / "checkpoints").iterdir())
+    for path in (folder / "config.json", newest / "state.json"):
+        content = json.loads(path.read_text())
+        content.get("run", content)["settings"][name] = value
+        path.write_text(json.dumps(content))
+    manifest = json.loads((newest / "manifest.json").read_text())
+    manifest["files"]["state.json"] = hashlib.sha256((newest / "state.json").read_bytes()).hexdigest()
+    (newest / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_run_that_an_earlier_version_began_is_resumed(whole, broken):
+    folder = broken()
+    _record_setting(folder, "lazy_embeddings", False)
+    finetune(resume=str(folder), max_seconds=0)
+    assert_same(folder, whole())
+
+
+def test_a_run_that_used_what_no_longer_exists_is_refused(broken):
+    folder = broken()
+    _record_setting(folder, "lazy_embeddings", True)
+    with pytest.raises(UsageError, match="begun with --lazy-embeddings, which no longer exists"):
+        finetune(resume=str(folder))
 
 
 def test_a_resumed_run_that_is_not_stopped_again_goes_on_to_the_end(whole, broken):

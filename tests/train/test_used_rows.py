@@ -64,12 +64,11 @@ def _weights(folder):
     [
         {},
         {"no_native": True},
-        {"lazy_embeddings": True},
         {"head": "pooled", "clip": 0.0},
         {"optimizer": "adam", "weight_decay": 0.0},
         {"devices": "cpu:0,cpu:1"},
     ],
-    ids=["as it is", "without C++", "lazy", "pooled without clipping", "adam", "two devices"],
+    ids=["as it is", "without C++", "pooled without clipping", "adam", "two devices"],
 )
 def test_ten_updates_give_the_weights_of_training_the_whole_table(run, monkeypatch, options):
     ours = _weights(run("cut", **options))
@@ -90,12 +89,6 @@ def test_a_row_that_no_pair_uses_is_moved_by_weight_decay_alone(run, tiny_name):
     after = _weights(run("out", schedule="constant", warmup_ratio=0.0))[TABLE]
     shares = (after / before)[-26:]  # of the pieces of words, which no pair needs
     np.testing.assert_allclose(shares, (1 - 1e-3 * 0.3) ** 10, rtol=1e-6)
-
-
-def test_lazy_embeddings_leave_a_row_that_no_pair_uses_as_it_was(run, tiny_name):
-    before = _start(tiny_name)[0].bert.word_embed[0].weight.data().asnumpy()
-    after = _weights(run("out", lazy_embeddings=True))[TABLE]
-    np.testing.assert_array_equal(after[-26:], before[-26:])
 
 
 @pytest.mark.parametrize(

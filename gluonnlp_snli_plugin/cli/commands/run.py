@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> Optional[int]:
     from ...host import run_script
     from ...host.data import require_snli
     from ...host.script import Script
-    from ...parallel.comm import parse_devices, place_on_machine
+    from ...parallel.comm import parse_gpus, place_on_machine
 
     if options.truncation:
         truncation.create(options.truncation)  # reports an unknown name before ranks are started
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> Optional[int]:
     num_gpus = len(options.gpus.split(",")) if options.gpus else 0
     if num_gpus and options.np and options.np > num_gpus:
         raise UsageError(f"--np {options.np} with --gpus {options.gpus}: each rank needs a GPU of its own")
-    gpus = [context.device_id for context in parse_devices(options.gpus).contexts] if options.gpus else []
+    gpus = parse_gpus(options.gpus) if options.gpus else []
 
     def run_on(backend: Optional[str]) -> Optional[int]:
         place = place_on_machine()[0] if backend else 0

@@ -6,8 +6,8 @@
 // _snli_adam: inputs are `num` weights, as many gradients, means, variances, and a factor (1,) that the gradients are
 // multiplied by. Weights, means and variances change in place. Attributes: lrs and wds (for each parameter, separated
 // by commas), beta1, beta2, epsilon; decoupled=1: weight decay beside the step (AdamW as in GluonNLP's BERTAdam,
-// without bias correction), 0: as part of the gradient (Adam); lazy: 1 for each parameter whose rows are left alone
-// where their whole gradient is zero. A factor that is not finite leaves everything as it was. Output (1,): the factor.
+// without bias correction), 0: as part of the gradient (Adam). A factor that is not finite leaves everything as it was.
+// Output (1,): the factor.
 
 #include <algorithm>
 #include <cmath>
@@ -25,17 +25,12 @@ struct Piece {
   int64_t start, end;
 };
 
-// All elements of `count` tensors in pieces; a piece of a tensor that is done row by row has whole rows.
-std::vector<Piece> pieces(Tensors& in, int count, const std::vector<double>& by_row = {}) {
+// All elements of `count` tensors in pieces.
+std::vector<Piece> pieces(Tensors& in, int count) {
   std::vector<Piece> result;
   for (int i = 0; i < count; ++i) {
     const int64_t size = in[i].size();
-    int64_t step = kChunk;
-    if (!by_row.empty() && by_row[i] != 0.0) {
-      const int64_t width = in[i].shape.back();
-      step = std::max<int64_t>(1, kChunk / width) * width;
-    }
-    for (int64_t start = 0; start < size; start += step) result.push_back({i, start, std::min(size, start + step)});
+    for (int64_t start = 0; start < size; start += kChunk) result.push_back({i, start, std::min(size, start + kChunk)});
   }
   return result;
 }
@@ -85,25 +80,17 @@ struct Rule {
   }
 };
 
-bool is_zero(const float* g, int64_t size) {
-  float largest = 0.0f;
-#pragma omp simd reduction(max : largest)
-  for (int64_t j = 0; j < size; ++j) largest = std::max(largest, std::fabs(g[j]));
-  return largest == 0.0f;
-}
-
 MXReturnValue adam(const Attributes& attributes, Tensors* inputs, Tensors* outputs, const OpResource&) {
   const int count = integer(attributes, "num", 1);
   const float factor = inputs->back().data<float>()[0];
   (*outputs)[0].data<float>()[0] = factor;
   if (!std::isfinite(factor)) return MX_SUCCESS;
   const auto lrs = numbers(attributes, "lrs", count), wds = numbers(attributes, "wds", count);
-  const auto lazy = numbers(attributes, "lazy", count);
   const Rule rule{static_cast<float>(number(attributes, "beta1", 0.9)),
                   static_cast<float>(number(attributes, "beta2", 0.999)),
                   static_cast<float>(number(attributes, "epsilon", 1e-6)), factor,
                   integer(attributes, "decoupled", 1) != 0};
-  const auto work = pieces(*inputs, count, lazy);
+  const auto work = pieces(*inputs, count);
 #pragma omp parallel for schedule(static)
   for (size_t i = 0; i < work.size(); ++i) {
     const int tensor = work[i].tensor;
@@ -111,12 +98,9 @@ MXReturnValue adam(const Attributes& attributes, Tensors* inputs, Tensors* outpu
     const float* g = (*inputs)[count + tensor].data<float>();
     float* m = (*inputs)[2 * count + tensor].data<float>();
     float* v = (*inputs)[3 * count + tensor].data<float>();
-    const bool is_lazy = lazy[tensor] != 0.0;
-    const int64_t step = is_lazy ? (*inputs)[tensor].shape.back() : work[i].end - work[i].start;
-    for (int64_t j = work[i].start; j < work[i].end; j += step) {
-      if (is_lazy && is_zero(g + j, step)) continue;
-      rule.update(w + j, g + j, m + j, v + j, step, static_cast<float>(lrs[tensor]), static_cast<float>(wds[tensor]));
-    }
+    const int64_t j = work[i].start;
+    rule.update(w + j, g + j, m + j, v + j, work[i].end - j, static_cast<float>(lrs[tensor]),
+                static_cast<float>(wds[tensor]));
   }
   return MX_SUCCESS;
 }

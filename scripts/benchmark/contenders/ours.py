@@ -80,7 +80,6 @@ def main():
             dropout=job.dropout,
             epochs=job.epochs,
             seed=job.seed,
-            gpus="0" if mx.context.num_gpus() else None,
             **job.settings,
         )
         worker.end()
