@@ -25,7 +25,7 @@ from .reading import (  # noqa: F401
     require_regular,
     require_size,
 )
-from .temporary import temporary_file, temporary_folder
+from .temporary import is_temporary, temporary_file, temporary_folder
 
 _Path = Union[str, "os.PathLike[str]"]
 
@@ -39,7 +39,7 @@ def writing(path: _Path, error: Type[PluginError] = PluginError) -> Iterator[Non
     Parameters
     ----------
     path : str or Path
-        What is written, named where the error itself names no file.
+        What is written, named where the error itself names no file, or a temporary one.
     error : type of PluginError
         What to raise.
     """
@@ -48,7 +48,10 @@ def writing(path: _Path, error: Type[PluginError] = PluginError) -> Iterator[Non
     except BrokenPipeError:
         raise
     except OSError as caught:
-        raise error(f"cannot write to {caught.filename or path}: {caught.strerror or caught}") from None
+        name = str(caught.filename or path)
+        if any(map(is_temporary, Path(name).parts)):
+            name = str(path)
+        raise error(f"cannot write to {name}: {caught.strerror or caught}") from None
 
 
 @contextlib.contextmanager

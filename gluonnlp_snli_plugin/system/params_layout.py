@@ -10,8 +10,9 @@ import struct
 from typing import NamedTuple, Tuple
 
 from ..errors import CheckpointError
-from .files import is_utf8, open_regular
+from .files import is_utf8
 from .filetypes import what_is
+from .reading import open_regular
 
 _LIST_MAGIC = (0x112).to_bytes(8, "little")  # what MXNet begins a list of arrays with
 _ARRAY_MAGIC = 0xF993FAC9  # of an array, as MXNet has written them since version 1.0

@@ -24,8 +24,8 @@ _KINDS = {
     stat.S_IFBLK: "a device",
 }
 
-# What reading content of another form raises; json and NumPy add some of them.
-_MALFORMED = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+# What is raised where content has not the expected form, be it here, in json, in NumPy or in GluonNLP.
+_MALFORMED = (ValueError, TypeError, LookupError, AttributeError, AssertionError, OverflowError, RecursionError)
 _Path = Union[str, "os.PathLike[str]"]
 
 
@@ -33,7 +33,9 @@ _Path = Union[str, "os.PathLike[str]"]
 def reading(
     path: _Path, error: Type[PluginError], damaged: Optional[str] = None, missing: Optional[str] = None
 ) -> Iterator[None]:
-    """Turn what goes wrong in a block that reads a file into one line; a PluginError passes.
+    """Turn what goes wrong in a block that reads a file into one line.
+
+    A DataError or CheckpointError of the block passes; a UsageError is a ValueError like any other.
 
     Parameters
     ----------
@@ -47,8 +49,6 @@ def reading(
     """
     try:
         yield
-    except PluginError:
-        raise
     except OSError as caught:
         if missing and isinstance(caught, (FileNotFoundError, NotADirectoryError)):
             raise error(missing) from None

@@ -113,6 +113,7 @@ def test_what_goes_wrong_in_writing_is_one_line_that_names_the_file(tmp_path):
     for call, message in (
         (lambda: (tmp_path / "a" / "b").write_text(""), f"cannot write to {tmp_path}/a/b: No such file or directory"),
         (lambda: os.write(99999, b""), "cannot write to OUT: Bad file descriptor"),
+        (lambda: write_json(tmp_path / "a" / "b", {}), "cannot write to OUT: No such file or directory"),
     ):
         with pytest.raises(PluginError) as caught, writing("OUT"):
             call()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gluonnlp_snli_plugin.errors import DataError
+from gluonnlp_snli_plugin.errors import DataError, UsageError
 from gluonnlp_snli_plugin.system.files import digest
 from gluonnlp_snli_plugin.system.reading import (
     LONGEST_LINE,
@@ -126,6 +126,7 @@ def test_the_null_device_is_an_empty_file_of_lines_where_a_pipe_may_be():
         ("[" * 100_000, "PATH is damaged"),
         ('{"a": []}', "PATH is damaged"),
         ('{"a": {"b": 1}}', "it is 1"),
+        ('{"a": {"b": 2}}', "PATH is damaged"),
     ],
 )
 def test_what_goes_wrong_in_reading_is_one_line_that_names_the_file(tmp_path, content, message):
@@ -134,7 +135,7 @@ def test_what_goes_wrong_in_reading_is_one_line_that_names_the_file(tmp_path, co
         path.write_text(content)
     with pytest.raises(DataError) as caught, reading(path, DataError):
         found = read_json(path)["a"]["b"]
-        raise DataError(f"it is {found}")
+        raise (DataError if found == 1 else UsageError)(f"it is {found}")
     assert str(caught.value) == message.replace("PATH", str(path))
 
 
