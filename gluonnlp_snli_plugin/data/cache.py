@@ -18,7 +18,8 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Named
 import numpy as np
 
 from ..errors import DataError
-from ..system.files import cache_folder, digest, open_regular, replacing
+from ..system.files import cache_folder, digest, replacing
+from ..system.reading import open_regular
 from ..system.tensor_file import header_of, pack_header, unpack_header
 from .cache_key import cache_key
 from .encoding import EncodedPairs, PairEncoder, offsets_of

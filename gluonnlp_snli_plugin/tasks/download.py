@@ -22,7 +22,8 @@ import requests
 from tqdm import tqdm
 
 from ..errors import DownloadError
-from ..system.files import digest, open_regular
+from ..system.files import digest
+from ..system.reading import open_regular
 
 RETRY_DELAYS = (1.0, 4.0)  # seconds before the second and the third attempt
 TIMEOUT = (10, 60)  # seconds for the connection, and between two pieces of the answer

@@ -1,8 +1,8 @@
-"""Atomic, hash-verified checkpoints: all that it takes to resume a run as if nothing had happened.
+"""Atomic, hash-verified checkpoints: everything needed to resume a run with the same results.
 
 ``checkpoints/NUMBER/`` holds ``arrays.safetensors`` (weights and the optimizer's state), ``state.json`` (all the rest)
-and ``manifest.json`` with a hash of either. It is made under another name, synced and then renamed, so one that is
-there is whole, unless the disk has lost something, which the hashes tell. Nothing in it is ever executed.
+and ``manifest.json`` with the hashes of both. It is written under another name, synced and then renamed, so one that is
+there is complete; the hashes tell whether the disk has damaged it. Nothing in it is ever executed.
 """
 
 import contextlib
@@ -16,13 +16,15 @@ import re
 import shutil
 import threading
 from pathlib import Path
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
+import mxnet as mx
 import numpy as np
 import safetensors.numpy
 
 from ..errors import CheckpointError, PluginError
-from ..system.files import digest, read_json
+from ..system.files import digest
+from ..system.reading import read_json, reading
 from .array_file import ArrayFile
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
@@ -53,28 +55,28 @@ class Checkpoints:
         How many of the newest to keep.
     """
 
-    def __init__(self, folder, keep):
+    def __init__(self, folder: Union[str, Path], keep: int) -> None:
         self._folder = Path(folder)
         self._keep = keep
         self._arrays: Optional[ArrayFile] = None
-        self._writing = None
-        self._error = None
+        self._writing: Optional[threading.Thread] = None
+        self._error: Optional[Exception] = None
 
-    def write(self, update, arrays, state):
-        """Write a checkpoint in the background; waits for the one before.
+    def write(self, update: int, arrays: Dict[str, mx.nd.NDArray], state: Dict[str, Any]) -> None:
+        """Write a checkpoint in the background; waits for the previous one.
 
         Parameters
         ----------
         update : int
         arrays : dict of str to NDArray
-            Those of all checkpoints have the same names and shapes. MXNet copies them before it does what it is asked
-            to do from here on.
+            All checkpoints have the same names and shapes. MXNet copies their values before it runs any operation
+            called after this one.
         state : dict
 
         Raises
         ------
         PluginError
-            If the one before could not be written.
+            If the previous one could not be written.
         """
         self.wait()
         if self._arrays is None:
@@ -83,13 +85,13 @@ class Checkpoints:
         self._writing = threading.Thread(target=self._write, args=(update, self._arrays, state), name="checkpoint")
         self._writing.start()
 
-    def wait(self):
+    def wait(self) -> None:
         """Wait until the last checkpoint is on the disk.
 
         Raises
         ------
         PluginError
-            If it could not be written, or holds what is no number; those before are still there.
+            If it could not be written, or holds a number that is not finite; earlier ones are kept.
         """
         if self._writing:
             self._writing.join()
@@ -101,8 +103,8 @@ class Checkpoints:
             reason = getattr(error, "strerror", None) or error
             raise PluginError(f"cannot write a checkpoint to {self._folder}: {reason}") from None
 
-    def newest(self):
-        """The newest sound checkpoint, or None; says which ones are not.
+    def newest(self) -> Optional[Checkpoint]:
+        """The newest sound checkpoint, or None; warns about damaged ones.
 
         Returns
         -------
@@ -115,7 +117,7 @@ class Checkpoints:
                 _log.warning("%s; the checkpoint before it is used, if there is one", error)
         return None
 
-    def newest_state(self):
+    def newest_state(self) -> Tuple[int, Dict[str, Any]]:
         """The update and the state of the newest checkpoint, without its arrays; (0, {}) if there is none.
 
         Returns
@@ -128,30 +130,29 @@ class Checkpoints:
                 return _read_state(path)[:2]
         return 0, {}
 
-    def tidy(self):
-        """Remove what a process that was killed has left: a checkpoint half written, old ones half removed."""
+    def tidy(self) -> None:
+        """Remove old checkpoints, and those that a killed process has left half written or half removed."""
         for leftover in self._folder.glob(f"*{_TEMPORARY}"):
             shutil.rmtree(leftover)
         for old in self._found()[: -self._keep]:
             shutil.rmtree(old)
 
-    def _found(self):
-        try:
-            names = os.listdir(self._folder)
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise PluginError(f"{self._folder}: {error.strerror}") from None
+    def _found(self) -> List[Path]:
+        with reading(self._folder, PluginError):
+            try:
+                names = os.listdir(self._folder)
+            except FileNotFoundError:
+                return []
         return [self._folder / name for name in sorted(filter(_NAME.fullmatch, names), key=int)]
 
-    def _write(self, update, arrays, state):
+    def _write(self, update: int, arrays: ArrayFile, state: Dict[str, Any]) -> None:
         try:
             arrays.wait()
             name = arrays.not_finite()
             if name:
                 raise PluginError(
-                    f"after update {update} {name} is not finite; the checkpoints before it stay: try a lower --lr or "
-                    "a longer warm-up (--warmup-ratio)"
+                    f"after update {update} {name} is not finite; earlier checkpoints are kept: try a lower --lr or a "
+                    "longer warm-up (--warmup-ratio)"
                 )
             self._folder.mkdir(exist_ok=True)
             path = self._folder / f"{update:09d}"
@@ -159,20 +160,19 @@ class Checkpoints:
             if temporary.exists():  # of a process that was killed
                 shutil.rmtree(temporary)
             temporary.mkdir()
-            state = json.dumps({"update": update, **state}).encode()
-            _fill(temporary, {_ARRAYS: arrays.content, _STATE: state})
-            if path.exists():  # one that is not sound: a run writes none twice
+            _fill(temporary, {_ARRAYS: arrays.content, _STATE: json.dumps({"update": update, **state}).encode()})
+            if path.exists():  # a damaged one: a run writes none twice
                 shutil.rmtree(path)
             temporary.rename(path)
             _sync(self._folder)
             self.tidy()
-        except Exception as error:  # of another thread: told by wait()
+        except Exception as error:  # raised by wait(), in the caller's thread
             with contextlib.suppress(OSError, UnboundLocalError):
                 shutil.rmtree(temporary)
             self._error = error
 
 
-def _fill(folder, files):
+def _fill(folder: Path, files: Dict[str, Any]) -> None:
     for name, content in files.items():
         _write_synced(folder / name, content)
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
@@ -180,8 +180,8 @@ def _fill(folder, files):
     _sync(folder)
 
 
-def _write_synced(path, content):
-    """Write a file to the disk, past the kernel's cache if that can be: fresh pages of it can cost seconds."""
+def _write_synced(path: Path, content: Any) -> None:
+    """Write a file to the disk, past the kernel's page cache if possible: allocating its pages can take seconds."""
     is_direct = True
     try:
         descriptor = os.open(path, _NEW_FILE | os.O_DIRECT, 0o666)
@@ -197,14 +197,14 @@ def _write_synced(path, content):
             except OSError as error:
                 if error.errno != errno.EINVAL or not is_direct:
                     raise
-                is_direct = False  # it takes whole blocks of memory that begins where a page does
+                is_direct = False  # O_DIRECT takes only whole blocks of page-aligned memory
                 fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) & ~os.O_DIRECT)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _sync(path):
+def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -212,41 +212,37 @@ def _sync(path):
         os.close(descriptor)
 
 
-def _read(path):
-    """The checkpoint in a folder, checked against its manifest before anything is made of it."""
+def _read(path: Path) -> Checkpoint:
+    """The checkpoint in a folder, verified against its manifest before anything is made of it."""
     update, state, hashes = _read_state(path)
-    with _reading(path):
-        _require_whole(path / _ARRAYS, hashes)
+    _require_whole(path / _ARRAYS, hashes)
+    try:
         return Checkpoint(update, safetensors.numpy.load_file(str(path / _ARRAYS)), state)
+    except safetensors.SafetensorError:
+        raise CheckpointError(f"{path} is damaged") from None
 
 
-def _read_state(path):
+def _read_state(path: Path) -> Tuple[int, Dict[str, Any], Dict[str, str]]:
     """Update, state and the hashes of all files of a checkpoint."""
-    with _reading(path):
-        manifest = read_json(path / _MANIFEST)
+    manifest = _read_json(path / _MANIFEST)
+    with reading(path, CheckpointError):
         if manifest["format"] != _FORMAT:
             raise CheckpointError(f"{path} is of format {manifest['format']}, this version reads format {_FORMAT}")
-        _require_whole(path / _STATE, manifest["files"])
-        state = read_json(path / _STATE)
+        hashes = manifest["files"]
+        _require_whole(path / _STATE, hashes)
+        state = _read_json(path / _STATE)
         update = state.pop("update")
         if type(update) is not int or update != int(path.name):
             raise CheckpointError(f"{path} is one of update {update}")
-        return update, state, manifest["files"]
+        return update, state, hashes
 
 
-def _require_whole(file, hashes):
-    if digest(file) != hashes[file.name]:
-        raise CheckpointError(f"{file} is damaged: its content is not what {_MANIFEST} says")
+def _read_json(file: Path) -> Any:
+    with reading(file, CheckpointError, damaged=f"{file.parent} is damaged", missing=f"{file} is missing"):
+        return read_json(file)
 
 
-@contextlib.contextmanager
-def _reading(path):
-    """Turn what goes wrong in reading a checkpoint into one line."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{error.filename} is missing") from None
-    except OSError as error:
-        raise CheckpointError(f"{error.filename or path}: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError, AttributeError, safetensors.SafetensorError):
-        raise CheckpointError(f"{path} is damaged") from None
+def _require_whole(file: Path, hashes: Dict[str, str]) -> None:
+    with reading(file, CheckpointError, damaged=f"{file.parent} is damaged", missing=f"{file} is missing"):
+        if digest(file) != hashes[file.name]:
+            raise CheckpointError(f"{file} is damaged: its content is not what {_MANIFEST} says")
