@@ -6,8 +6,8 @@ import math
 import os
 from pathlib import Path
 
-from ..errors import PluginError, printable
-from ..system.files import replacing
+from ..errors import printable
+from ..system.files import replacing, writing
 
 LEVELS = 5  # of colour for, and as many against, the answer
 _FAINTEST = 0.05  # of the largest contribution; below, a word has no colour
@@ -108,15 +108,12 @@ def page(path):
     PluginError
         If the file cannot be written.
     """
-    try:
-        with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(_HEAD.format(style=style(), legend=LEGEND))
-            yield lambda *answer: file.write(_section(*answer))
-            file.write("</main>\n</html>\n")
-    except BrokenPipeError:  # of standard output, while answers are printed
-        raise
-    except OSError as error:
-        raise PluginError(f"{path}: {error.strerror}") from None
+    with writing(path), replacing(path) as temporary, open(
+        temporary, "w", encoding="utf-8", errors="backslashreplace"
+    ) as file:
+        file.write(_HEAD.format(style=style(), legend=LEGEND))
+        yield lambda *answer: file.write(_section(*answer))
+        file.write("</main>\n</html>\n")
 
 
 LEGEND = (

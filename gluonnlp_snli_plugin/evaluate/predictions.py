@@ -10,8 +10,9 @@ from typing import Any, Dict, List
 import numpy as np
 import orjson
 
-from ..errors import DataError, PluginError
-from ..system.files import open_lines, read_json, replacing, write_json
+from ..errors import DataError
+from ..system.files import replacing, write_json, writing
+from ..system.reading import open_lines, read_json, reading
 from ..tasks.snli import LABELS
 from .scores import Evaluation
 
@@ -120,11 +121,8 @@ def write_lines(path, *sets):
     PluginError
         If they cannot be written.
     """
-    try:
-        with replacing(path) as temporary:
-            temporary.write_bytes(b"".join(line + b"\n" for predictions in sets for line in predictions.lines()))
-    except OSError as error:
-        raise PluginError(f"cannot write to {path}: {error.strerror}") from None
+    with writing(path), replacing(path) as temporary:
+        temporary.write_bytes(b"".join(line + b"\n" for predictions in sets for line in predictions.lines()))
 
 
 def write_predictions(folder, name, predictions):
@@ -136,12 +134,10 @@ def write_predictions(folder, name, predictions):
         If they cannot be written.
     """
     place = Path(folder) / FOLDER
-    try:
+    with writing(place):
         place.mkdir(exist_ok=True)
         write_lines(place / f"{name}.jsonl", predictions)
         write_json(place / f"{name}.json", predictions.about)  # last: without it they do not count
-    except OSError as error:
-        raise PluginError(f"cannot write to {error.filename or place}: {error.strerror}") from None
 
 
 def read_record(folder, name):
@@ -153,14 +149,11 @@ def read_record(folder, name):
         If the record is damaged.
     """
     path = Path(folder) / FOLDER / f"{name}.json"
-    try:
-        about = read_json(path)
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
-    except ValueError:
-        raise DataError(f"{path} is damaged") from None
+    with reading(path, DataError):
+        try:
+            about = read_json(path)
+        except FileNotFoundError:
+            return {}
     numbers = ("rows_without_gold_label", "bad_rows_left_out")
     if not isinstance(about, dict) or not all(type(about.get(name, 0)) is int for name in numbers):
         raise DataError(f"{path} is damaged")
@@ -182,14 +175,10 @@ def read_predictions(folder, name):
     about = read_record(folder, name)
     path = Path(folder) / FOLDER / f"{name}.jsonl"
     rows: List[Any] = []
-    try:
-        with open_lines(path) as lines:
-            for line in lines:
+    with reading(path, DataError), open_lines(path) as lines:
+        for number, line in enumerate(lines, 1):
+            with reading(path, DataError, damaged=f"{path}, line {number} is damaged"):
                 rows.append(_values(line))
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError):
-        raise DataError(f"{path}, line {len(rows) + 1} is damaged") from None
     if not rows:
         raise DataError(f"{path} is empty")
     premises, hypotheses, *columns = zip(*rows)
