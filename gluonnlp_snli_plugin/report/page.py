@@ -7,8 +7,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
 
-from ..errors import PluginError, UsageError
-from ..system.files import replacing
+from ..errors import UsageError
+from ..system.files import replacing, writing
 from .comparison import comparison
 from .run import read_run
 from .run_page import story
@@ -29,11 +29,8 @@ def write(folder, to=None):
         folder = folder[0] if isinstance(folder, (list, tuple)) else folder
         page = render("run.html", story(read_run(folder)))
         to = Path(folder) / _PAGE if to is None else to
-    try:
-        with replacing(to) as temporary:
-            temporary.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise PluginError(f"cannot write to {to}: {error.strerror}") from None
+    with writing(to), replacing(to) as temporary:
+        temporary.write_text(page, encoding="utf-8")
     return Path(to)
 
 

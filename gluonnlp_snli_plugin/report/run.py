@@ -8,7 +8,7 @@ from typing import Any, Dict, List
 from ..errors import DataError, UsageError
 from ..evaluate.predictions import FOLDER, Predictions, read_predictions, read_record
 from ..formats.model_folder import weights_sha256
-from ..system.files import read_bytes, read_json
+from ..system.reading import read_bytes, read_json, reading
 
 _MOST_UPDATES, _LARGEST = 1 << 53, 1e30  # of what can be drawn
 _FIRST = ("dev", "test")  # of the answers, those of the run itself
@@ -107,31 +107,24 @@ def _read_all_predictions(folder):
 
 
 def _read_object(path):
-    try:
-        content = read_json(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
-    except ValueError:
-        raise DataError(f"{path} is damaged") from None
+    with reading(path, DataError):
+        try:
+            content = read_json(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
     if not isinstance(content, dict):
         raise DataError(f"{path} is damaged")
     return content
 
 
 def _read_metrics(path):
-    try:
-        text = read_bytes(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
-    lines = text.split(b"\n")[:-1]  # behind the last line end: nothing, or a line that is still being written
-    try:
+    with reading(path, DataError):
+        try:
+            text = read_bytes(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        lines = text.split(b"\n")[:-1]  # behind the last line end: nothing, or a line that is still being written
         return [_checked(json.loads(line)) for line in lines]
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
-        raise DataError(f"{path} is damaged") from None
 
 
 def _checked(line):
