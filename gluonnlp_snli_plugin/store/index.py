@@ -15,6 +15,7 @@ from gluonnlp.base import get_home_dir
 from ..errors import CheckpointError, UsageError
 from ..model.family import family_of
 from ..system.files import is_utf8, read_json, write_json
+from ..system.reading import read_json, reading
 from ..text.tokenizer_settings import TokenizerSettings
 
 INDEX = "gluonnlp_snli_plugin.json"
@@ -193,20 +194,17 @@ def read_index(root=None):
         If the index file is damaged, or the folder's name is no UTF-8.
     """
     path = store_root(root) / INDEX
-    try:
-        content = read_json(path)
+    with reading(path, CheckpointError, damaged=f"{path} is damaged: remove it and import the weights again"):
+        try:
+            content = read_json(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return Index()
         checkpoints = [_checkpoint(entry) for entry in content["checkpoints"]]
         # Before there were vocabularies without weights, there was no such key.
         alone = [_vocabulary(entry) for entry in content.get("vocabularies", [])]
         index = Index({entry.key: entry for entry in checkpoints}, {entry.name: entry for entry in alone})
         index.vocabularies()
         return index
-    except (FileNotFoundError, NotADirectoryError):
-        return Index()
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise CheckpointError(f"{path} is damaged: remove it and import the weights again") from None
 
 
 def _checkpoint(entry):

@@ -7,6 +7,7 @@ from pathlib import Path
 from .. import registry
 from ..errors import CheckpointError, UsageError
 from ..system.files import digest
+from ..system.reading import reading
 from ..text.tokenizer_settings import TokenizerSettings, special_tokens
 from .index import read_index, store_root
 
@@ -225,11 +226,7 @@ def check_files(checkpoint, root=None, with_weights=True):
 def check_file(name, sha1, source, root):
     """Make sure that a file of the store is whole; `source` is where it can be brought in from again."""
     path = store_root(root) / name
-    try:
-        problem = None if digest(path, "sha1") == sha1 else "damaged"
-    except FileNotFoundError:
-        problem = "missing"
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror}") from None
-    if problem:
-        raise CheckpointError(f"{path} is {problem}: bring it in again from {source or 'where it came from'}")
+    remedy = f"bring it in again from {source or 'where it came from'}"
+    with reading(path, CheckpointError, missing=f"{path} is missing: {remedy}"):
+        if digest(path, "sha1") != sha1:
+            raise CheckpointError(f"{path} is damaged: {remedy}")

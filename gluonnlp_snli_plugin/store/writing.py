@@ -11,6 +11,7 @@ import mxnet as mx
 from .. import registry
 from ..errors import CheckpointError, UsageError
 from ..model.family import hparams_of
+from ..system import files
 from ..system.files import digest, locked
 from ..system.temporary import temporary_folder
 from .index import INDEX, NAME, Checkpoint, Vocabulary, read_index, require_sound, store_root
@@ -200,9 +201,8 @@ def _remove_others(file, root):
 def writing(root):
     """Make a folder, and turn what goes wrong in writing there into one line."""
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise CheckpointError(f"cannot write to {error.filename or root}: {error.strerror}") from None
+        with files.writing(root, CheckpointError):
+            root.mkdir(parents=True, exist_ok=True)
+            yield
     except mx.MXNetError as error:
         raise CheckpointError(f"cannot write to {root}: {str(error).strip().splitlines()[-1]}") from None
