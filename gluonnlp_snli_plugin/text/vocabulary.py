@@ -10,8 +10,9 @@ import sentencepiece
 from gluonnlp.vocab import BERTVocab
 
 from ..errors import CheckpointError
-from ..system.files import VOCABULARY_BYTES, is_utf8, read_bytes, read_json, read_text
+from ..system.files import is_utf8
 from ..system.filetypes import what_is
+from ..system.reading import VOCABULARY_BYTES, read_bytes, read_json, read_text, reading
 from .charsmap import require_sound_charsmaps
 from .tokenizer_settings import special_tokens as special_tokens_of
 
@@ -80,12 +81,11 @@ def wordpiece_index(path: Union[str, Path]) -> Dict[str, int]:
     what = what_is(path)
     if what:
         raise CheckpointError(f"{path} is {what}; a vocabulary is expected")
-    try:
-        text = read_text(path)
-    except UnicodeDecodeError as error:
-        raise CheckpointError(f"{path} is not valid UTF-8 ({error.reason} at byte {error.start})") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise CheckpointError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    with reading(path, CheckpointError):
+        try:
+            text = read_text(path)
+        except UnicodeDecodeError as error:
+            raise CheckpointError(f"{path} is not valid UTF-8 ({error.reason} at byte {error.start})") from None
     if Path(path).suffix == ".json":
         try:
             content = json.loads(text)
@@ -237,12 +237,11 @@ def read_vocabulary(path):
     suffix = Path(path).suffix
     if suffix not in (".vocab", ".json"):
         return read_wordpieces(path), {}
-    try:
-        content = read_json(path, VOCABULARY_BYTES)
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror}") from None
-    except ValueError:
-        content = None
+    with reading(path, CheckpointError):
+        try:
+            content = read_json(path, VOCABULARY_BYTES)
+        except ValueError:
+            content = None
     if suffix == ".json" and not (isinstance(content, dict) and "token_to_idx" in content):
         return read_wordpieces(path), {}
     return _vocab_of_json(path, content), {}
@@ -250,15 +249,12 @@ def read_vocabulary(path):
 
 def _vocab_of_json(path, content):
     """The vocabulary that GluonNLP wrote as JSON."""
-    try:
+    with reading(path, CheckpointError, damaged=f"{path} does not hold a vocabulary as GluonNLP's to_json writes it"):
         index = content["token_to_idx"]
         numbered = sorted(index.values()) == list(range(len(index))) and set(map(type, index.values())) == {int}
-        numbered = numbered and _are_texts(index)
+        if not (numbered and _are_texts(index)):
+            raise ValueError
         vocab = nlp.vocab.BERTVocab.from_json(json.dumps(content))
-    except (ValueError, TypeError, KeyError, AttributeError, AssertionError, RecursionError, IndexError):
-        numbered = False
-    if not numbered:
-        raise CheckpointError(f"{path} does not hold a vocabulary as GluonNLP's to_json writes it")
     missing = [str(token) for token in special_tokens_of(vocab) if token not in index]
     if missing:
         raise CheckpointError(f"{path} has no token {', '.join(missing)}: it is not a BERT vocabulary")
