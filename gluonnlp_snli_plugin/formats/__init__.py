@@ -10,7 +10,7 @@ import mxnet as mx
 import numpy as np
 
 from ..errors import CheckpointError, UsageError
-from ..system.files import new_folder, write_json
+from ..system.files import new_folder, write_json, writing
 from .job import Job
 
 MARK = "export.json"
@@ -98,9 +98,8 @@ def export(model, format, to, file=None, overwrite=False, dataset_name=None, bac
 def _writing(to):
     """Turn what goes wrong in writing into one line."""
     try:
-        yield
-    except OSError as error:
-        raise CheckpointError(f"cannot write to {error.filename or to}: {error.strerror or error}") from None
+        with writing(to, CheckpointError):
+            yield
     except mx.MXNetError as error:
         if "local_filesys" not in str(error):  # which writes the files
             raise

@@ -13,7 +13,7 @@ from ..data.nli import LABELS
 from ..data.reader import PairReader
 from ..errors import CheckpointError, DataError
 from ..native.accelerate import restore
-from ..system.files import read_json
+from ..system.reading import read_json
 from ..tasks.sample import sample_pairs
 from .classifier_file import load_finetuned
 from .model_folder import Model

@@ -16,8 +16,9 @@ from ..model.bert import is_dropout
 from ..model.classifier import SNLIBertClassifier
 from ..model.family import family_of
 from ..model.heads import head_named, head_names
-from ..system.files import digest, publish, read_json, replacing, write_json
+from ..system.files import digest, publish, replacing, write_json
 from ..system.params_layout import read_layout
+from ..system.reading import read_json, reading
 from ..system.temporary import temporary_file
 from ..tasks.snli import LABELS
 from ..text.tokenizer_settings import TokenizerSettings
@@ -221,7 +222,8 @@ def build_net(settings, vocab):
 def _read_settings(folder):
     """Settings and files (a dict by use) of a model folder, the files checked against their fingerprints."""
     path = folder / _SETTINGS
-    try:
+    no_model = f"{folder} holds no model: give the output folder of gluonnlp-snli finetune"
+    with reading(path, CheckpointError, missing=no_model):
         content = read_json(path)
         if "format" not in content and "versions" in content:  # the settings of a run, not of a model
             raise CheckpointError(f"{folder} holds no model yet: its run ended before the first evaluation")
@@ -241,21 +243,12 @@ def _read_settings(folder):
         # Files of this folder, whatever the settings say.
         files = {use: folder / Path(content["files"][use]["name"]).name for use in _FILES}
         named = [(file, content["files"][use]["sha256"]) for use, file in files.items()]
-    except (FileNotFoundError, NotADirectoryError):
-        raise CheckpointError(f"{folder} holds no model: give the output folder of gluonnlp-snli finetune") from None
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise CheckpointError(f"{path} is damaged") from None
     for file, sha256 in named:
         if not os.path.isfile(file):
             raise CheckpointError(f"{file} is missing")
-        try:
-            is_whole = digest(file) == sha256
-        except OSError as error:
-            raise CheckpointError(f"{file}: {error.strerror}") from None
-        if not is_whole:
-            raise CheckpointError(f"{file} is damaged: its content is not what {path} says")
+        with reading(file, CheckpointError):
+            if digest(file) != sha256:
+                raise CheckpointError(f"{file} is damaged: its content is not what {path} says")
     return settings, files
 
 

@@ -15,8 +15,8 @@ from .. import store
 from ..errors import CheckpointError, UsageError
 from ..model.bert import BERT
 from ..store.pretrained import PretrainedBert, add_missing_pooler
-from ..system.files import read_bytes
 from ..system.params_layout import read_layout
+from ..system.reading import read_bytes
 from ..text.tokenizer_settings import TokenizerSettings
 from ..text.vocabulary import is_sentencepiece, read_vocabulary
 from .huggingface.tokenizer import establish, has_tokenizer

@@ -14,7 +14,7 @@ from gluonnlp.base import get_home_dir
 
 from ..errors import CheckpointError, UsageError
 from ..model.family import family_of
-from ..system.files import is_utf8, read_json, write_json
+from ..system.files import is_utf8, write_json
 from ..system.reading import read_json, reading
 from ..text.tokenizer_settings import TokenizerSettings
 

@@ -6,7 +6,7 @@ from typing import Any, Dict, Tuple
 from ...errors import CheckpointError
 from ...model.family import families
 from ...store.pretrained import PretrainedBert
-from ...system.files import read_bytes
+from ...system.reading import read_bytes
 from .files import find_folder, read_config
 from .tensors import WEIGHT_FILES, Tensors
 from .tokenizer import TOKENIZER_FILES, establish

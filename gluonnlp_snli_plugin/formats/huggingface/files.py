@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Sequence, Union
 
 from ...errors import CheckpointError
-from ...system.files import read_bytes
 from ...system.filetypes import describe
+from ...system.reading import read_bytes, reading
 
 _LONGEST_NAME = 96  # on the hub
 
@@ -48,12 +48,8 @@ def read_config(path: Path) -> Dict[str, Any]:
     ------
     CheckpointError
     """
-    try:
+    with reading(path, CheckpointError, missing=f"{path} is missing"):
         content = read_bytes(path)
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing") from None
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror}") from None
     what: Optional[str] = describe(content)
     if what:
         raise CheckpointError(f"{path} is {what}; JSON is expected")

@@ -9,8 +9,8 @@ import numpy as np
 import safetensors
 
 from ...errors import CheckpointError
-from ...system.files import require_regular
 from ...system.filetypes import what_is
+from ...system.reading import reading, require_regular
 from .files import read_config
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -114,10 +114,8 @@ def _existing(path: Path) -> Path:
 
 def _names(path: Path) -> List[str]:
     """The names of the tensors in a file."""
-    try:
+    with reading(path, CheckpointError):
         require_regular(path)
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror}") from None
     try:
         with safetensors.safe_open(str(path), framework="np") as file:
             return list(file.keys())
