@@ -9,8 +9,8 @@ import zlib
 from typing import Any, BinaryIO, Iterator, Union
 
 from ..errors import DataError
-from ..system.files import BoundedLines, open_lines
 from ..system.filetypes import HEAD_SIZE, describe
+from ..system.reading import BoundedLines, open_lines, reading
 
 _GZIP = b"\x1f\x8b"
 _DECOMPRESSED_AT_ONCE = 1 << 18  # bytes
@@ -36,10 +36,8 @@ def opened(path: Union[str, "os.PathLike[str]"], content_hash: Any = None) -> It
     DataError
         If the file cannot be read, now or later, or is something else than text; names it.
     """
-    try:
+    with reading(path, DataError):
         raw = open_lines(path, pipe=True)
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}") from None
     try:
         with raw:
             file: Any = raw if content_hash is None else io.BufferedReader(_Hashing(raw, content_hash))
