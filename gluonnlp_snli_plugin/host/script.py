@@ -8,7 +8,7 @@ import traceback
 import types
 
 from ..errors import PluginError, UsageError
-from ..system.files import read_bytes
+from ..system.reading import read_bytes
 
 
 class Script:
