@@ -20,7 +20,8 @@ from ..errors import PluginError, UsageError
 from ..evaluate.predictions import Predictions, write_predictions
 from ..formats.model_folder import load_model, remove_other_weights, save_model, weights_sha256
 from ..model.inference import probabilities
-from ..system.files import open_regular, read_json, read_text, write_json
+from ..system.files import write_json, writing
+from ..system.reading import open_regular, read_json, read_text
 from ..system.temporary import is_temporary, remove_abandoned
 from .tensorboard import Scalars
 
@@ -179,10 +180,8 @@ class OutputFolder:
 
     @contextlib.contextmanager
     def _writing(self, name=""):
-        try:
+        with writing(self.path / name):
             yield
-        except OSError as error:
-            raise PluginError(f"cannot write to {error.filename or self.path / name}: {error.strerror}") from None
 
     @contextlib.contextmanager
     def _recording(self, name=""):

@@ -15,7 +15,8 @@ from ..model.bert import BERT
 from ..model.inference import for_evaluation
 from ..model.pretraining import PretrainingNet, new_bert, parameters_of
 from ..store import PretrainedBert, keep, require_free
-from ..system.files import digest, read_bytes
+from ..system.files import digest
+from ..system.reading import read_bytes
 from ..text.tokenizers import bert_tokenizer
 from ..text.vocabulary import is_sentencepiece, read_vocabulary
 from .loop import train

@@ -8,7 +8,7 @@ from typing import Any, Dict, Optional, Tuple
 
 from ..errors import PluginError, UsageError
 from ..parallel.comm import BACKENDS
-from ..system.files import read_json
+from ..system.reading import read_json, reading
 from .checkpoint import Checkpoints
 from .config import RunConfig, option_name
 from .resume import CHANGEABLE, without_deleted
@@ -73,14 +73,13 @@ def finished(config: RunConfig) -> Optional[Dict[str, Any]]:
         If there is a summary that cannot be the run's.
     """
     path = Path(config.output_dir) / "summary.json"
-    try:
-        summary = read_json(path)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise PluginError(f"{path}: {error.strerror}") from None
-    except ValueError:
-        summary = None
+    with reading(path, PluginError):
+        try:
+            summary = read_json(path)
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            summary = None
     update, _ = _newest(config.output_dir)
     updates = summary.get("updates") if isinstance(summary, dict) else None
     is_sound = type(updates) is int and updates >= update

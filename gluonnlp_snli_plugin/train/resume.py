@@ -7,7 +7,7 @@ from typing import Any, Dict
 
 from ..errors import PluginError, UsageError
 from ..store import NAME
-from ..system.files import read_json
+from ..system.reading import read_json
 from .config import option_name
 
 # What may be different from now on: none of it has any effect on the result.
