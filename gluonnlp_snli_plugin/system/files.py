@@ -11,20 +11,7 @@ from pathlib import Path
 from typing import IO, Any, Iterator, Optional, Type, Union
 
 from ..errors import PluginError, UsageError
-from .reading import (  # noqa: F401
-    VOCABULARY_BYTES,
-    WEIGHTS_BYTES,
-    BoundedLines,
-    kind_of,
-    naming,
-    open_lines,
-    open_regular,
-    read_bytes,
-    read_json,
-    read_text,
-    require_regular,
-    require_size,
-)
+from .reading import WEIGHTS_BYTES, kind_of, naming, open_regular, require_size
 from .temporary import is_temporary, temporary_file, temporary_folder
 
 _Path = Union[str, "os.PathLike[str]"]
