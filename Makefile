@@ -72,7 +72,7 @@ benchmark: venv  ## Compare speed and memory with other programs, and write docs
 	$(python) scripts/benchmark/compare.py $(OPTIONS)
 
 reference: venv  ## PyTorch and transformers, in an environment of their own, for the tests that ask them.
-	$(python) scripts/benchmark/reference_env.py
+	$(python) scripts/benchmark/lib/reference_env.py
 
 lint: venv  ## ruff and mypy.
 	$(python) -m ruff check

@@ -14,12 +14,10 @@ import json
 import sys
 from pathlib import Path
 
-import machine
-import reference_env
-import workspace
-from entries import chosen, python_of
-from race import Contender, environment
-from report import measure_into_page, require_at_least, spread, table, write_section
+from lib import machine, reference_env, workspace
+from lib.entries import chosen, python_of
+from lib.race import Contender, environment
+from lib.report import measure_into_page, require_at_least, spread, table, write_section
 
 from gluonnlp_snli_plugin import PluginError
 from gluonnlp_snli_plugin.system import threads

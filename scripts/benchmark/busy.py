@@ -11,11 +11,10 @@ import statistics
 import subprocess
 import sys
 
-import machine
-import workspace
-from race import Contender, environment, race
-from report import measure_into_page, require_at_least, table
-from results import evaluated_per_second, pairs_per_second
+from lib import machine, workspace
+from lib.race import Contender, environment, race
+from lib.report import measure_into_page, require_at_least, table
+from lib.results import evaluated_per_second, pairs_per_second
 
 from gluonnlp_snli_plugin.system import threads
 

@@ -13,9 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import machine
-import workspace
-from report import measure_into_page, require_at_least, spread, table
+from lib import machine, workspace
+from lib.report import measure_into_page, require_at_least, spread, table
 
 from gluonnlp_snli_plugin import PluginError
 

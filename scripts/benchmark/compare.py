@@ -14,13 +14,11 @@ import sys
 from pathlib import Path
 from typing import Any, Dict
 
-import machine
-import reference_env
-import workspace
-from entries import chosen, python_of
-from race import Contender, environment, race
-from report import measure_into_page, require_at_least
-from results import Limit, figures, largest_difference, results_table
+from lib import machine, reference_env, workspace
+from lib.entries import chosen, python_of
+from lib.race import Contender, environment, race
+from lib.report import measure_into_page, require_at_least
+from lib.results import Limit, figures, largest_difference, results_table
 
 from gluonnlp_snli_plugin import PluginError
 from gluonnlp_snli_plugin.native import isa

@@ -15,7 +15,8 @@ from pathlib import Path
 import gluonnlp as nlp
 import mxnet as mx
 import numpy as np
-import reference_env
+from lib import reference_env
+from lib.workspace import name_for
 
 from gluonnlp_snli_plugin import PairEncoder, PluginError, import_bert
 from gluonnlp_snli_plugin.tasks.snli import PairReader
@@ -93,20 +94,11 @@ def read_pairs(path, number):
     return pairs
 
 
-def name_for(checkpoint):
-    """A name with the case that `transformers` reads from the checkpoint; without a word about it, lower."""
-    try:
-        lower = json.loads(Path(checkpoint, "tokenizer_config.json").read_bytes()).get("do_lower_case", True)
-    except (OSError, ValueError, AttributeError):
-        lower = True
-    return "compared_uncased" if lower else "compared_cased"
-
-
 def reference_outputs(python, checkpoint, pairs, workspace):
     """What reference_bert.py computes, a dict of arrays."""
     pairs_file, out_file = Path(workspace, "pairs.json"), Path(workspace, "reference.npz")
     pairs_file.write_text(json.dumps(pairs), encoding="utf-8")
-    reference_env.run(python, "-I", Path(__file__).with_name("reference_bert.py"), checkpoint, pairs_file, out_file)
+    reference_env.run(python, "-I", reference_env.FOLDER / "reference_bert.py", checkpoint, pairs_file, out_file)
     with np.load(str(out_file)) as arrays:
         return dict(arrays)
 

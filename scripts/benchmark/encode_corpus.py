@@ -21,11 +21,11 @@ from pathlib import Path
 
 import gluonnlp as nlp
 import numpy as np
-import reference_env
-from corpus import SNLI_PAIRS, make_corpus
 from gluonnlp.data.bert.glue import concat_sequences, truncate_seqs_equal
-from machine import description
-from report import spread, table
+from lib import reference_env
+from lib.corpus import SNLI_PAIRS, make_corpus
+from lib.machine import description
+from lib.report import spread, table
 
 from gluonnlp_snli_plugin import PairEncoder, PluginError
 from gluonnlp_snli_plugin.tasks.snli import LABELS, SNLI
@@ -216,7 +216,7 @@ def transformers_worker(checkpoint, premises, hypotheses, options, workspace):
     python = reference_env.reference_python(options.reference_env, options.reference_python)
     pairs_file = Path(workspace, "pairs.json")
     pairs_file.write_text(json.dumps([premises, hypotheses]), encoding="utf-8")
-    script = Path(__file__).with_name("reference_tokenizer.py")
+    script = reference_env.FOLDER / "reference_tokenizer.py"
     return _Worker([str(python), "-I", str(script), str(checkpoint), str(pairs_file), str(options.max_len)])
 
 

@@ -17,11 +17,10 @@ import sys
 import threading
 from pathlib import Path
 
-import machine
-import workspace
-from corpus import SNLI_PAIRS, make_corpus
-from race import environment
-from report import measure_into_page, require_at_least, table
+from lib import machine, workspace
+from lib.corpus import SNLI_PAIRS, make_corpus
+from lib.race import environment
+from lib.report import measure_into_page, require_at_least, table
 
 from gluonnlp_snli_plugin import PluginError
 

@@ -15,12 +15,11 @@ import time
 from pathlib import Path
 from typing import List
 
-import machine
-import workspace
-from corpus import make_corpus
-from entries import REFERENCE, entries
-from race import Contender, environment
-from report import measure_into_page, require_at_least, table
+from lib import machine, workspace
+from lib.corpus import make_corpus
+from lib.entries import REFERENCE, entries
+from lib.race import Contender, environment
+from lib.report import measure_into_page, require_at_least, table
 
 from gluonnlp_snli_plugin.data.nli import LABELS
 from gluonnlp_snli_plugin.tasks.snli import SNLI

@@ -17,8 +17,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import machine
-from report import measure_into_page, require_at_least, spread, table
+from lib import machine
+from lib.report import measure_into_page, require_at_least, spread, table
 
 from gluonnlp_snli_plugin import PluginError
 from gluonnlp_snli_plugin.data.pretraining.corpus import read_documents

@@ -12,8 +12,8 @@ import statistics
 import sys
 import time
 
-import machine
-from report import measure_into_page, require_at_least, spread, table
+from lib import machine
+from lib.report import measure_into_page, require_at_least, spread, table
 
 from gluonnlp_snli_plugin.data.pretraining.batches import PretrainingBatches
 from gluonnlp_snli_plugin.data.pretraining.corpus import CORPUS_FORMATS

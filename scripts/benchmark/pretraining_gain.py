@@ -15,9 +15,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import machine
-from report import measure_into_page, table
-from workspace import finetune_command
+from lib import machine
+from lib.report import measure_into_page, table
+from lib.workspace import finetune_command
 
 from gluonnlp_snli_plugin import PluginError
 

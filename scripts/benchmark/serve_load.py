@@ -18,8 +18,8 @@ import sys
 import threading
 import time
 
-from machine import description
-from report import spread, table, write_section
+from lib.machine import description
+from lib.report import spread, table, write_section
 
 from gluonnlp_snli_plugin import PluginError
 from gluonnlp_snli_plugin.data.reader import PairReader

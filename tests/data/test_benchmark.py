@@ -15,7 +15,7 @@ SCRIPTS = Path(__file__).parent.parent.parent / "scripts" / "benchmark"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, pairs_file):
-    spec = importlib.util.spec_from_file_location("benchmark_corpus", SCRIPTS / "corpus.py")
+    spec = importlib.util.spec_from_file_location("benchmark_corpus", SCRIPTS / "lib" / "corpus.py")
     corpus = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(corpus)
     path = tmp_path_factory.mktemp("made") / "snli_1.0_train.jsonl"

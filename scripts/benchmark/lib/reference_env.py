@@ -1,6 +1,6 @@
 """The environment of what the benchmarks and some tests compare with: torch and transformers, apart from MXNet.
 
-    python scripts/benchmark/reference_env.py
+    python scripts/benchmark/lib/reference_env.py
 
 makes it, where it is not there, with the first Python for which there is a CPU build of torch: the one that runs this,
 then the others of this machine. PyPI's own build of torch brings CUDA, several gigabytes that nothing here uses.
@@ -18,7 +18,8 @@ REQUIREMENTS = ("transformers==5.23.0", "accelerate==1.15.0")
 OLDEST_PYTHON = (3, 10)
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 DEFAULT_FOLDER = ".venv-reference"
-BOOTSTRAP = Path(__file__).parents[1] / "bootstrap"
+FOLDER = Path(__file__).parent
+BOOTSTRAP = FOLDER.parents[1] / "bootstrap"
 
 
 def add_arguments(parser):

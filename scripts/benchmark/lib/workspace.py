@@ -7,7 +7,6 @@ from pathlib import Path
 
 import gluonnlp as nlp
 import numpy as np
-from compare_import import name_for
 
 from gluonnlp_snli_plugin import PairEncoder, PluginError, import_bert
 from gluonnlp_snli_plugin.model.bert import BERT
@@ -188,3 +187,12 @@ def read_pairs(options):
     if not all(three[0] for three in columns):
         raise PluginError("no labelled pairs to measure with")
     return columns[0], columns[1], source
+
+
+def name_for(checkpoint):
+    """A name with the case that `transformers` reads from the checkpoint; without a word about it, lower."""
+    try:
+        lower = json.loads(Path(checkpoint, "tokenizer_config.json").read_bytes()).get("do_lower_case", True)
+    except (OSError, ValueError, AttributeError):
+        lower = True
+    return "compared_uncased" if lower else "compared_cased"

@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 from typing import Dict, List
 
-import machine
-
 from gluonnlp_snli_plugin import PluginError
 
-FOLDER = Path(__file__).parent / "contenders"
+from . import machine
+
+FOLDER = Path(__file__).parents[1] / "contenders"
 _SECONDS_TO_SETTLE = 0.3  # threads of MXNet and torch look for more work for a while before they sleep
 _SECONDS_TO_END = 20
 _ELSEWHERE = ("PYTHONPATH", "PYTHONHOME")

@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, NamedTuple
 
-import reference_env
-
 from gluonnlp_snli_plugin import PluginError
+
+from . import reference_env
 
 REFERENCE = "ours"  # with whom the others are compared
 SCRIPT = "scripts/bert/finetune_classifier.py"

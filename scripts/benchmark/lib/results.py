@@ -2,9 +2,9 @@
 
 import statistics
 
-import machine
-from entries import REFERENCE
-from report import table
+from . import machine
+from .entries import REFERENCE
+from .report import table
 
 # Key of a figure: its heading, and the digits it is shown with.
 COLUMNS = {
