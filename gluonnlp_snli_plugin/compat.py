@@ -8,6 +8,13 @@ path at interpreter start, so that ``import gluonnlp`` works too when it comes b
 
 import sys
 
+TYPE_CHECKING = False  # what typing's says to type checkers, without an import
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+
+    Repair = Callable[[ModuleType], None]
+
 # While MXNet and GluonNLP are imported --------------------------------------------------------------------------------
 
 
@@ -19,7 +26,7 @@ class _Finder:
 
     repairs_mxnet = True  # by which one copy of this module, which the .pth file runs, is known to the other
 
-    def find_spec(self, fullname, path=None, target=None):
+    def find_spec(self, fullname: str, path: "Any" = None, target: "Any" = None) -> "Any":
         if fullname not in _REPAIRS:
             return None
         for finder in sys.meta_path:
@@ -34,13 +41,13 @@ class _Finder:
 class _Loader:
     """Another loader, with what is to happen before and after it executes a module; either may be None."""
 
-    def __init__(self, loader, before, after):
+    def __init__(self, loader: "Any", before: "Optional[Repair]", after: "Optional[Repair]") -> None:
         self._loader, self._before, self._after = loader, before, after
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> "Any":
         return getattr(self._loader, name)
 
-    def exec_module(self, module):
+    def exec_module(self, module: "Any") -> None:
         module.__loader__ = module.__spec__.loader = self._loader
         if self._before is not None:
             self._before(module)
@@ -49,7 +56,7 @@ class _Loader:
             self._after(module)
 
 
-def repair_numpy_when_mxnet_is_imported():
+def repair_numpy_when_mxnet_is_imported() -> None:
     """Repair the modules of MXNet and GluonNLP when they are imported; a second call changes nothing."""
     if not any(hasattr(finder, "repairs_mxnet") for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
@@ -58,7 +65,7 @@ def repair_numpy_when_mxnet_is_imported():
 # What NumPy and Python have removed -----------------------------------------------------------------------------------
 
 
-def _import_what_is_gone(module):
+def _import_what_is_gone(module: "ModuleType") -> None:
     """Let a module import NumPy as it was, and the parts of distutils and pkg_resources that it needs.
 
     Python 3.12 removed distutils, and setuptools 82 pkg_resources. A module may have built-in functions of its own (see
@@ -69,7 +76,9 @@ def _import_what_is_gone(module):
 
     numpy = _numpy_as_it_was()
 
-    def __import__(name, globals=None, locals=None, fromlist=(), level=0):
+    def __import__(
+        name: str, globals: "Any" = None, locals: "Any" = None, fromlist: "Sequence[str]" = (), level: int = 0
+    ) -> "Any":
         if name in ("distutils.version", "pkg_resources"):
             return _Versions
         imported = builtins.__import__(name, globals, locals, fromlist, level)
@@ -78,15 +87,15 @@ def _import_what_is_gone(module):
     vars(module)["__builtins__"] = {**vars(builtins), "__import__": __import__}
 
 
-def _both(first, second):
-    def repair(module):
+def _both(first: "Repair", second: "Repair") -> "Repair":
+    def repair(module: "ModuleType") -> None:
         first(module)
         second(module)
 
     return repair
 
 
-def _call_what_is_gone(module):
+def _call_what_is_gone(module: "ModuleType") -> None:
     """Let a module that has been imported call NumPy as it was."""
     numpy = _numpy_as_it_was()
     for name, value in list(vars(module).items()):
@@ -94,7 +103,7 @@ def _call_what_is_gone(module):
             setattr(module, name, numpy)
 
 
-def _call_what_is_gone_in_test_utils(mxnet):
+def _call_what_is_gone_in_test_utils(mxnet: "Any") -> None:
     """The same for ``mxnet.test_utils``, which under pytest no other finder sees: it takes whatever is named test_*."""
     _call_what_is_gone(mxnet.test_utils)
 
@@ -103,7 +112,7 @@ class _Versions:
     """What MXNet needs of ``distutils.version`` and GluonNLP of ``pkg_resources``."""
 
     @staticmethod
-    def parse_version(text):
+    def parse_version(text: str) -> "Any":
         import re
 
         return [int(number) for number in re.findall(r"\d+", text)]
@@ -111,14 +120,14 @@ class _Versions:
     StrictVersion = LooseVersion = parse_version
 
 
-def _copy_of(module, **names):
+def _copy_of(module: "ModuleType", **names: "Any") -> "Any":
     """A module with other names besides, or instead; its own ``__getattr__`` finds what it loads on demand."""
     copy = type(sys)(module.__name__)
     vars(copy).update(vars(module), **names)
     return copy
 
 
-def _numpy_as_it_was():
+def _numpy_as_it_was() -> "Any":
     """NumPy with what MXNet 1.9.1 uses of it.
 
     Names went in NumPy 1.20 (NEP 32), 1.24 (apache/mxnet #21165) and 2.0 to 2.4 (NEP 52); ``np.bool`` is back since 2.0
@@ -128,22 +137,22 @@ def _numpy_as_it_was():
 
     import numpy as np
 
-    def in1d(ar1, ar2, **kwargs):
+    def in1d(ar1: "Any", ar2: "Any", **kwargs: "Any") -> "Any":
         return np.isin(np.ravel(ar1), ar2, **kwargs)
 
-    def msort(a):
+    def msort(a: "Any") -> "Any":
         return np.sort(a, axis=0)
 
-    def like(name):
+    def like(name: str) -> "Callable[..., Any]":
         return lambda *args, **kwargs: getattr(np, name)(*args, **kwargs)
 
-    def expired(name):
-        def function(*args, **kwargs):
+    def expired(name: str) -> "Callable[..., Any]":
+        def function(*args: "Any", **kwargs: "Any") -> "Any":
             raise RuntimeError(f"NumPy 1.20 removed {name}: use the package numpy_financial instead")
 
         return function
 
-    names = {
+    names: Dict[str, Any] = {
         "Inf": np.inf,
         "PINF": np.inf,
         "NINF": -np.inf,
@@ -170,7 +179,7 @@ def _numpy_as_it_was():
     return _copy_of(np, **names, bool=bool, int=int)
 
 
-def _find_csr_matrix(module):
+def _find_csr_matrix(module: "Any") -> None:
     """Sparse arrays, and ``mx.nd.array``, look for ``scipy.sparse.csr.csr_matrix``, which SciPy 2 is to remove."""
     if module.spsp is not None:
         module.spsp = _copy_of(module.spsp, csr=module.spsp)
@@ -179,10 +188,10 @@ def _find_csr_matrix(module):
 # What NumPy 2 prints or computes in another way -----------------------------------------------------------------------
 
 
-def _on_numpy_2(repair):
+def _on_numpy_2(repair: "Callable[[Any], None]") -> "Repair":
     """A repair that changes nothing on older NumPy."""
 
-    def repair_on_numpy_2(module):
+    def repair_on_numpy_2(module: "ModuleType") -> None:
         import numpy
 
         if int(numpy.__version__.split(".")[0]) >= 2:
@@ -192,14 +201,14 @@ def _on_numpy_2(repair):
 
 
 @_on_numpy_2
-def _print_numbers_as_before(module):
+def _print_numbers_as_before(module: "Any") -> None:
     """Shapes and learning rates reach the C++ side as text, ``(2, 3)``, not ``(np.int64(2), 3)`` (NEP 51)."""
     import re
 
     c_str, c_str_array = module.c_str, module.c_str_array
     number = re.compile(r"\bnp\.(?:\w+\(([^()]*)\)|(True|False)_\b)")
 
-    def plain(text):
+    def plain(text: str) -> str:
         return number.sub(r"\1\2", text) if "np." in text and text[0] in "([" else text
 
     module.c_str = lambda string: c_str(plain(string))
@@ -207,10 +216,10 @@ def _print_numbers_as_before(module):
 
 
 @_on_numpy_2
-def _give_scalars(module):
+def _give_scalars(module: "Any") -> None:
     """``asscalar`` of an array of shape (1, 1) gives an array, which NumPy 2.5 makes no number of: ``float(loss)``."""
 
-    def asscalar(self):
+    def asscalar(self: "Any") -> "Any":
         if self.size != 1:
             raise ValueError("The current array is not a scalar")
         return self.asnumpy().reshape(-1)[0]
@@ -219,18 +228,18 @@ def _give_scalars(module):
 
 
 @_on_numpy_2
-def _add_up_in_64_bits(module):
+def _add_up_in_64_bits(module: "Any") -> None:
     """Metrics add NumPy's scalars to Python's numbers, which keeps float32 and int32 since NEP 50: sums lose digits."""
     import numpy as np
 
-    def total(name):
-        def load(self):
+    def total(name: str) -> property:
+        def load(self: "Any") -> "Any":
             try:
                 return vars(self)[name]
             except KeyError:
                 raise AttributeError(f"{type(self).__name__} has no {name} yet") from None
 
-        def store(self, value):
+        def store(self: "Any", value: "Any") -> None:
             if isinstance(value, np.generic):
                 value = value.astype(np.promote_types(value.dtype, np.int64))
             vars(self)[name] = value
@@ -242,11 +251,11 @@ def _add_up_in_64_bits(module):
 
 
 @_on_numpy_2
-def _scale_in_64_bits(module):
+def _scale_in_64_bits(module: "Any") -> None:
     """LARS and LBSGD multiply Python's numbers by a norm, which keeps its float32 since NEP 50."""
     import numpy as np
 
-    def in_64_bits(norm):
+    def in_64_bits(norm: "Callable[..., Any]") -> "Callable[..., Any]":
         return lambda *args, **kwargs: np.float64(norm(*args, **kwargs))
 
     for optimizer in (module.LARS, module.LBSGD):
@@ -254,31 +263,31 @@ def _scale_in_64_bits(module):
 
 
 @_on_numpy_2
-def _find_ranges_in_64_bits(module):
+def _find_ranges_in_64_bits(module: "Any") -> None:
     """Calibration by entropy divides the largest number of a layer, which keeps its float32 since NEP 50."""
     np = module.np
     module.np = _copy_of(np, min=lambda array: float(np.min(array)), max=lambda array: float(np.max(array)))
 
 
 @_on_numpy_2
-def _pad_with_what_wraps_around(module):
+def _pad_with_what_wraps_around(module: "Any") -> None:
     """Padding ``uint8`` with -1 gives 255, which NumPy 2 refuses for Python's numbers (NEP 50)."""
     np = module.np
 
-    def full(shape, fill_value, dtype):
+    def full(shape: "Any", fill_value: "Any", dtype: "Any") -> "Any":
         return np.full(shape, np.array(fill_value).astype(dtype), dtype)
 
     module.np = _copy_of(np, full=full)
 
 
-def _hash_bytes_above_127(module):
+def _hash_bytes_above_127(module: "Any") -> None:
     """FastText's hash calls ``np.int8(200)``: NumPy 1.24 warns of it, NumPy 2 refuses it (never reported upstream)."""
     import numpy as np
 
     if type(module._fasttext_hash) is not type(_on_numpy_2):
         return  # Numba has compiled it, by rules of its own
 
-    def _fasttext_hash(ngram):
+    def _fasttext_hash(ngram: "Any") -> "Any":
         hashed = 2166136261
         for byte in ngram:
             hashed = (hashed ^ (byte if byte < 128 else byte | 0xFFFFFF00)) * 16777619 & 0xFFFFFFFF
@@ -287,7 +296,7 @@ def _hash_bytes_above_127(module):
     module._fasttext_hash = _fasttext_hash
 
 
-_REPAIRS = {
+_REPAIRS: "Dict[str, Tuple[Optional[Repair], Optional[Repair]]]" = {
     # module: (what happens before it is executed, what happens after)
     "mxnet": (None, _call_what_is_gone_in_test_utils),
     "mxnet.base": (None, _print_numbers_as_before),
@@ -314,7 +323,7 @@ _REPAIRS = {
 # While the plugin is active: functions that registry.py puts in the place of the hosts' own ---------------------------
 
 
-def sentencepiece_call(original):
+def sentencepiece_call(original: "Callable[..., Any]") -> "Callable[..., Any]":
     """A ``SentencepieceTokenizer.__call__`` that does not ask for sampling where none is wanted.
 
     GluonNLP 0.10 calls ``SampleEncodeAsPieces(text, 0, alpha)`` by default and means "no sampling"
@@ -326,7 +335,7 @@ def sentencepiece_call(original):
         GluonNLP's own method; it still does the sampling when ``num_best`` asks for it.
     """
 
-    def __call__(self, sample):
+    def __call__(self: "Any", sample: str) -> "Any":
         if self._nbest in (0, 1):
             # Half a character, which Python's str can hold and C++ cannot, is one that nobody knows.
             sample = sample.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
@@ -336,7 +345,7 @@ def sentencepiece_call(original):
     return __call__
 
 
-def export(original):
+def export(original: "Callable[..., Any]") -> "Callable[..., Any]":
     """A ``HybridBlock.export`` that writes the parameters of a ``SymbolBlock`` too that has not run yet.
 
     MXNet 1.9.1 leaves them all out, without a word (apache/mxnet #20577); GluonNLP's script exports a quantized net so.
@@ -347,7 +356,7 @@ def export(original):
         MXNet's own method.
     """
 
-    def export(self, *args, **kwargs):
+    def export(self: "Any", *args: "Any", **kwargs: "Any") -> "Any":
         has_run = bool(self._cached_op_args) or not self._cached_graph
         if has_run:
             return original(self, *args, **kwargs)
@@ -360,7 +369,7 @@ def export(original):
     return export
 
 
-def init_params(original):
+def init_params(original: "Callable[..., Any]") -> "Callable[..., Any]":
     """A ``Trainer._init_params`` that waits until the weights have come from the parameter server.
 
     MXNet 1.9.1 pulls them in the background, under the keys that it then pushes gradients under: where the first push
@@ -372,7 +381,7 @@ def init_params(original):
         MXNet's own method.
     """
 
-    def _init_params(self):
+    def _init_params(self: "Any") -> None:
         original(self)
         if self._distributed:
             for parameter in self._params:
