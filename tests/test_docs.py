@@ -33,6 +33,8 @@ INSTEAD = {
     r"\bbert_(6_384_12|2_256_4|12_768_12)\b": "bert_2_16_2",
     r"\bfinetune( +)\.\.\.": r"finetune\1--dataset-name minilm_uncased --train-file train.jsonl --dev-file dev.jsonl",
     r"\bOUT\b": "out",
+    r"\bsize=3000\b": "size=36",
+    r"\bsteps=10000\b": "steps=2, max_len=32, batch_size=8",
     r"http://127\.0\.0\.1:8000\b": "http://127.0.0.1:{port}",
 }
 # More options of a command, so that it is quick, and may be given again.
@@ -132,6 +134,15 @@ def test_every_command_can_be_parsed_and_what_it_names_is_there():
         else:
             assert words[0] == "curl" or command.startswith(FOREIGN), where
     assert seen > 60
+
+
+def test_the_page_of_the_api_describes_all_public_names():
+    import gluonnlp_snli_plugin
+
+    page = (REPOSITORY / "docs" / "api.md").read_text(encoding="utf-8")
+    titles = {name for line in re.findall("^## (.*)$", page, re.MULTILINE) for name in line.split(", ")}
+    assert titles == set(gluonnlp_snli_plugin.__all__) - {"__version__"}
+    assert all(hasattr(gluonnlp_snli_plugin, name) for name in gluonnlp_snli_plugin.__all__)
 
 
 def test_every_option_that_a_page_mentions_exists():
