@@ -8,12 +8,10 @@ import http.client
 import logging
 import os
 import re
-import stat
-import struct
+import shutil
 import sys
 import time
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -22,33 +20,22 @@ import requests
 from tqdm import tqdm
 
 from ..errors import DownloadError
-from ..system.files import digest
+from ..system.files import digest, replacing
 from ..system.reading import open_regular
 
 RETRY_DELAYS = (1.0, 4.0)  # seconds before the second and the third attempt
-TIMEOUT = (10, 60)  # seconds for the connection, and between two pieces of the answer
-MAX_BYTES = 1 << 30  # for the archive and for each file in it; the largest real one has 487 MB
+TIMEOUT = (10, 60)  # seconds to connect, and between two pieces of the answer
+MAX_BYTES = 1 << 30  # of an archive; the larger one has 95 MB
 _CHUNK = 1 << 16
 # One server of WikiText refuses clients that seem to be Python.
 _HEADERS = {"User-Agent": "gluonnlp-snli-plugin", "Accept-Encoding": "identity"}  # a range counts bytes of the archive
 _RETRIED_STATUSES = (408, 429, 500, 502, 503, 504)
-# What zipfile raises for damaged archives; OSError too, for a seek to before the beginning.
-_BAD_ARCHIVE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    OSError,
-    OverflowError,
-    RuntimeError,
-    ValueError,
-)
 
 logger = logging.getLogger("gluonnlp_snli_plugin")
 
 
 class _BrokenOff(Exception):
-    """An attempt failed in a way that another attempt may mend."""
+    """An attempt failed, and another may succeed."""
 
 
 class Archive(NamedTuple):
@@ -59,17 +46,17 @@ class Archive(NamedTuple):
     corpus : str
         Its name, for messages.
     url : str
-        Where it is.
+        Its address.
     url_variable : str
-        The environment variable that names another place.
+        The environment variable that names another address.
     sha1 : str
-        What the zip file must have, wherever it comes from.
+        Of the zip file, wherever it comes from.
     megabytes : int
         Its size.
     folder : str
         The folder in it.
     files : tuple of str
-        What is wanted of that folder.
+        The files to take from that folder.
     """
 
     corpus: str
@@ -83,14 +70,13 @@ class Archive(NamedTuple):
     def fetch(self, root: str | os.PathLike[str], url: str | None = None, progress: bool | None = None) -> None:
         """Make sure that the files exist in `root`, downloading the archive if need be.
 
-        Files that are already there are left as they are. The zip file under its own name, put into `root` by hand, is
-        used and kept. A download that breaks off is continued, by this call and by later ones. Several processes may
-        call this at once.
+        Existing files are left as they are. A zip file that the user has put into `root` under its own name is used and
+        kept. A broken download is resumed, by this call and by later ones. Several processes may call this at once.
 
         Parameters
         ----------
         root : str or path
-            The data folder; it is made if it is not there.
+            The data folder; it is made if need be.
         url : str, optional
             Address of the archive; default: the environment variable, else `self.url`.
         progress : bool, optional
@@ -99,7 +85,7 @@ class Archive(NamedTuple):
         Raises
         ------
         DownloadError
-            The archive cannot be had, is not the one meant, or cannot be unpacked into `root`.
+            If the archive cannot be downloaded, has another hash, or cannot be unpacked into `root`.
         """
         url = url or os.environ.get(self.url_variable) or self.url
         _Download(self, Path(root), url, sys.stderr.isatty() if progress is None else progress).run()
@@ -114,7 +100,7 @@ SNLI_ARCHIVE = Archive(
     folder="snli_1.0",
     files=tuple(f"snli_1.0_{segment}.jsonl" for segment in ("train", "dev", "test")),
 )
-# Its first address, which other programs still ask, has been dead since 2024; this is a copy that its author keeps.
+# The author's copy; the original address has been dead since 2024.
 WIKITEXT2_ARCHIVE = Archive(
     corpus="WikiText-2",
     url="https://wikitext.smerity.com/wikitext-2-v1.zip",
@@ -127,17 +113,17 @@ WIKITEXT2_ARCHIVE = Archive(
 
 
 class _Download:
-    """One archive on its way into one folder."""
+    """The download of one archive into one folder."""
 
     def __init__(self, archive: Archive, root: Path, url: str, progress: bool):
         self._archive, self._root, self._url, self._progress = archive, root, url, progress
         self._by_hand = root / archive.url.rpartition("/")[2]
-        # The download never takes the name of a file put there by hand, so it is clear which one may go.
+        # Another name than that of a file put there by hand, which is never removed.
         self._part = self._by_hand.with_suffix(".zip.part")
 
     def run(self) -> None:
         if not self._missing():
-            with contextlib.suppress(OSError):  # left by a process that was killed after it had unpacked everything
+            with contextlib.suppress(OSError):  # left by a process that was killed after unpacking
                 self._part.unlink()
             return
         try:
@@ -165,7 +151,7 @@ class _Download:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Hold a lock that ends with the process; the file stays, as removing it would break the lock of a waiter."""
+        """Hold a lock that ends with the process; the file stays, as another process may wait for it."""
         with open_regular(self._root / ".lock", "a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -187,10 +173,10 @@ class _Download:
             )
 
     def _download(self) -> None:
-        """Complete the part in a few attempts, each going on where the one before broke off."""
+        """Complete the part in a few attempts, each resuming the previous one."""
         archive, part = self._archive, self._part
         if _size(part) and digest(part, "sha1") == archive.sha1:
-            return  # complete since an earlier run, which could not unpack it
+            return  # downloaded by an earlier run, which could not unpack it
         if not self._progress:
             # A warning, because that shows where logging is not set up: a download is never silent.
             line = "downloading %s (about %d MB) from %s to %s"
@@ -214,13 +200,13 @@ class _Download:
             )
 
     def _attempt(self) -> None:
-        """Ask once for what the part lacks and write what comes."""
+        """Request the rest of the part once and write what arrives."""
         part = self._part
         offset = _size(part)
         headers = {**_HEADERS, "Range": f"bytes={offset}-"} if offset else _HEADERS
         try:
             with requests.get(self._url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-                if response.status_code == 200:  # the whole archive, even where a part was asked for
+                if response.status_code == 200:  # the whole archive, even if a part was requested
                     offset, total = 0, _number(response.headers.get("Content-Length"))
                 elif response.status_code == 206:
                     total = _total_of_range(response, offset, part)
@@ -234,9 +220,7 @@ class _Download:
                     raise self._failure(f"cannot download {self._url}: {status}")
                 with open(part, "ab" if offset else "wb") as file:
                     self._receive(response, file, offset, total)
-        except (
-            ValueError
-        ) as error:  # an address that makes no sense, InvalidURL and its kind: not worth another attempt
+        except ValueError as error:  # InvalidURL and the like: not worth another attempt
             raise self._failure(f"cannot download {self._url}: {error}") from error
         except requests.RequestException as error:
             raise _BrokenOff(_root_cause(error)) from error
@@ -257,18 +241,16 @@ class _Download:
                 bar.update(len(chunk))
 
     def _extract(self, path: Path) -> None:
-        """Unpack what is missing; only the wanted names are looked at, and all of them before anything is written."""
-        try:
-            with zipfile.ZipFile(path) as archive:
-                members = {name: _member(archive, f"{self._archive.folder}/{name}") for name in self._missing()}
-                for name, member in members.items():
-                    _unpack(archive, member, self._root / name)
-        except _BAD_ARCHIVE as error:
-            raise self._failure(f"cannot unpack {path}: {error or type(error).__name__}") from error
+        """Unpack what is missing, each file atomically; the archive's hash has been verified."""
+        with zipfile.ZipFile(path) as archive:
+            for name in self._missing():
+                member = f"{self._archive.folder}/{name}"
+                with replacing(self._root / name) as temporary, open(temporary, "wb") as file:
+                    shutil.copyfileobj(archive.open(member), file, 1 << 20)
 
 
 def _public(text: str) -> str:
-    """Take a mirror's user name and password out of its address."""
+    """Remove user name and password from a mirror's address."""
     return re.sub(r"(?<=://)[^/\s]*@", "", text)
 
 
@@ -281,55 +263,20 @@ def _number(text: str | None) -> int | None:
 
 
 def _total_of_range(response: requests.Response, offset: int, part: Path) -> int | None:
-    """Give the size of the whole archive, having checked that the answer is the range that was asked for."""
+    """The size of the whole archive; raises _BrokenOff unless the answer is the range that was requested."""
     content_range = response.headers.get("Content-Range", "")
     match = re.fullmatch(r"bytes ([0-9]+)-[0-9]+/([0-9]+|\*)", content_range)
     if not match or int(match.group(1)) != offset:
-        part.unlink(missing_ok=True)  # so that the next attempt asks for the whole
+        part.unlink(missing_ok=True)  # so that the next attempt requests all of it
         raise _BrokenOff(f"the server sent another range than the one from byte {offset}: {content_range!r}")
     return _number(match.group(2))
 
 
 def _root_cause(error: BaseException | None) -> str:
-    """Say what the innermost network error says: "Connection refused" rather than the pool and retries around it."""
+    """The message of the innermost network error: "Connection refused" rather than the pool and retries around it."""
     cause = error
     while error:
         if isinstance(error, (OSError, http.client.HTTPException)):  # not a TypeError that urllib3 1 passes through
             cause = error
         error = error.__cause__ or error.__context__
     return str(cause) or type(cause).__name__
-
-
-def _member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
-    try:
-        info = archive.getinfo(name)
-    except KeyError:
-        raise zipfile.BadZipFile(f"it has no {name}") from None
-    if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG) or info.external_attr & 0x10:
-        raise zipfile.BadZipFile(f"{name} is no plain file")
-    if info.flag_bits & 0x41:
-        raise zipfile.BadZipFile(f"{name} is encrypted")
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise zipfile.BadZipFile(f"{name} is compressed in an unusual way")
-    if info.file_size > MAX_BYTES:
-        raise zipfile.BadZipFile(f"{name} would have {info.file_size} bytes, which is too many")
-    return info
-
-
-def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
-    """Write one file under a temporary name, and give it its own only when it is safely on the disk."""
-    temporary = target.with_name(f".{target.name}.tmp")
-    temporary.unlink(missing_ok=True)  # left by a killed process; nobody writes it now, for the lock is held
-    try:
-        with archive.open(member) as source, open(temporary, "xb") as file:
-            written = 0
-            for chunk in iter(lambda: source.read(1 << 20), b""):
-                written += len(chunk)
-                if written > MAX_BYTES:
-                    raise zipfile.BadZipFile(f"{member.filename} has more than {MAX_BYTES} bytes")
-                file.write(chunk)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
