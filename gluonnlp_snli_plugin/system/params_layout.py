@@ -7,14 +7,15 @@ So it gets only files that have passed here.
 import math
 import os
 import struct
-from typing import NamedTuple, Tuple
+from pathlib import Path
+from typing import BinaryIO, Dict, NamedTuple, Tuple, Union
 
 from ..errors import CheckpointError
 from .files import is_utf8
 from .filetypes import what_is
 from .reading import open_regular
 
-_LIST_MAGIC = (0x112).to_bytes(8, "little")  # what MXNet begins a list of arrays with
+_LIST_MAGIC = (0x112).to_bytes(8, "little")  # with which MXNet begins a list of arrays
 _ARRAY_MAGIC = 0xF993FAC9  # of an array, as MXNet has written them since version 1.0
 _MOST_DIMENSIONS = 32  # as in NumPy
 _CONTEXTS = (1, 2, 3, 5)  # cpu, gpu, cpu_pinned, cpu_shared: where an array was when it was written
@@ -38,7 +39,7 @@ class Entry(NamedTuple):
     dtype: str
 
 
-def read_layout(path):
+def read_layout(path: Union[str, Path]) -> Dict[str, Entry]:
     """Shape and type of each array in a parameter file; the numbers themselves are not read.
 
     Returns
@@ -66,30 +67,30 @@ def read_layout(path):
 
 
 class _Content:
-    """What follows in a file; asking for more than there is raises a struct.error."""
+    """The rest of a file; asking for more than it holds raises a struct.error."""
 
-    def __init__(self, file):
+    def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.left = os.fstat(file.fileno()).st_size - file.tell()
 
-    def numbers(self, layout):
+    def numbers(self, layout: str) -> Tuple[int, ...]:
         return struct.unpack(layout, self.bytes(struct.calcsize(layout)))
 
-    def bytes(self, size):
+    def bytes(self, size: int) -> bytes:
         self._take(size)
         return self._file.read(size)
 
-    def skip(self, size):
+    def skip(self, size: int) -> None:
         self._take(size)
         self._file.seek(size, os.SEEK_CUR)
 
-    def _take(self, size):
+    def _take(self, size: int) -> None:
         if size > self.left:
             raise struct.error("it is cut short, or claims more than it holds")
         self.left -= size
 
 
-def _read(content, path):
+def _read(content: _Content, path: Union[str, Path]) -> Dict[str, Entry]:
     _, count = content.numbers("<QQ")
     entries = [_entry(content, i) for i in _up_to(count, content)]
     (num_names,) = content.numbers("<Q")
@@ -107,14 +108,14 @@ def _read(content, path):
     return found
 
 
-def _up_to(count, content):
+def _up_to(count: int, content: _Content) -> range:
     """A range of this length, if the rest of the file has a byte for each."""
     if count > content.left:
         raise struct.error("it is cut short, or claims more than it holds")
     return range(count)
 
 
-def _entry(content, i):
+def _entry(content: _Content, i: int) -> Entry:
     magic, storage = content.numbers("<Ii")
     if magic != _ARRAY_MAGIC:
         raise struct.error(f"array {i} begins with 0x{magic:x}")
@@ -132,7 +133,7 @@ def _entry(content, i):
     return Entry(shape, dtype)
 
 
-def _name(content):
+def _name(content: _Content) -> str:
     (length,) = content.numbers("<Q")
     try:
         name = content.bytes(length).decode()
