@@ -131,8 +131,10 @@ truncation = Catalogue("truncation", _offer_truncation)
 family = Catalogue("family")
 #: Subclasses of :class:`.heads.Head`, for ``--head NAME``.
 head = Catalogue("head")
+#: Subclasses of :class:`.formats.format.Format`, for ``export --format NAME``.
+format = Catalogue("format")
 
-_CATALOGUES = (dataset, task, model, truncation, head)
+_CATALOGUES = (dataset, task, model, truncation, head, format)
 _patterns: Dict[Pattern[str], Callable[[str], Callable[..., Any]]] = {}
 _replacements: Dict[Tuple[str, str], Factory] = {}  # (module, dotted attribute) -> what makes the new one of the old
 _at_activation: List[Callable[[], None]] = []

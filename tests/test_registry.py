@@ -178,6 +178,7 @@ def test_every_kind_of_thing_has_explicit_names():
         "models": ["bert_2_256_4", "bert_6_384_12", "snli_bert_classifier"],
         "truncations": ["equal", "longest_first", "only_first", "only_second", "ratio"],
         "heads": ["mean", "mlp", "pooled"],
+        "formats": ["gluonnlp", "huggingface", "model", "onnx", "symbol"],
     }
 
 

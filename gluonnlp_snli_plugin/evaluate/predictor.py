@@ -1,18 +1,21 @@
 """Answers for pairs of sentences from a fine-tuned model."""
 
 import itertools
-from typing import Dict, NamedTuple
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 import mxnet as mx
 import numpy as np
 
+from ..data.encoding import EncodedPairs
 from ..errors import CheckpointError, UsageError
-from ..formats.classifier_file import load_finetuned
+from ..formats.model_folder import Model, ModelSettings
+from ..formats.reading import load_finetuned
 from ..model.inference import logits, probabilities
 from ..native import accelerate, dtype_for_inference, require_cpu, use_bfloat16
 from ..native.int8 import quantize
 from ..system import threads
-from .explanation import explain
+from .explanation import Explanation, explain
 
 DTYPES = ("float32", "bfloat16", "int8")
 _CHUNK = 1024  # pairs sorted by length together
@@ -21,11 +24,11 @@ _CHUNK = 1024  # pairs sorted by length together
 class Prediction(NamedTuple):
     """The answer for one pair."""
 
-    label: str  #: the likeliest label
+    label: str  #: the most likely label
     probabilities: Dict[str, float]  #: of every label, in the order of the model's classes
 
-    def to_dict(self):
-        """The same as JSON holds it, numbers rounded."""
+    def to_dict(self) -> Dict[str, Any]:
+        """The same for JSON, with rounded numbers."""
         rounded = {name: round(value, 6) for name, value in self.probabilities.items()}
         return {"label": self.label, "probabilities": rounded}
 
@@ -42,19 +45,20 @@ class Predictor:
     dtype : {'float32', 'bfloat16', 'int8'}, default 'float32'
         'bfloat16': matrix products in bfloat16, on CPU (:func:`gluonnlp_snli_plugin.native.accelerate`); 'int8': dense
         layers with 8-bit integers, on CPU (:func:`.int8.quantize`). A processor without instructions for either
-        computes in float32, and a line in the log says so.
+        computes in float32, and a line in the log says so. An ONNX folder is always computed in float32.
     native : bool, default True
-        Whether the model uses the C++ operators on CPU (:func:`gluonnlp_snli_plugin.native.accelerate`).
+        Whether the model uses the C++ operators on CPU (:func:`gluonnlp_snli_plugin.native.accelerate`); of no effect
+        on an ONNX folder.
 
     Attributes
     ----------
     num_truncated : int
-        Pairs among those answered so far that were longer than the model takes, and were cut.
+        How many of the pairs answered so far were longer than `max_len` and were truncated.
 
     Raises
     ------
     UsageError
-        If there can be no such batches, or that precision is not to be had.
+        If the batch size is not positive, or the model cannot be computed in that precision.
 
     Examples
     --------
@@ -63,36 +67,50 @@ class Predictor:
     'contradiction'
     """
 
-    def __init__(self, model, contexts=None, batch_size=64, dtype="float32", native=True):
+    def __init__(
+        self,
+        model: Model,
+        contexts: Optional[List[mx.Context]] = None,
+        batch_size: int = 64,
+        dtype: str = "float32",
+        native: bool = True,
+    ) -> None:
         if batch_size < 1:
             raise UsageError(f"--batch-size is {batch_size}; it must be at least 1")
         if dtype not in DTYPES:
             raise UsageError(f"unknown dtype {dtype!r}; choose from {', '.join(DTYPES)}")
         if dtype != "float32" and not native:
             raise UsageError(f"--dtype {dtype} needs the C++ operators, which --no-native leaves out")
+        if dtype != "float32" and not _is_mxnets(model):
+            raise UsageError(f"--dtype {dtype} is for a model of finetune; an ONNX model is computed in float32")
         self.labels = model.settings.labels
         self.encoder = model.encoder()
         self._contexts = contexts or [mx.cpu()]
         threads.use_cores(self._contexts)
-        dtype = dtype_for_inference(dtype)
-        if dtype == "bfloat16":
-            use_bfloat16(model.net)
-        elif native:
-            accelerate(model.net)
-        self._net = quantize(model.net) if dtype == "int8" else model.net
-        self._net.hybridize(static_alloc=True)
+        self._net = _prepared(model.net, dtype_for_inference(dtype), native) if _is_mxnets(model) else model.net
         self._model = model
         self._batch_size = batch_size
         self.num_truncated = 0
 
     @classmethod
-    def load(cls, folder, contexts=None, batch_size=64, dataset_name=None, backbone=None, dtype="float32", native=True):
-        """Read the model of an output folder of ``finetune``, or a file of GluonNLP's own fine-tuning script.
+    def load(
+        cls,
+        folder: Union[str, Path],
+        contexts: Optional[List[mx.Context]] = None,
+        batch_size: int = 64,
+        dataset_name: Optional[str] = None,
+        backbone: Optional[str] = None,
+        dtype: str = "float32",
+        native: bool = True,
+    ) -> "Predictor":
+        """Read a fine-tuned model: an output folder of ``finetune``, or a file or folder in another format.
 
         Parameters
         ----------
         folder : str or Path
-            The folder, or a ``.params`` file of a ``gluonnlp.model.BERTClassifier``.
+            An output folder of ``finetune``; a folder of ``export --format onnx``, computed by ONNX Runtime; a
+            classifier in Hugging Face's layout; or a ``.params`` file of a ``gluonnlp.model.BERTClassifier``, which
+            GluonNLP's own fine-tuning script writes.
         contexts : list of Context or None
             Devices to use, default CPU.
         batch_size : int, default 64
@@ -110,27 +128,30 @@ class Predictor:
         Raises
         ------
         UsageError
-            If `dataset_name` or `backbone` is missing, does not fit, or is given for a folder; or as the class does.
+            If `dataset_name` or `backbone` is missing, does not fit, or is given for a folder; if a package for the
+            format is missing; or as the class does.
         CheckpointError
-            If there is none, or it is damaged.
+            If there is no model, or it is damaged.
         """
         contexts = contexts or [mx.cpu()]
         if dtype != "float32":
             require_cpu(dtype, contexts)
         return cls(load_finetuned(folder, contexts, dataset_name, backbone), contexts, batch_size, dtype, native)
 
-    def __call__(self, pairs):
+    def __call__(self, pairs: Iterable[Tuple[str, str]]) -> List[Prediction]:
         """Predictions for a sequence of (premise, hypothesis), a list of :class:`Prediction`."""
         return list(self.stream(pairs))
 
-    def stream(self, pairs, waits=lambda: False):
-        """Predictions for any iterable of (premise, hypothesis), in its order, as it goes on.
+    def stream(
+        self, pairs: Iterable[Tuple[str, str]], waits: Callable[[], bool] = lambda: False
+    ) -> Iterator[Prediction]:
+        """Predictions for any iterable of (premise, hypothesis), in its order, while it is read.
 
         Parameters
         ----------
         pairs : iterable of (str, str)
         waits : callable, optional
-            Tells whether the next pair would keep us waiting; then what is there is answered first.
+            Whether reading the next pair would block; the pairs read so far are answered first then.
 
         Yields
         ------
@@ -153,12 +174,17 @@ class Predictor:
                 yield Prediction(max(by_label, key=by_label.__getitem__), by_label)
 
     @property
-    def settings(self):
+    def settings(self) -> ModelSettings:
         """The model's :class:`~gluonnlp_snli_plugin.formats.model_folder.ModelSettings`."""
         return self._model.settings
 
-    def explain(self, premise, hypothesis, label=None):
-        """Why a pair gets its answer; it takes 16 passes forward and backward.
+    @property
+    def can_explain(self) -> bool:
+        """Whether :meth:`explain` has gradients to work with; ONNX Runtime gives none."""
+        return _is_mxnets(self._model)
+
+    def explain(self, premise: str, hypothesis: str, label: Optional[str] = None) -> Explanation:
+        """What each word of a pair contributes to its answer; it takes 16 passes forward and backward.
 
         Parameters
         ----------
@@ -170,12 +196,33 @@ class Predictor:
         -------
         Explanation
 
+        Raises
+        ------
+        UsageError
+            If the model gives no gradients.
         """
+        if not self.can_explain:
+            raise UsageError("an ONNX model cannot be explained: use the model that it was exported from")
         return explain(self._model, self.encoder, premise, hypothesis, self._contexts[0], label)
 
-    def logits(self, encoded):
+    def logits(self, encoded: EncodedPairs) -> np.ndarray:
         """Logits of encoded pairs; ndarray of float32, shape (n, classes)."""
         values = logits(self._net, encoded, self._contexts, self._batch_size)
-        if not np.isfinite(values).all():  # whose largest would be an answer like any other
+        if not np.isfinite(values).all():  # NaN would pass for an answer
             raise CheckpointError("the model's answers are not finite numbers: its weights are damaged")
         return values
+
+
+def _is_mxnets(model: Model) -> bool:
+    return isinstance(model.net, mx.gluon.Block)
+
+
+def _prepared(net: mx.gluon.HybridBlock, dtype: str, native: bool) -> mx.gluon.HybridBlock:
+    """The net that computes in that precision, ready to be called."""
+    if dtype == "bfloat16":
+        use_bfloat16(net)
+    elif native:
+        accelerate(net)
+    net = quantize(net) if dtype == "int8" else net
+    net.hybridize(static_alloc=True)
+    return net

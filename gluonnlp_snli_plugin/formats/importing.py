@@ -1,20 +1,25 @@
 """Brings in a pretrained BERT, in Hugging Face's layout or in GluonNLP's, or a classifier fine-tuned already."""
 
-import os
 from pathlib import Path
+from typing import Optional, Sequence
 
 from .. import store
-from ..errors import UsageError
 from ..system.files import new_folder, write_json
-from .huggingface.checkpoint import read_huggingface
+from .format import PathLike, format_of
 from .huggingface.classifier import read_classifier
-from .model_folder import save_model
-from .params_file import read_bert
+from .model_folder import Model, save_model
 
 IMPORT_MARK = "import.json"  # in the output folder of a classifier that was imported
 
 
-def import_bert(source, name, root=None, overwrite=False, vocab=None, backbone=None):
+def import_bert(
+    source: PathLike,
+    name: str,
+    root: Optional[str] = None,
+    overwrite: bool = False,
+    vocab: Optional[PathLike] = None,
+    backbone: Optional[str] = None,
+) -> store.Checkpoint:
     """Bring a BERT checkpoint into the local model store.
 
     Parameters
@@ -48,28 +53,25 @@ def import_bert(source, name, root=None, overwrite=False, vocab=None, backbone=N
         If the checkpoint is not a BERT, is incomplete or contradicts itself; names the file.
     """
     store.require_name(name)
-    if Path(source).suffix == ".params" and not os.path.isdir(source):
-        bert = read_bert(source, name, vocab, backbone, root)
-    else:
-        for option, value in (("vocab", vocab), ("backbone", backbone)):
-            if value is not None:
-                raise UsageError(f"--{option} goes with a .params file; a folder in Hugging Face's layout has its own")
-        bert = read_huggingface(source, name)
+    bert = format_of(source, default="huggingface").read_bert(source, name, vocab, backbone, root)
     return store.keep(bert, name, str(source), root, overwrite)
 
 
-def import_classifier(source, output_dir, labels=None, overwrite=False):
+def import_classifier(
+    source: PathLike, output_dir: PathLike, labels: Optional[Sequence[str]] = None, overwrite: bool = False
+) -> Model:
     """Make a fine-tuned classifier of Hugging Face's a model folder, as ``finetune`` writes it.
 
     Parameters
     ----------
     source : str or Path
-        Folder with ``config.json``, a vocabulary and ``model.safetensors`` of a ``BertForSequenceClassification`` with
-        three labels; or a name on the Hugging Face hub.
+        Folder with ``config.json``, a vocabulary and ``model.safetensors`` of a ``BertForSequenceClassification``; or
+        a name on the Hugging Face hub.
     output_dir : str or Path
         Folder to write ``model/`` into, whole or not at all.
     labels : sequence of str or None
-        The three labels in the order of its logits, where its ``id2label`` does not name them.
+        The labels in the order of its logits, any two or more, where its ``id2label`` does not name the three of
+        natural language inference.
     overwrite : bool, default False
         Whether to replace a folder that this function wrote.
 
@@ -80,7 +82,7 @@ def import_classifier(source, output_dir, labels=None, overwrite=False):
     Raises
     ------
     UsageError
-        If the labels are not to be told, or something is at `output_dir` already.
+        If the labels are needed or do not fit, or something is at `output_dir` already.
     CheckpointError
         If it is not such a classifier, is incomplete or contradicts itself, or the folder cannot be written.
     """

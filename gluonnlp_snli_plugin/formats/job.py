@@ -2,28 +2,27 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List, Optional
 
 import mxnet as mx
 import numpy as np
 
-from ..data.batches import LengthBucketBatches
+from ..data.batches import Batch, LengthBucketBatches
 from ..data.encoding import EncodedPairs
-from ..data.nli import LABELS
 from ..data.reader import PairReader
-from ..errors import CheckpointError, DataError
+from ..errors import CheckpointError, DataError, UsageError
 from ..native.accelerate import restore
-from ..system.reading import read_json
 from ..tasks.sample import sample_pairs
-from .classifier_file import load_finetuned
+from .format import PathLike, content_of
 from .model_folder import Model
+from .reading import load_finetuned
 
 _BATCH_SIZE = 32
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A model on its way out.
+    """A model to export.
 
     Attributes
     ----------
@@ -33,11 +32,11 @@ class Job:
         What it was read from.
     rows : list of [premise, hypothesis, label or None]
     pairs_name : str
-        What these pairs are, for people.
+        What a message calls these pairs.
     encoded : EncodedPairs
-        The rows as the model's inputs, their labels left out.
+        The rows as the model's inputs, without labels.
     logits : ndarray of float32, shape (pairs, classes)
-        What the model makes of them.
+        Of the model for these pairs.
     """
 
     model: Model
@@ -48,13 +47,19 @@ class Job:
     logits: np.ndarray
 
     @classmethod
-    def of(cls, path, file=None, dataset_name=None, backbone=None):
-        """Read a fine-tuned model, and ask it.
+    def of(
+        cls,
+        path: PathLike,
+        file: Optional[PathLike] = None,
+        dataset_name: Optional[str] = None,
+        backbone: Optional[str] = None,
+    ) -> "Job":
+        """Read a fine-tuned model and compute its logits.
 
         Parameters
         ----------
         path : str or Path
-            Output folder of ``finetune``, or a ``.params`` file of a ``BERTClassifier``.
+            As :func:`.load_finetuned` takes it.
         file : str, Path or None
             Pairs in SNLI's format, with labels or without; default: the dev pairs of the embedded sample.
         dataset_name, backbone : str or None
@@ -65,33 +70,31 @@ class Job:
         Job
         """
         model = load_finetuned(path, None, dataset_name, backbone)
+        if not isinstance(model.net, mx.gluon.Block):
+            raise UsageError(f"{path} is an export already: export the model that it was made from")
         restore(model.net)
         model.net.hybridize(static_alloc=True)
         name = "the embedded sample's dev pairs" if file is None else str(file)
         rows = [list(row) for row in (sample_pairs("dev") if file is None else PairReader(file, labelled=False))]
         if not rows:
             raise DataError(f"{file} has no pairs")
-        encoded = model.encoder().encode([row[0] for row in rows], [row[1] for row in rows])
-        logits = logits_of(net_function(model.net), encoded)
+        encoded = encode_rows(model, rows)
+        logits = logits_of(model.net, encoded)
         if not np.isfinite(logits).all():
             raise CheckpointError(f"{path}: its answers are not finite numbers: its weights are damaged")
         return cls(model, Path(path), rows, name, encoded, logits)
 
-    def parameters(self):
-        """The model's parameters by the names in its file, a dict of ndarray of float32."""
+    def parameters(self) -> Dict[str, np.ndarray]:
+        """The model's parameters by the names in its file, as float32."""
         named = self.model.net._collect_params_with_prefix().items()
         return {name: parameter.data(mx.cpu()).asnumpy() for name, parameter in named}
 
-    def record(self, name):
+    def record(self, name: str) -> Dict[str, Any]:
         """``config.json`` or ``summary.json`` of the run that trained the model; empty where there is none."""
-        try:
-            content = read_json(self.source / name)
-        except (OSError, ValueError):
-            return {}
-        return content if isinstance(content, dict) else {}
+        return content_of(self.source / name)
 
     def settings(self) -> Dict[str, Any]:
-        """What it takes besides a graph to go from text to a label, ready for JSON."""
+        """What it takes besides a graph to get from text to a label, ready for JSON."""
         settings, vocab = self.model.settings, self.model.vocab
         return {
             "labels": list(settings.labels),
@@ -104,18 +107,28 @@ class Job:
         }
 
 
-def logits_of(function, encoded, num_classes=len(LABELS)):
-    """What a function of a :class:`Batch` gives for encoded pairs, ndarray of float32, shape (pairs, num_classes)."""
-    logits = np.zeros((len(encoded), num_classes), np.float32)
-    for batch in LengthBucketBatches(encoded, _BATCH_SIZE, shuffle=False):
-        logits[batch.index] = function(batch)
-    return logits
+def encode_rows(model: Model, rows: List[List[Any]]) -> EncodedPairs:
+    """Rows that begin with premise and hypothesis, as a model's inputs."""
+    return model.encoder().encode([row[0] for row in rows], [row[1] for row in rows])
 
 
-def net_function(net):
-    """A net of MXNet's that takes input ids, segment ids and lengths, as :func:`logits_of` wants it."""
+def logits_of(net: Callable[..., mx.nd.NDArray], encoded: EncodedPairs) -> np.ndarray:
+    """The logits that a net gives for encoded pairs; ndarray of float32, shape (pairs, classes).
 
-    def function(batch):
+    Parameters
+    ----------
+    net : callable
+        Takes input ids, segment ids and lengths as NDArrays.
+    encoded : EncodedPairs
+        At least one.
+    """
+
+    def logits(batch: Batch) -> np.ndarray:
         return net(*(mx.nd.array(array, dtype=array.dtype) for array in batch[:3])).asnumpy()
 
-    return function
+    batches = LengthBucketBatches(encoded, _BATCH_SIZE, shuffle=False)
+    found = [(batch.index, logits(batch)) for batch in batches]
+    values = np.zeros((len(encoded), found[0][1].shape[1]), np.float32)
+    for index, rows in found:
+        values[index] = rows
+    return values

@@ -76,13 +76,14 @@ class Model:
     Attributes
     ----------
     net : SNLIBertClassifier
+        Or, of an ONNX folder, what is called as one and computes with ONNX Runtime.
     vocab : gluonnlp.vocab.BERTVocab
     settings : ModelSettings
     spiece : Path or None
         The SentencePiece model of the vocabulary.
     """
 
-    net: SNLIBertClassifier
+    net: Any
     vocab: BERTVocab
     settings: ModelSettings
     spiece: Optional[Path] = None
@@ -237,9 +238,7 @@ def _read_settings(folder):
         if content["format"] not in _FORMATS:
             readable = ", ".join(map(str, _FORMATS))
             raise CheckpointError(f"{path} is of format {content['format']}, this version reads format {readable}")
-        settings = _settings(content["settings"])
-        if _problem(settings):
-            raise CheckpointError(f"{path} is damaged: {_problem(settings)}")
+        settings = settings_from_json(content["settings"], path)
         # Files of this folder, whatever the settings say.
         files = {use: folder / Path(content["files"][use]["name"]).name for use in _FILES}
         named = [(file, content["files"][use]["sha256"]) for use, file in files.items()]
@@ -260,6 +259,31 @@ def _settings(content):
     else:
         content["tokenizer"] = TokenizerSettings.from_json(content["tokenizer"])
     return ModelSettings(**{**content, "labels": tuple(content["labels"])})
+
+
+def settings_from_json(content: Any, path: Path) -> ModelSettings:
+    """Settings from what ``dataclasses.asdict`` makes of them.
+
+    Parameters
+    ----------
+    content : dict
+        As JSON has it.
+    path : Path
+        What it was read from.
+
+    Raises
+    ------
+    CheckpointError
+        If it is damaged, or there can be no model of these settings.
+    """
+    try:
+        settings = _settings(content)
+        problem = _problem(settings)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise CheckpointError(f"{path} is damaged") from None
+    if problem:
+        raise CheckpointError(f"{path} is damaged: {problem}")
+    return settings
 
 
 def _problem(settings):

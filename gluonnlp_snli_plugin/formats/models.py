@@ -12,7 +12,7 @@ from ..model.heads import head_named
 from ..model.pretraining import initialize_rest
 from ..store import store_root
 from ..tasks.snli import LABELS
-from .classifier_file import load_finetuned
+from .reading import load_finetuned
 
 
 @registry.model("snli_bert_classifier")

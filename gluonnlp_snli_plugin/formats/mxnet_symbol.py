@@ -1,14 +1,18 @@
 """MXNet's own format: a graph and its parameters, for ``SymbolBlock.imports``, C++, Scala and servers of MXNet."""
 
 import warnings
+from pathlib import Path
+from typing import Dict, Tuple
 
 import mxnet as mx
+import numpy as np
 
+from .. import registry
 from ..system.files import write_json
+from .format import Format
 from .huggingface.export_tokenizer import write_vocabulary
-from .job import logits_of, net_function
+from .job import Job, logits_of
 
-TOLERANCE = 1e-5
 INPUTS = {"input_ids": "int32", "segment_ids": "int32", "valid_length": "float32"}
 GRAPH, PARAMETERS = "model-symbol.json", "model-0000.params"
 
@@ -35,36 +39,38 @@ logits = net(mx.nd.array(ids, dtype="int32"), mx.nd.array(segments, dtype="int32
 """
 
 
-def require():
-    """Nothing is missing."""
+@registry.format("symbol")
+class MXNetSymbol(Format):
+    """A graph of MXNet's own operators and its parameters. It is not read back: a graph can hold any operator."""
 
+    description = "MXNet's -symbol.json and -0000.params"
+    tolerance = 1e-5
 
-def write(job, folder):
-    """Write the graph, the parameters, the vocabulary and a README."""
-    symbol = job.model.net(*(mx.sym.var(name, dtype=dtype) for name, dtype in INPUTS.items()))
-    arguments = set(symbol.list_arguments())
-    parameters = [p for p in job.model.net.collect_params().values() if p.name in arguments]
-    symbol.save(str(folder / GRAPH))
-    mx.nd.save(str(folder / PARAMETERS), {f"arg:{p.name}": p.data(mx.cpu()) for p in parameters})
-    settings = job.settings()
-    write_json(folder / "settings.json", settings)
-    text = _README.format(
-        graph=GRAPH,
-        parameters=PARAMETERS,
-        inputs=str(list(INPUTS)).replace("'", '"'),
-        vocabulary=write_vocabulary(job.model, folder),
-        mxnet=mx.__version__,
-        classes=len(settings["labels"]),
-        max_length=job.model.settings.hparams["max_length"],
-        **{**settings, "labels": ", ".join(settings["labels"])},
-    )
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    def write(self, job: Job, folder: Path) -> None:
+        """Write the graph, the parameters, the vocabulary and a README."""
+        symbol = job.model.net(*(mx.sym.var(name, dtype=dtype) for name, dtype in INPUTS.items()))
+        arguments = set(symbol.list_arguments())
+        parameters = [p for p in job.model.net.collect_params().values() if p.name in arguments]
+        symbol.save(str(folder / GRAPH))
+        mx.nd.save(str(folder / PARAMETERS), {f"arg:{p.name}": p.data(mx.cpu()) for p in parameters})
+        settings = job.settings()
+        write_json(folder / "settings.json", settings)
+        text = _README.format(
+            graph=GRAPH,
+            parameters=PARAMETERS,
+            inputs=str(list(INPUTS)).replace("'", '"'),
+            vocabulary=write_vocabulary(job.model, folder),
+            mxnet=mx.__version__,
+            classes=len(settings["labels"]),
+            max_length=job.model.settings.hparams["max_length"],
+            **{**settings, "labels": ", ".join(settings["labels"])},
+        )
+        (folder / "README.md").write_text(text, encoding="utf-8")
 
-
-def check(job, folder):
-    """Logits of what ``SymbolBlock.imports`` makes of the files."""
-    with warnings.catch_warnings():  # that the type of the ids is not fixed
-        warnings.filterwarnings("ignore", "Cannot decide type")
-        graph, parameters = str(folder / GRAPH), str(folder / PARAMETERS)
-        net = mx.gluon.SymbolBlock.imports(graph, list(INPUTS), parameters, ctx=mx.cpu())
-    return logits_of(net_function(net), job.encoded), {}
+    def check(self, job: Job, folder: Path) -> Tuple[np.ndarray, Dict[str, str]]:
+        """Logits of what ``SymbolBlock.imports`` makes of the files."""
+        with warnings.catch_warnings():  # that the type of the ids is not fixed
+            warnings.filterwarnings("ignore", "Cannot decide type")
+            graph, parameters = str(folder / GRAPH), str(folder / PARAMETERS)
+            net = mx.gluon.SymbolBlock.imports(graph, list(INPUTS), parameters, ctx=mx.cpu())
+        return logits_of(net, job.encoded), {}

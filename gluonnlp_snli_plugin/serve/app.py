@@ -82,6 +82,8 @@ def make_app(batcher: Batcher, limits: Limits, facts: Dict[str, Any], hosts: Ite
 
     async def predict(request: Request) -> JSONResponse:
         asked = parse(await bodies.read(request, batcher.is_full), limits)
+        if asked.explains and not batcher.predictor.can_explain:
+            raise Refusal(422, "an ONNX model cannot be explained; leave out explain")
         try:
             answers = await _in_time(batcher.answer(asked.pairs, asked.explains), limits, 503, "no answer")
         except Overloaded:

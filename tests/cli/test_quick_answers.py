@@ -123,9 +123,9 @@ def test_the_choices_that_are_written_down_are_those_that_there_are():
 
 
 def test_the_help_of_export_names_every_format():
-    from gluonnlp_snli_plugin.formats import FORMATS
+    from gluonnlp_snli_plugin.formats.format import format_named, format_names
 
-    assert export.FORMATS == FORMATS
+    assert {name: format_named(name).description for name in format_names()} == export.FORMATS
 
 
 def test_the_help_of_finetune_names_every_head():

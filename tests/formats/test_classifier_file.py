@@ -9,8 +9,8 @@ import pytest
 
 from gluonnlp_snli_plugin import Predictor, evaluate, import_bert
 from gluonnlp_snli_plugin.errors import CheckpointError, UsageError
-from gluonnlp_snli_plugin.formats.classifier_file import load_finetuned
 from gluonnlp_snli_plugin.formats.model_folder import save_model
+from gluonnlp_snli_plugin.formats.reading import load_finetuned
 
 INPUTS = mx.nd.array([[2, 6, 7, 3, 8, 3]]), mx.nd.array([[0, 0, 0, 0, 1, 1]]), mx.nd.array([6])
 
@@ -148,8 +148,8 @@ def test_another_shape_than_the_stores_is_named(file, tiny_name):
             r"classifier.1.weight is of shape \(3, 15\), it must be \(3, 16\)",
         ),
         ({"classifier.1.weight": mx.nd.ones((3, 16)) / 0}, "classifier.1.weight holds numbers that are not finite"),
-        ({"classifier.1.bias": None}, "is no BERTClassifier"),
-        ({"classifier.1.bias": None, "classifier.1.other": mx.nd.ones(3)}, "is no BERTClassifier"),
+        ({"classifier.1.bias": None}, "is not a BERTClassifier"),
+        ({"classifier.1.bias": None, "classifier.1.other": mx.nd.ones(3)}, "is not a BERTClassifier"),
         (
             {"classifier.1.bias": None, "classifier.1.weight": None},
             "has no classifier; a BERT alone is for import-bert",
@@ -166,10 +166,10 @@ def test_the_number_of_classes_must_be_three(tiny_name, tmp_path):
     net = classifier(tiny_name, num_classes=2)
     net(*INPUTS)
     net.save_parameters(str(tmp_path / "mnli.params"))
-    refused(tmp_path / "mnli.params", "tells 2 classes apart; SNLI has 3: entailment", dataset_name=tiny_name)
+    refused(tmp_path / "mnli.params", "has 2 classes; SNLI has 3: entailment", dataset_name=tiny_name)
 
 
 def test_another_head_is_refused(tiny_name, tmp_path):
     net, _ = nlp.model.get_model("snli_bert_classifier", backbone="bert_2_16_2", dataset_name=tiny_name)
     net.save_parameters(str(tmp_path / "mlp.params"))
-    refused(tmp_path / "mlp.params", "is no BERTClassifier.*give the output folder", dataset_name=tiny_name)
+    refused(tmp_path / "mlp.params", "is not a BERTClassifier.*give its output folder", dataset_name=tiny_name)

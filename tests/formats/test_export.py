@@ -4,12 +4,16 @@ import json
 import os
 import shutil
 
+import numpy as np
 import pytest
 
-from gluonnlp_snli_plugin import formats as exports
+from gluonnlp_snli_plugin import Predictor, registry
 from gluonnlp_snli_plugin.cli import main
-from gluonnlp_snli_plugin.errors import CheckpointError, UsageError
-from gluonnlp_snli_plugin.formats import FORMATS, export, symbol
+from gluonnlp_snli_plugin.errors import CheckpointError, DataError, UsageError
+from gluonnlp_snli_plugin.formats import export, format_names, mxnet_symbol
+from gluonnlp_snli_plugin.formats.format import Format
+from gluonnlp_snli_plugin.formats.mxnet_symbol import MXNetSymbol
+from gluonnlp_snli_plugin.formats.reading import load_finetuned
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +62,10 @@ def test_nothing_else_is_ever_replaced(capsys, model, tmp_path, overwrite):
 
 
 def test_other_logits_leave_nothing(model, tmp_path, monkeypatch):
-    def check(job, folder):
-        return job.logits + 1e-3, {}
-
-    monkeypatch.setattr(symbol, "check", check)
+    monkeypatch.setattr(MXNetSymbol, "check", lambda self, job, folder: (job.logits + 1e-3, {}))
     with pytest.raises(CheckpointError, match="the logits differ by up to 0.001 on .*: nothing was written"):
         export(model, "symbol", tmp_path / "to")
-    monkeypatch.setattr(symbol, "check", lambda job, folder: (job.logits * float("nan"), {}))
+    monkeypatch.setattr(MXNetSymbol, "check", lambda self, job, folder: (job.logits * float("nan"), {}))
     with pytest.raises(CheckpointError, match="differ by up to nan"):
         export(model, "symbol", tmp_path / "to")
     assert os.listdir(tmp_path) == []
@@ -84,15 +85,15 @@ def test_what_is_no_model_is_one_line(capsys, model, pairs_file, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["half"]
 
 
-def test_a_format_that_is_none_and_a_file_without_pairs(model, tmp_path):
-    with pytest.raises(UsageError, match="unknown format 'tflite'; choose from onnx, huggingface, symbol, gluonnlp"):
+def test_an_unknown_format_and_a_file_without_pairs(model, tmp_path):
+    with pytest.raises(UsageError, match="no format 'tflite'; there are: gluonnlp, huggingface, model, onnx, symbol"):
         export(model, "tflite", tmp_path / "to")
     (tmp_path / "empty.jsonl").touch()
-    with pytest.raises(exports.job.DataError, match="empty.jsonl has no pairs"):
+    with pytest.raises(DataError, match="empty.jsonl has no pairs"):
         export(model, "symbol", tmp_path / "to", tmp_path / "empty.jsonl")
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", format_names())
 def test_a_folder_that_cannot_be_written_is_one_line(capsys, model, format, pairs_file, tmp_path):
     (tmp_path / "file").touch()
     line = refused(capsys, model, "--format", format, "--to", tmp_path / "file" / "to", "--file", pairs_file, status=1)
@@ -103,12 +104,57 @@ def test_a_full_disk_is_one_line(capsys, model, tmp_path):
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full")
 
-    def write(job, folder):
-        (folder / symbol.PARAMETERS).symlink_to("/dev/full")
-        write_symbol(job, folder)
+    def write(self, job, folder):
+        (folder / mxnet_symbol.PARAMETERS).symlink_to("/dev/full")
+        write_symbol(self, job, folder)
 
-    write_symbol = symbol.write
+    write_symbol = MXNetSymbol.write
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(symbol, "write", write)
+        patch.setattr(MXNetSymbol, "write", write)
         line = refused(capsys, model, "--format", "symbol", "--to", tmp_path / "to", status=1)
     assert "cannot write to" in line and os.listdir(tmp_path) == []
+
+
+def test_a_model_of_any_format_becomes_a_folder_of_ours(model, pairs_file, tmp_path):
+    assert export(model, "model", tmp_path / "to", pairs_file).difference < 1e-6
+    pair = [("The dog is running.", "a dog is not running")]
+    assert Predictor.load(tmp_path / "to")(pair) == Predictor.load(model)(pair)
+
+
+@pytest.mark.parametrize("format", ["symbol", "gluonnlp"])
+def test_an_export_that_is_not_read_back_names_the_model(model, pairs_file, tmp_path, format):
+    export(model, format, tmp_path / "to", pairs_file)
+    with pytest.raises(CheckpointError, match=f"format '{format}', which cannot be read back.*{model}"):
+        Predictor.load(tmp_path / "to")
+
+
+@pytest.fixture
+def numpy_format():
+    """A format as a user would add it: one class."""
+
+    @registry.format("npz")
+    class Npz(Format):
+        description = "the parameters as NumPy's arrays"
+
+        def can_read(self, path):
+            return (path / "model.npz").is_file()
+
+        def read(self, path, ctx=None, dataset_name=None, backbone=None, root=None):
+            raise CheckpointError("it has been recognized")
+
+        def write(self, job, folder):
+            np.savez(str(folder / "model.npz"), **job.parameters())
+
+        def check(self, job, folder):
+            return job.logits, {"bytes": str((folder / "model.npz").stat().st_size)}
+
+    yield "npz"
+    del registry.format._entries["npz"]
+
+
+def test_a_registered_class_is_a_format_like_any_other(capsys, numpy_format, model, pairs_file, tmp_path):
+    to = tmp_path / "to"
+    assert main(["export", str(model), "--format", "npz", "--to", str(to), "--file", str(pairs_file)]) == 0
+    assert capsys.readouterr().out.startswith("bytes  ")
+    with pytest.raises(CheckpointError, match="it has been recognized"):
+        load_finetuned(to)

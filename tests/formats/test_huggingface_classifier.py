@@ -13,6 +13,7 @@ from gluonnlp_snli_plugin import Predictor, evaluate
 from gluonnlp_snli_plugin.cli import main
 from gluonnlp_snli_plugin.errors import CheckpointError, UsageError
 from gluonnlp_snli_plugin.formats.huggingface.classifier import read_classifier
+from gluonnlp_snli_plugin.formats.model_folder import load_model
 from gluonnlp_snli_plugin.tasks.snli import LABELS
 
 GOLDEN = Path(__file__).parent / "golden"  # made by make_golden.py, with transformers
@@ -152,11 +153,11 @@ def test_weights_that_do_not_fit(folder, changes, match):
     refused(folder, match)
 
 
-@pytest.mark.parametrize("labels", ["entailment", "entailment,neutral,neutral", "yes,no,maybe"])
-def test_labels_that_are_not_the_three(folder, labels):
+@pytest.mark.parametrize("labels", ["entailment", "entailment,neutral,neutral", "yes,no", "yes,,no"])
+def test_labels_must_name_each_class_once(folder, labels):
     refused(
         folder,
-        "does not name each class once: --labels NAME0,NAME1,NAME2 says",
+        "does not name each of 3 classes once: import-bert --labels NAME0,NAME1,NAME2 says",
         UsageError,
         labels=labels.split(","),
     )
@@ -186,6 +187,22 @@ def test_an_import_is_replaced_only_where_one_says_so(capsys, folder, tmp_path):
     assert main([*given, "--overwrite"]) == 0
 
 
-def test_a_folder_of_hugging_faces_is_no_model_of_ours_yet(folder):
+def test_a_classifier_of_two_classes_is_read_with_labels_of_its_own(folder):
+    edit(folder, id2label={"0": "LABEL_0", "1": "LABEL_1"})
+    weight = load_file(str(folder / "model.safetensors"))["classifier.weight"][:2]
+    edit_tensors(folder, classifier__weight=weight, classifier__bias=np.zeros(2, np.float32))
+    refused(folder, "has 2 classes; SNLI has 3.* import-bert --labels", CheckpointError)
+    model = read_classifier(folder, ["Not", " yes"])
+    assert model.settings.labels == ("Not", "yes")
+    np.testing.assert_array_equal(model.net.classifier[1].weight.data().asnumpy(), weight)
+
+
+def test_the_predictor_reads_a_folder_of_hugging_faces_as_it_is(folder, tmp_path):
+    pair = [("The dog is running.", "a dog is not running")]
+    assert main(["import-bert", str(folder), "--output-dir", str(tmp_path / "out")]) == 0
+    assert Predictor.load(folder)(pair) == Predictor.load(tmp_path / "out")(pair)
+
+
+def test_a_folder_of_hugging_faces_is_not_a_model_folder(folder):
     with pytest.raises(CheckpointError, match="is in Hugging Face's layout: gluonnlp-snli import-bert brings it in"):
-        Predictor.load(folder)
+        load_model(folder)

@@ -1,19 +1,24 @@
-"""ONNX: every kind of model, in ONNX Runtime; the example answers without MXNet and without this package."""
+"""ONNX: every kind of model, in ONNX Runtime; the folder is a model too, and its example needs nothing of ours."""
 
 import importlib.util
 import json
+import os
+import shutil
 import subprocess
 import sys
 
+import mxnet as mx
 import numpy as np
 import pytest
 
-from gluonnlp_snli_plugin import Predictor
+from gluonnlp_snli_plugin import Predictor, evaluate, import_bert
+from gluonnlp_snli_plugin.cli import main
 from gluonnlp_snli_plugin.data.truncation import create
-from gluonnlp_snli_plugin.errors import UsageError
+from gluonnlp_snli_plugin.errors import CheckpointError, UsageError
 from gluonnlp_snli_plugin.formats import export
-from gluonnlp_snli_plugin.formats.onnx import _KEEP_B
+from gluonnlp_snli_plugin.formats.onnx.export import _KEEP_B
 from gluonnlp_snli_plugin.tasks.snli import SNLI
+from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -127,10 +132,131 @@ def test_the_tokenizer_is_gluonnlps(make_model, tmp_path, lower):
     assert [theirs.encode(text).ids for text in texts] == [ours.ids(text) for text in texts]
 
 
-def test_a_strategy_of_somebody_elses_cannot_be_exported(make_model, tmp_path, monkeypatch):
+def test_a_strategy_of_a_users_own_cannot_be_exported(make_model, tmp_path, monkeypatch):
     monkeypatch.delitem(_KEEP_B, "ratio")
     with pytest.raises(UsageError, match="truncation 'ratio' is not one of this package's"):
         export(make_model(truncation="ratio"), "onnx", tmp_path / "to")
+
+
+@pytest.fixture(scope="module")
+def exported(make_model, pairs_file, tmp_path_factory):
+    """A model whose pairs are often truncated, by a strategy that is not the default; and its ONNX folder."""
+    model = make_model("mean", truncation="ratio", labels=("neutral", "entailment", "contradiction"))
+    return model, export(model, "onnx", tmp_path_factory.mktemp("export") / "to", pairs_file).folder
+
+
+def assert_same_answers(model, folder, pairs):
+    ours, theirs = Predictor.load(model), Predictor.load(folder)
+    encoded = ours.encoder.encode(*zip(*pairs))
+    assert (theirs.encoder.encode(*zip(*pairs)).input_ids == encoded.input_ids).all()
+    np.testing.assert_allclose(theirs.logits(encoded), ours.logits(encoded), atol=1e-4)
+    assert [answer.label for answer in theirs(pairs)] == [answer.label for answer in ours(pairs)]
+    assert theirs.num_truncated == encoded.num_truncated and theirs.settings == ours.settings
+
+
+def test_the_predictor_of_the_folder_gives_the_answers_of_the_model(exported, pairs):
+    assert_same_answers(*exported, pairs)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_the_folder_brings_the_tokenizer_that_the_model_has(make_model, pairs_file, pairs, tmp_path, exact):
+    tokenizer = TokenizerSettings.bert(False, ()) if exact else TokenizerSettings.gluonnlp(False)
+    model = make_model("pooled", tokenizer=tokenizer, max_len=40)
+    assert_same_answers(model, export(model, "onnx", tmp_path / "to", pairs_file).folder, pairs)
+
+
+def test_the_folder_brings_a_sentencepiece_model(make_model, pairs_file, spiece, pairs, tmp_path):
+    model = make_model(spiece=spiece, max_len=40)
+    assert_same_answers(model, export(model, "onnx", tmp_path / "to", pairs_file).folder, pairs)
+
+
+def test_the_folder_can_be_moved_and_its_batches_be_of_any_size(exported, pairs, tmp_path):
+    moved = shutil.copytree(str(exported[1]), str(tmp_path / "moved"))
+    expected = Predictor.load(exported[0])(pairs[:20])
+    for found, wanted in zip(Predictor.load(moved, batch_size=3)(pairs[:20]), expected):
+        np.testing.assert_allclose(list(found.probabilities.values()), list(wanted.probabilities.values()), atol=1e-4)
+
+
+def test_evaluate_and_predict_take_the_folder(exported, pairs_file, capsys):
+    model, folder = exported
+    assert evaluate(folder, pairs_file).accuracy == evaluate(model, pairs_file).accuracy
+    assert main(["evaluate", str(folder), "--file", str(pairs_file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == pytest.approx(evaluate(model, pairs_file).accuracy)
+    pair = ("The dog is running.", "a dog is not running")
+    assert main(["predict", str(folder), "--premise", pair[0], "--hypothesis", pair[1]]) == 0
+    assert json.loads(capsys.readouterr().out)["label"] == Predictor.load(model)([pair])[0].label
+
+
+def test_what_onnx_runtime_cannot_do_is_refused_in_one_line(exported, tmp_path, capsys):
+    _, folder = exported
+    for dtype in ("int8", "bfloat16"):
+        with pytest.raises(UsageError, match=f"--dtype {dtype} is for a model of finetune"):
+            Predictor.load(folder, dtype=dtype)
+    with pytest.raises(UsageError, match="which is computed on CPU"):
+        Predictor.load(folder, [mx.gpu()])
+    with pytest.raises(UsageError, match="is an export already: export the model that it was made from"):
+        export(folder, "symbol", tmp_path / "to")
+    with pytest.raises(CheckpointError, match="a model in the format 'onnx', from which no BERT can be imported"):
+        import_bert(folder, "a_uncased", root=tmp_path)
+    assert main(["predict", str(folder), "--premise", "a", "--hypothesis", "b", "--explain"]) == 2
+    assert capsys.readouterr().err.endswith("cannot be explained: use the model that it was exported from\n")
+
+
+def _settings(change):
+    def damage(folder):
+        path = folder / "settings.json"
+        content = json.loads(path.read_text())
+        change(content)
+        path.write_text(json.dumps(content))
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    "damage, complaint",
+    [
+        (lambda folder: os.truncate(str(folder / "model.onnx"), 999), "model.onnx is damaged: its content is not what"),
+        (lambda folder: (folder / "vocab.txt").write_text("a"), "vocab.txt is damaged: its content is not what"),
+        (lambda folder: (folder / "settings.json").unlink(), "settings.json is missing or damaged"),
+        (lambda folder: (folder / "vocab.txt").unlink(), "vocab.txt: No such file"),
+        (_settings(lambda content: content.pop("model")), "exported by an older version.*: export the model again"),
+        (_settings(lambda content: content.update(model=[])), "settings.json is damaged"),
+        (_settings(lambda content: content["model"].update(max_len=1)), "settings.json is damaged: max_len is 1"),
+        (_settings(lambda content: content.update(special_tokens={})), "settings.json is damaged"),
+        (_settings(lambda content: content.update(vocabulary="../vocab.txt")), "settings.json is damaged"),
+    ],
+)
+def test_a_damaged_folder_is_one_line(exported, tmp_path, damage, complaint):
+    folder = tmp_path / "copy"
+    shutil.copytree(str(exported[1]), str(folder))
+    damage(folder)
+    with pytest.raises(CheckpointError, match=complaint) as caught:
+        Predictor.load(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_graph_that_is_not_a_classifier_of_pairs_is_refused(tmp_path):
+    import onnx
+
+    from gluonnlp_snli_plugin.formats.onnx.reader import OnnxNet
+
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"PK")
+    with pytest.raises(CheckpointError, match="model.onnx: ONNX Runtime cannot read it"):
+        OnnxNet(path, 3)
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in ("x", "y")]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "other", ends[:1], ends[1:])
+    opset = [onnx.helper.make_opsetid("", 13)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=7), str(path))
+    with pytest.raises(CheckpointError, match="is not the graph of a classifier of pairs into 3 classes"):
+        OnnxNet(path, 3)
+
+
+def test_reading_without_the_packages_names_the_extra(exported, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else found(name))
+    with pytest.raises(UsageError, match=r"^onnxruntime is missing: pip install 'gluonnlp-snli-plugin\[onnx\]'$"):
+        Predictor.load(exported[1])
 
 
 def test_a_missing_package_is_named_with_the_extra(make_model, tmp_path, monkeypatch):

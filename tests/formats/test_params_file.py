@@ -264,7 +264,7 @@ def test_arrays_without_names_are_refused(file, root):
         ({"decoder.3.weight": mx.nd.ones((77, 16))}, f"decoder.3.weight is not {WORDS}"),
         ({"encoder.layer_norm.gamma": mx.nd.ones(15)}, r"{} is of shape \(15,\), the other parameters say \(16,\)"),
         ({"encoder.position_weight": mx.nd.ones(16)}, r"{} is of shape \(16,\), not a matrix"),
-        ({"token_type_embed.0.weight": mx.nd.ones((1, 16))}, "knows one segment only"),
+        ({"token_type_embed.0.weight": mx.nd.ones((1, 16))}, "has embeddings for one segment"),
         ({"pooler.weight": mx.nd.array(np.full((16, 16), np.nan))}, "{} holds numbers that are not finite"),
         ({"pooler.weight": mx.nd.ones((16, 16), dtype="int8")}, "{} is not a dense array of floating-point numbers"),
         ({"lm_head.weight": mx.nd.ones(2)}, "{} is not a parameter of GluonNLP's BERT"),

@@ -20,8 +20,8 @@ import numpy as np
 from gluonnlp_snli_plugin import PluginError, activate, deactivate, import_bert, store
 from gluonnlp_snli_plugin.cli import main
 from gluonnlp_snli_plugin.evaluate.predictor import Predictor
-from gluonnlp_snli_plugin.formats.classifier_file import load_finetuned
-from gluonnlp_snli_plugin.formats.params_file import read_parameters
+from gluonnlp_snli_plugin.formats.gluonnlp_params.parameters import read_parameters
+from gluonnlp_snli_plugin.formats.reading import load_finetuned
 from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.text.tokenizers import bert_tokenizer
 from gluonnlp_snli_plugin.text.vocabulary import read_vocabulary

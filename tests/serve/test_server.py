@@ -13,6 +13,7 @@ import pytest
 
 from gluonnlp_snli_plugin import Predictor
 from gluonnlp_snli_plugin.cli import main
+from gluonnlp_snli_plugin.formats import export
 
 PAIR = {"premise": "The dog is running.", "hypothesis": "a dog is sleeping"}
 HUGE = {"pairs": [{"premise": "The dog is running outside. " * 5, "hypothesis": "a dog is not red " * 5}] * 256}
@@ -287,3 +288,14 @@ def test_without_the_extra_there_is_one_line_that_says_how_to_get_it(tiny_run, c
     assert main(["serve", str(tiny_run)]) == 2
     line = capsys.readouterr().err
     assert "serve needs uvicorn, which is not installed: pip install 'gluonnlp-snli-plugin[serve]'" in line
+
+
+def test_an_onnx_folder_answers_and_is_not_explained(start, tiny_run, pairs_file, tmp_path):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    folder = export(tiny_run, "onnx", tmp_path / "to", pairs_file).folder
+    service = start(folder)
+    status, found, _ = service.ask(PAIR)
+    assert status == 200 and _is_answer(found, Predictor.load(tiny_run)([tuple(PAIR.values())])[0])
+    status, found, _ = service.ask({**PAIR, "explain": True})
+    assert status == 422 and found["error"] == "an ONNX model cannot be explained; leave out explain"

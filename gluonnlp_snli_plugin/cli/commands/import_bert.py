@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels",
         metavar="NAME0,NAME1,NAME2",
-        help="its three labels in the order of the logits, where config.json has no names",
+        help="its labels in the order of the logits, where config.json does not name the three of SNLI",
     )
     parser.add_argument("--vocab", metavar="V", help="of a .params file: vocabulary file, or a name in the store")
     parser.add_argument("--backbone", metavar="B", help="of a .params file: architecture, bert_LAYERS_UNITS_HEADS")

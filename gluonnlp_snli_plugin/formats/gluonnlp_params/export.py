@@ -1,20 +1,24 @@
-"""GluonNLP: the parameter file that ``--model_parameters`` of its ``finetune_classifier.py`` takes."""
+"""Writes and checks the parameter file that ``--model_parameters`` of ``finetune_classifier.py`` takes."""
+
+from pathlib import Path
+from typing import Tuple
 
 import mxnet as mx
+import numpy as np
 from gluonnlp.model import BERTClassifier
 from gluonnlp.model.bert import get_bert_model
 
-from ..errors import UsageError
-from ..model.heads import head_named
-from ..tasks.snli import LABELS
-from .huggingface.export_tokenizer import write_tokenizer, write_vocabulary
-from .job import logits_of, net_function
+from ...errors import UsageError
+from ...model.heads import head_named
+from ...tasks.snli import LABELS
+from ..huggingface.export_tokenizer import write_tokenizer, write_vocabulary
+from ..job import Job, logits_of
+from ..model_folder import Model
 
-TOLERANCE = 1e-4
 _PARAMETERS = "model_bert_SNLI.params"
 
-_README = """`{parameters}` is a `gluonnlp.model.BERTClassifier` with three classes: {labels}. It is for a BERT of the \
-shape `{backbone}` with the vocabulary of `{vocabulary}`.
+_README = """`{parameters}` is a `gluonnlp.model.BERTClassifier` with {classes} classes: {labels}. It is for a BERT of \
+the shape `{backbone}` with the vocabulary of `{vocabulary}`.
 
 ```
 {imports}gluonnlp-snli run {exact}--train-file train.jsonl --dev-file dev.jsonl scripts/bert/finetune_classifier.py \\
@@ -27,11 +31,7 @@ is not yet.
 """
 
 
-def require():
-    """Nothing is missing: GluonNLP is always there."""
-
-
-def write(job, folder):
+def write(job: Job, folder: Path) -> None:
     """Write the parameters, the vocabulary and a README."""
     model = job.model
     if not head_named(model.settings.head).is_berts:
@@ -39,10 +39,11 @@ def write(job, folder):
             f"the head is {model.settings.head!r}; gluonnlp.model.BERTClassifier has only what finetune --head pooled "
             "makes: --format onnx or symbol takes any"
         )
+    labels = _order(model)
+    rows = mx.nd.array([model.settings.labels.index(label) for label in labels])
     parameters = {name: mx.nd.array(array) for name, array in job.parameters().items()}
-    rows = _rows(model)  # the script's task has the labels in this order
     for kind in ("weight", "bias"):
-        parameters[f"classifier.1.{kind}"] = parameters[f"classifier.1.{kind}"].take(mx.nd.array(rows))
+        parameters[f"classifier.1.{kind}"] = parameters[f"classifier.1.{kind}"].take(rows)
     mx.nd.save(str(folder / _PARAMETERS), parameters)
     vocabulary = write_vocabulary(model, folder)
     is_exact = model.settings.tokenizer.algorithm == "bert" and not model.spiece
@@ -51,7 +52,8 @@ def write(job, folder):
     case = "_uncased" if model.settings.tokenizer.lower else "_cased"
     text = _README.format(
         parameters=_PARAMETERS,
-        labels=", ".join(LABELS),
+        classes=len(labels),
+        labels=", ".join(labels),
         backbone=model.settings.backbone,
         vocabulary=vocabulary,
         imports=f"gluonnlp-snli import-bert {_PARAMETERS} --vocab {vocabulary} --backbone {model.settings.backbone} "
@@ -63,7 +65,7 @@ def write(job, folder):
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
-def check(job, folder):
+def check(job: Job, folder: Path) -> np.ndarray:
     """Logits of a ``BERTClassifier`` that loads the file, built as the script builds it."""
     settings = job.model.settings
     bert, _ = get_bert_model(
@@ -75,12 +77,14 @@ def check(job, folder):
         hparam_allow_override=True,
         **settings.hparams,
     )
-    net = BERTClassifier(bert, num_classes=len(LABELS), dropout=settings.dropout or 0.1)
+    net = BERTClassifier(bert, num_classes=len(settings.labels), dropout=settings.dropout or 0.1)
     net.load_parameters(str(folder / _PARAMETERS), ctx=mx.cpu())
     net.hybridize(static_alloc=True)
-    logits = logits_of(net_function(net), job.encoded)
-    return logits[:, [LABELS.index(label) for label in settings.labels]], {}
+    labels = _order(job.model)
+    return logits_of(net, job.encoded)[:, [labels.index(label) for label in settings.labels]]
 
 
-def _rows(model):
-    return [model.settings.labels.index(label) for label in LABELS]
+def _order(model: Model) -> Tuple[str, ...]:
+    """The labels in the order of the file's logits: that of the script's task SNLI where they are its labels."""
+    labels = tuple(model.settings.labels)
+    return LABELS if sorted(labels) == sorted(LABELS) else labels

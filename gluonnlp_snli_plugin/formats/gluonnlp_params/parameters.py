@@ -7,26 +7,36 @@ the vocabulary must be given.
 import os
 import re
 from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
 
-from .. import store
-from ..errors import CheckpointError, UsageError
-from ..model.bert import BERT
-from ..store.pretrained import PretrainedBert, add_missing_pooler
-from ..system.params_layout import read_layout
-from ..system.reading import read_bytes
-from ..text.tokenizer_settings import TokenizerSettings
-from ..text.vocabulary import is_sentencepiece, read_vocabulary
-from .huggingface.tokenizer import establish, has_tokenizer
+from ... import store
+from ...errors import CheckpointError, UsageError
+from ...model.bert import BERT
+from ...store.pretrained import PretrainedBert, add_missing_pooler
+from ...system.params_layout import read_layout
+from ...system.reading import read_bytes
+from ...text.tokenizer_settings import TokenizerSettings
+from ...text.vocabulary import is_sentencepiece, read_vocabulary
+from ..format import PathLike
+from ..huggingface.tokenizer import establish, has_tokenizer
+
+Parameters = Dict[str, mx.nd.NDArray]
 
 _CELL = re.compile(r"encoder\.transformer_cells\.(\d{1,4})\.")
 _WORDS, _SEGMENTS, _POSITIONS = "word_embed.0.weight", "token_type_embed.0.weight", "encoder.position_weight"
 _FFN = "encoder.transformer_cells.0.ffn.ffn_1.weight"
 
 
-def read_bert(path, name, vocab, backbone, root=None):
+def read_bert(
+    path: PathLike,
+    name: str,
+    vocab: Optional[PathLike],
+    backbone: Optional[str],
+    root: Optional[str] = None,
+) -> PretrainedBert:
     """Read a BERT that GluonNLP saved, alone or in a classifier, whose head is left out.
 
     Parameters
@@ -54,14 +64,14 @@ def read_bert(path, name, vocab, backbone, root=None):
     """
     parameters, _ = split(read_parameters(path))
     hparams, vocab_size = sizes(path, parameters)
-    check_backbone(path, hparams, backbone)
+    backbone = check_backbone(path, hparams, backbone)
     if vocab is None:
         raise UsageError(
             f"--vocab is missing: {path} does not say which {vocab_size} tokens it is for; give a file, or a name in "
             f"the store ({store.inventory(root)})"
         )
     file = store.find_vocabulary(vocab, root)
-    if not os.path.isfile(vocab):  # then it is a name
+    if not os.path.isfile(vocab):  # it is a name
         if str(vocab).endswith("_uncased") != name.endswith("_uncased"):
             raise UsageError(f"--vocab {vocab} and --name {name} disagree about the case")
         hparams = with_settings(hparams, backbone, str(vocab), root)
@@ -83,7 +93,7 @@ def read_bert(path, name, vocab, backbone, root=None):
     )
 
 
-def _tokenizer(vocab, uncased, root):
+def _tokenizer(vocab: PathLike, uncased: bool, root: Optional[str]) -> TokenizerSettings:
     """That of the vocabulary, where something says what it does; else GluonNLP's own, as in GluonNLP's scripts."""
     if os.path.isfile(vocab):
         folder = Path(vocab).parent
@@ -93,7 +103,7 @@ def _tokenizer(vocab, uncased, root):
     return known.tokenizer if known else TokenizerSettings.gluonnlp(uncased)
 
 
-def read_parameters(path):
+def read_parameters(path: PathLike) -> Parameters:
     """The arrays in a parameter file as float32, a dict by name.
 
     Raises
@@ -110,7 +120,7 @@ def read_parameters(path):
         raise CheckpointError(f"{path} is damaged ({str(error).strip().splitlines()[-1]})") from None
     parameters = {}
     for name, array in arrays.items() if isinstance(arrays, dict) else ():  # a list: no arrays at all
-        with np.errstate(over="ignore"):  # complained about below
+        with np.errstate(over="ignore"):  # raised below
             numbers = array.asnumpy().astype(np.float32)
         if not np.isfinite(numbers).all():
             raise CheckpointError(f"{path}: {name} holds numbers that are not finite")
@@ -118,7 +128,7 @@ def read_parameters(path):
     return parameters
 
 
-def split(parameters):
+def split(parameters: Parameters) -> Tuple[Parameters, Parameters]:
     """Parameters of the BERT, by its own names, and the others: those of a classifier's head."""
     prefix = "bert."
     if not any(name.startswith(prefix) for name in parameters):
@@ -127,7 +137,7 @@ def split(parameters):
     return bert, {name: array for name, array in parameters.items() if not name.startswith(prefix)}
 
 
-def sizes(path, parameters):
+def sizes(path: PathLike, parameters: Parameters) -> Tuple[Dict[str, Any], int]:
     """What shapes tell of a BERT: its hyper-parameters but the number of heads, and the size of its vocabulary.
 
     Raises
@@ -151,12 +161,12 @@ def sizes(path, parameters):
         "token_type_vocab_size": parameters[_SEGMENTS].shape[0],
     }
     if hparams["token_type_vocab_size"] < 2:
-        raise CheckpointError(f"{path} knows one segment only; telling premise from hypothesis takes 2")
+        raise CheckpointError(f"{path} has embeddings for one segment; premise and hypothesis take 2")
     return hparams, vocab_size
 
 
-def check_backbone(path, hparams, backbone):
-    """Make sure that the architecture's name agrees with the sizes that were found.
+def check_backbone(path: PathLike, hparams: Dict[str, Any], backbone: Optional[str]) -> str:
+    """Make sure that the architecture's name agrees with the sizes that were found; returns the name.
 
     Raises
     ------
@@ -169,15 +179,18 @@ def check_backbone(path, hparams, backbone):
     named = BERT.hparams(backbone)
     if any(named[size] != hparams[size] for size in ("num_layers", "units")):
         raise UsageError(f"{path} holds a {found}_?, not a {backbone}: give its --backbone")
+    return backbone
 
 
-def with_settings(hparams, backbone, dataset_name, root=None):
+def with_settings(
+    hparams: Dict[str, Any], backbone: str, dataset_name: str, root: Optional[str] = None
+) -> Dict[str, Any]:
     """Add to `hparams` what the checkpoint of the store knows and no shape shows, such as its activation."""
     checkpoint = store.checkpoints(root).get(f"{backbone}_{dataset_name}")
     return {**(checkpoint.hparams if checkpoint else {}), **hparams}
 
 
-def check_bert(path, parameters, hparams, vocab_size):
+def check_bert(path: PathLike, parameters: Parameters, hparams: Dict[str, Any], vocab_size: int) -> List[str]:
     """Make sure that a BERT's parameters are all there, of the right shapes, and no others.
 
     The decoder's output layer is the word embedding itself and is taken out of `parameters`.
@@ -196,7 +209,7 @@ def check_bert(path, parameters, hparams, vocab_size):
         raise CheckpointError(f"{path}: decoder.3.weight is not {_WORDS}, as it is in a BERT of GluonNLP")
     first = {name.split(".")[0] for name in parameters}
     first |= {"pooler"} if "classifier" in first else set()  # one works on the other's output
-    parts = [part for part in ("pooler", "decoder", "classifier") if part in first]
+    parts: List[str] = [part for part in ("pooler", "decoder", "classifier") if part in first]
     shapes = {name: shape for name, (_, shape) in BERT.parameters(hparams, vocab_size, parts).items()}
     for name, shape in shapes.items():
         if name not in parameters:

@@ -7,6 +7,7 @@ from ...errors import CheckpointError
 from ...model.family import families
 from ...store.pretrained import PretrainedBert
 from ...system.reading import read_bytes
+from ..format import PathLike
 from .files import find_folder, read_config
 from .tensors import WEIGHT_FILES, Tensors
 from .tokenizer import TOKENIZER_FILES, establish
@@ -15,7 +16,7 @@ from .weights import convert_weights
 FILES = ("config.json", *TOKENIZER_FILES, *WEIGHT_FILES)  #: what to fetch of a checkpoint on the hub
 
 
-def read_huggingface(source, name):
+def read_huggingface(source: PathLike, name: str) -> PretrainedBert:
     """Read a BERT in Hugging Face's layout.
 
     Parameters

@@ -1,12 +1,16 @@
-"""Reads a fine-tuned classifier in Hugging Face's layout: ``BertForSequenceClassification`` with three labels."""
+"""Reads a fine-tuned classifier in Hugging Face's layout: ``BertForSequenceClassification``."""
+
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
 
 import mxnet as mx
 
 from ...errors import CheckpointError, UsageError
 from ...model.bert import is_dropout
 from ...tasks.snli import LABELS
-from ..classifier_file import set_parameters
-from ..model_folder import Model, ModelSettings, build_net
+from ..format import PathLike
+from ..model_folder import Model, ModelSettings
+from ..reading import model_of
 from .checkpoint import FILES, read_architecture
 from .files import find_folder, read_config
 from .tensors import Tensors
@@ -14,7 +18,7 @@ from .tokenizer import establish
 from .weights import convert_weights
 
 # Says what is needed and shows no order that could be copied unread.
-_ORDER = "--labels NAME0,NAME1,NAME2 says what logit 0, 1 and 2 mean, each " + " or ".join(sorted(LABELS))
+_ORDER = "import-bert --labels NAME0,NAME1,NAME2 says what logit 0, 1 and 2 mean, each " + " or ".join(sorted(LABELS))
 
 #: How config.json of a plain BERT with the head Dense, ReLU, Dense differs from a ``BertForSequenceClassification``,
 #: whose head has a tanh. DeBERTa-v2's code, told to leave its relative positions and convolution out, is that of BERT,
@@ -31,7 +35,7 @@ RELU_HEAD = {
 }
 
 
-def read_classifier(source, labels=None, ctx=None):
+def read_classifier(source: PathLike, labels: Optional[Sequence[str]] = None, ctx: Any = None) -> Model:
     """Read a fine-tuned classifier in Hugging Face's layout.
 
     Parameters
@@ -39,20 +43,21 @@ def read_classifier(source, labels=None, ctx=None):
     source : str or Path
         Folder, or a name on the Hugging Face hub.
     labels : sequence of str or None
-        Names of the classes in the order of the logits, where ``id2label`` has none such as 'entailment'.
+        Names of the classes in the order of the logits: any, and any number of them. Without them ``id2label`` must
+        have the three of natural language inference.
     ctx : Context, default CPU
 
     Returns
     -------
     Model
-        Its classes in the order of ``LABELS``.
+        The three classes of natural language inference are in the order of ``LABELS``, others in that of the logits.
 
     Raises
     ------
     UsageError
-        If `labels` are needed, or are not the three.
+        If `labels` are needed, or do not fit the checkpoint.
     CheckpointError
-        If it is no such classifier, is incomplete or contradicts itself; names the file.
+        If it is not such a classifier, is incomplete or contradicts itself; names the file.
     """
     folder = find_folder(source, FILES)
     path = folder / "config.json"
@@ -62,9 +67,9 @@ def read_classifier(source, labels=None, ctx=None):
     order = _labels(config, path, labels)
     tensors = Tensors(folder)
     units = hparams["units"]
-    tensors.require("classifier.weight", (len(LABELS), units))
-    tensors.require("classifier.bias", (len(LABELS),))
-    tensors.require("pooler.dense.weight", (units, units))  # a new one would be of no use
+    tensors.require("classifier.weight", (len(order), units))
+    tensors.require("classifier.bias", (len(order),))
+    tensors.require("pooler.dense.weight", (units, units))  # the head was trained on its output
     tensors.require("pooler.dense.bias", (units,))
     tensors.require("embeddings.word_embeddings.weight", (config["vocab_size"], units))
     tokenizer = establish(folder, config["vocab_size"])
@@ -79,7 +84,8 @@ def read_classifier(source, labels=None, ctx=None):
     if head == "mlp":
         for kind in ("weight", "bias"):
             parameters[f"classifier.0.{kind}"] = parameters.pop(f"bert.pooler.{kind}")
-    rows = [order.index(label) for label in LABELS]
+    names = LABELS if sorted(order) == sorted(LABELS) else tuple(order)
+    rows = [order.index(label) for label in names]
     for kind in ("weight", "bias"):
         parameters[f"{last}.{kind}"] = mx.nd.array(tensors.finite(f"classifier.{kind}")[rows], dtype="float32")
     dropout = config.get("hidden_dropout_prob", 0.1)
@@ -93,13 +99,13 @@ def read_classifier(source, labels=None, ctx=None):
         tokenizer=tokenizer.settings,
         max_len=_max_len(folder, hparams["max_length"]),
         truncation="longest_first",
+        labels=names,
     )
-    net = build_net(settings, tokenizer.vocab)
-    set_parameters(net, parameters, mx.cpu() if ctx is None else ctx, tensors.path)
-    return Model(net, tokenizer.vocab, settings, tokenizer.spiece)
+    ctx = mx.cpu() if ctx is None else ctx
+    return model_of(settings, tokenizer.vocab, tokenizer.spiece, parameters, ctx, tensors.path)
 
 
-def _head(config, path):
+def _head(config: Dict[str, Any], path: Path) -> str:
     if config.get("model_type") == RELU_HEAD["model_type"]:
         if all(config.get(key) == value for key, value in RELU_HEAD.items() if key != "architectures"):
             return "mlp"
@@ -107,18 +113,23 @@ def _head(config, path):
     return "pooled"
 
 
-def _labels(config, path, labels):
-    """Our names of the classes in the order of the logits."""
-    if labels is not None:
-        order = [label.strip().lower() for label in labels]
-        if sorted(order) != sorted(LABELS):
-            raise UsageError(f"--labels {','.join(labels)!r} does not name each class once: {_ORDER}")
-        return order
+def _labels(config: Dict[str, Any], path: Path, labels: Optional[Sequence[str]]) -> List[str]:
+    """The names of the classes in the order of the logits."""
     names = config.get("id2label")
+    if labels is not None:
+        given = [label.strip() for label in labels]
+        lower = [label.lower() for label in given]
+        number = len(names) if isinstance(names, dict) else len(given)
+        if not 2 <= len(set(given)) == len(given) == number or "" in given:
+            raise UsageError(f"--labels {','.join(labels)!r} does not name each of {number} classes once: {_ORDER}")
+        return lower if sorted(lower) == sorted(LABELS) else given
     if not isinstance(names, dict):
         raise CheckpointError(f"{path} has no id2label: it is not a fine-tuned classifier; import a BERT with --name")
     if len(names) != len(LABELS):
-        raise CheckpointError(f"{path} has {len(names)} classes; SNLI has {len(LABELS)}: {', '.join(sorted(LABELS))}")
+        raise CheckpointError(
+            f"{path} has {len(names)} classes; SNLI has {len(LABELS)}: {', '.join(sorted(LABELS))}; others "
+            "are named with import-bert --labels"
+        )
     order = [str(names.get(str(i))).strip().lower() for i in range(len(LABELS))]
     if sorted(order) != sorted(LABELS):
         raise UsageError(
@@ -128,7 +139,7 @@ def _labels(config, path, labels):
     return order
 
 
-def _max_len(folder, max_length):
+def _max_len(folder: Path, max_length: int) -> int:
     """The longest input in tokens, as far as the tokenizer's files say it."""
     path = folder / "tokenizer_config.json"
     longest = read_config(path).get("model_max_length") if path.is_file() else None

@@ -1,6 +1,7 @@
-"""Hugging Face: a folder for ``transformers.AutoModelForSequenceClassification.from_pretrained``."""
+"""Writes and checks a folder for ``transformers.AutoModelForSequenceClassification.from_pretrained``."""
 
-from typing import List
+from pathlib import Path
+from typing import Any, Dict, List
 
 import numpy as np
 from safetensors.numpy import save_file
@@ -9,20 +10,14 @@ from ...errors import UsageError
 from ...model.family import family_of
 from ...model.heads import DenseLayer, head_named
 from ...system.files import write_json
-from ..job import logits_of, net_function
+from ..job import Job, logits_of
 from ..model_folder import Model
 from .classifier import RELU_HEAD, read_classifier
 from .export_tokenizer import write_tokenizer, write_vocabulary
 from .model_card import model_card
 
-TOLERANCE = 1e-4
 
-
-def require():
-    """Nothing is missing: safetensors comes with this package."""
-
-
-def write(job, folder):
+def write(job: Job, folder: Path) -> None:
     """Write the folder: config.json, model.safetensors, the tokenizer's files and a model card."""
     settings, units = job.model.settings, job.model.settings.hparams["units"]
     if job.model.spiece:
@@ -45,11 +40,12 @@ def write(job, folder):
     (folder / "README.md").write_text(model_card(job), encoding="utf-8")
 
 
-def check(job, folder):
+def check(job: Job, folder: Path) -> np.ndarray:
     """Logits of the folder, read as ``import-bert`` reads it; the tests compare with transformers itself."""
-    net = read_classifier(folder).net
-    net.hybridize(static_alloc=True)
-    return logits_of(net_function(net), job.encoded), {}
+    labels = job.model.settings.labels
+    model = read_classifier(folder, labels)
+    model.net.hybridize(static_alloc=True)
+    return logits_of(model.net, job.encoded)[:, [model.settings.labels.index(label) for label in labels]]
 
 
 def _hidden_layer(model: Model) -> DenseLayer:
@@ -72,7 +68,7 @@ def _dense_layers(model: Model) -> List[DenseLayer]:
     raise UsageError(f"transformers has no class with the head {head.name!r}: --format onnx or symbol takes it")
 
 
-def _config(model):
+def _config(model: Model) -> Dict[str, Any]:
     hparams, labels = model.settings.hparams, model.settings.labels
     is_relu = _hidden_layer(model).activation == "relu"
     return {
@@ -90,13 +86,13 @@ def _config(model):
     }
 
 
-def _tensors(model, parameters):
+def _tensors(model: Model, parameters: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
     """The parameters by their names in transformers."""
     units = model.settings.hparams["units"]
     hidden, last = _dense_layers(model)
     is_relu = hidden.activation == "relu"
     tensors = {f"classifier.{kind}": parameters[f"{last.name}.{kind}"] for kind in ("weight", "bias")}
-    if is_relu:  # hidden units that are not there are zero, and count for nothing
+    if is_relu:  # the missing hidden units are zero and add nothing
         missing = units - hidden.units
         tensors["classifier.weight"] = np.pad(tensors["classifier.weight"], ((0, 0), (0, missing)))
         tensors["pooler.dense.weight"] = np.pad(parameters[f"{hidden.name}.weight"], ((0, missing), (0, 0)))
@@ -111,7 +107,7 @@ def _tensors(model, parameters):
     return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
 
 
-def _tokenizer_config(model):
+def _tokenizer_config(model: Model) -> Dict[str, Any]:
     vocab, tokenizer = model.vocab, model.settings.tokenizer
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",  # which uses tokenizer.json as it is

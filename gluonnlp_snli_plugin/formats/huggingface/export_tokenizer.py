@@ -1,14 +1,18 @@
 """The tokenizer of a model for programs without GluonNLP: ``vocab.txt``, ``tokenizer.json``, a SentencePiece model."""
 
 import shutil
+from pathlib import Path
 from typing import Any, Dict
+
+from gluonnlp.vocab import BERTVocab
 
 from ...errors import UsageError
 from ...system.files import json_text
 from ...text.tokenizer_settings import AddedToken, special_tokens
+from ..model_folder import Model
 
 
-def write_vocabulary(model, folder):
+def write_vocabulary(model: Model, folder: Path) -> str:
     """Write the vocabulary: ``vocab.txt``, a token a line, or ``spiece.model``; returns the file's name."""
     if model.spiece:
         shutil.copyfile(model.spiece, folder / "spiece.model")
@@ -16,12 +20,12 @@ def write_vocabulary(model, folder):
     tokens = model.vocab.idx_to_token
     strange = next((token for token in tokens if "\n" in token or "\r" in token), None)
     if strange is not None:
-        raise UsageError(f"the vocabulary has the token {strange!r}, which no vocab.txt can hold")
+        raise UsageError(f"the vocabulary has the token {strange!r}, which a vocab.txt cannot hold")
     (folder / "vocab.txt").write_text("".join(f"{token}\n" for token in tokens), encoding="utf-8")
     return "vocab.txt"
 
 
-def write_tokenizer(model, folder, for_pairs=False):
+def write_tokenizer(model: Model, folder: Path, for_pairs: bool = False) -> None:
     """Write ``tokenizer.json`` for the package ``tokenizers``, which gives the ids that the model's own gives.
 
     GluonNLP's tokenizer differs from it in characters newer than Unicode 8 and in some Chinese ones. Of a
@@ -65,7 +69,7 @@ def write_tokenizer(model, folder, for_pairs=False):
     (folder / "tokenizer.json").write_text(json_text(content, "utf-8", indent=2), encoding="utf-8")
 
 
-def _added(token, vocab):
+def _added(token: AddedToken, vocab: BERTVocab) -> Dict[str, Any]:
     """An added token as ``tokenizers`` writes it."""
     return {
         "id": vocab[token.content],
@@ -78,13 +82,13 @@ def _added(token, vocab):
     }
 
 
-def _pair(cls, sep, vocab):
+def _pair(cls: str, sep: str, vocab: BERTVocab) -> Dict[str, Any]:
     """``[CLS] premise [SEP] hypothesis [SEP]`` in the terms of ``tokenizers``."""
 
-    def special(name, segment):
+    def special(name: str, segment: int) -> Dict[str, Any]:
         return {"SpecialToken": {"id": name, "type_id": segment}}
 
-    def sequence(name, segment):
+    def sequence(name: str, segment: int) -> Dict[str, Any]:
         return {"Sequence": {"id": name, "type_id": segment}}
 
     single = [special(cls, 0), sequence("A", 0), special(sep, 0)]

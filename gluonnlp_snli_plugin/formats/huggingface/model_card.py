@@ -1,8 +1,10 @@
 """The model card of a Hugging Face folder, made from what the run recorded."""
 
 import json
+from typing import Any, Dict, Sequence
 
 from ...model.heads import head_named
+from ..job import Job
 
 _CARD = """---
 library_name: transformers
@@ -58,7 +60,7 @@ _UNKNOWN = "Not known: there is no record of a run beside the model."
 _TRUNCATIONS = {"longest_first": "longest_first", "only_first": "only_first", "only_second": "only_second"}
 
 
-def model_card(job):
+def model_card(job: Job) -> str:
     """The text of ``README.md``.
 
     Parameters
@@ -66,7 +68,7 @@ def model_card(job):
     job : Job
     """
     settings, run, summary = job.model.settings, job.record("config.json"), job.record("summary.json")
-    given, versions = (run.get(name) if isinstance(run.get(name), dict) else {} for name in ("settings", "versions"))
+    given, versions = (run[name] if isinstance(run.get(name), dict) else {} for name in ("settings", "versions"))
     return _CARD.format(
         title=f"{settings.backbone} for natural language inference",
         labels=", ".join(settings.labels),
@@ -80,7 +82,7 @@ def model_card(job):
     )
 
 
-def _data(run, summary):
+def _data(run: Dict[str, Any], summary: Dict[str, Any]) -> str:
     lines = []
     for segment, facts in run["data"].items() if isinstance(run.get("data"), dict) else ():
         if isinstance(facts, dict):  # of the files, their names and not where they lay
@@ -92,12 +94,12 @@ def _data(run, summary):
     return "\n".join(lines) or _UNKNOWN
 
 
-def _table(content, names):
+def _table(content: Dict[str, Any], names: Sequence[str]) -> str:
     rows = [f"| {name} | {_plain(content[name])} |" for name in names if content.get(name) is not None]
     return "\n".join(["| | |", "| --- | --- |", *rows]) if rows else _UNKNOWN
 
 
-def _plain(value):
+def _plain(value: Any) -> str:
     """A value as code, so that nothing in it is Markdown."""
     text = " ".join((value if isinstance(value, str) else json.dumps(value)).split())
     return "`" + text.replace("`", "'").replace("|", "/") + "`"

@@ -14,11 +14,11 @@ session = onnxruntime.InferenceSession(str(FOLDER / "model.onnx"), providers=["C
 tokenizer = tokenizers.Tokenizer.from_file(str(FOLDER / "tokenizer.json"))
 
 
-def ids(text):
+def ids(text: str) -> list:
     return tokenizer.encode(text).ids
 
 
-def label(premise, hypothesis):
+def label(premise: str, hypothesis: str) -> tuple:
     a, b, budget = ids(premise), ids(hypothesis), settings["max_len"] - 3
     if len(a) + len(b) > budget:
         keep_b = min(len(b), max(budget // 2, budget - len(a)))  # longest_first

@@ -1,21 +1,23 @@
 """The graph of a classifier in ONNX, built from its parameters operator by operator."""
 
 import math
+from typing import Any, Dict, List, Optional, Sequence, Set
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ..errors import UsageError
-from ..model.heads import head_named
+from ...errors import UsageError
+from ...model.heads import DenseLayer, head_named
+from ..model_folder import ModelSettings
 
 OPSET = 13
 _ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh"}  # of a head
-_IR_VERSION = 7  # of onnx 1.8, which goes with that opset: runtimes refuse files that are newer than they are
+_IR_VERSION = 7  # of onnx 1.8, which goes with that opset: runtimes refuse files newer than themselves
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")  # as Hugging Face's tokenizers call their outputs
 
 
-def build(settings, parameters, properties):
+def build(settings: ModelSettings, parameters: Dict[str, np.ndarray], properties: Dict[str, str]) -> Any:
     """A ``ModelProto`` that gives the logits of a classifier.
 
     The inputs are int64 of shape (batch, length), both of any size: ``input_ids``, ``attention_mask`` (0 in the
@@ -68,40 +70,40 @@ def build(settings, parameters, properties):
 class _Graph:
     """Nodes and constants, each under a name of its own."""
 
-    def __init__(self, parameters):
+    def __init__(self, parameters: Dict[str, np.ndarray]) -> None:
         self._parameters = parameters
-        self.nodes = []
-        self.initializers = []
-        self._names = set()
+        self.nodes: List[Any] = []
+        self.initializers: List[Any] = []
+        self._names: Set[str] = set()
 
-    def add(self, op, *inputs, output=None, **attributes):
+    def add(self, op: str, *inputs: str, output: Optional[str] = None, **attributes: Any) -> str:
         """Add a node with one output, and return the output's name."""
         output = output or f"{op}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, inputs, [output], name=f"node_{output}", **attributes))
         return output
 
-    def constant(self, array, name):
+    def constant(self, array: np.ndarray, name: str) -> str:
         """The name of a constant."""
         if name not in self._names:
             self._names.add(name)
             self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
-    def number(self, value):
+    def number(self, value: float) -> str:
         return self.constant(np.array(value, np.float32), f"number_{value!r}")
 
-    def integers(self, values):
+    def integers(self, values: Sequence[int]) -> str:
         return self.constant(np.array(values, np.int64), "integers_" + "_".join(map(str, values)))
 
-    def parameter(self, name, transposed=False):
+    def parameter(self, name: str, transposed: bool = False) -> str:
         array = self._parameters[name]
         return self.constant(array.T if transposed else array, name)
 
-    def dense(self, name, data):
+    def dense(self, name: str, data: str) -> str:
         product = self.add("MatMul", data, self.parameter(f"{name}.weight", transposed=True))
         return self.add("Add", product, self.parameter(f"{name}.bias"))
 
-    def layer_norm(self, name, data, eps):
+    def layer_norm(self, name: str, data: str, eps: float) -> str:
         deviation = self.add("Sub", data, self.add("ReduceMean", data, axes=[-1]))
         variance = self.add("ReduceMean", self.add("Pow", deviation, self.number(2.0)), axes=[-1])
         spread = self.add("Sqrt", self.add("Add", variance, self.number(eps)))
@@ -109,7 +111,7 @@ class _Graph:
         return self.add("Add", scaled, self.parameter(f"{name}.beta"))
 
 
-def _embedding(graph, hparams):
+def _embedding(graph: _Graph, hparams: Dict[str, Any]) -> str:
     words = graph.add("Gather", graph.parameter("bert.word_embed.0.weight"), "input_ids")
     segments = graph.add("Gather", graph.parameter("bert.token_type_embed.0.weight"), "token_type_ids")
     length = graph.add("Gather", graph.add("Shape", "input_ids"), graph.integers([1]))
@@ -119,10 +121,10 @@ def _embedding(graph, hparams):
     return graph.layer_norm("bert.encoder.layer_norm", total, _eps(hparams))
 
 
-def _layer(graph, name, data, mask, hparams, is_last):
+def _layer(graph: _Graph, name: str, data: str, mask: str, hparams: Dict[str, Any], is_last: bool) -> str:
     heads, size = hparams["num_heads"], hparams["units"] // hparams["num_heads"]
 
-    def by_head(which, inputs, order):
+    def by_head(which: str, inputs: str, order: Sequence[int]) -> str:
         projected = graph.dense(f"{name}.attention_cell.proj_{which}", inputs)
         return graph.add("Transpose", graph.add("Reshape", projected, graph.integers([0, 0, heads, size])), perm=order)
 
@@ -143,7 +145,7 @@ def _layer(graph, name, data, mask, hparams, is_last):
     return graph.layer_norm(f"{name}.ffn.layer_norm", total, _eps(hparams))
 
 
-def _activation(graph, kind, data):
+def _activation(graph: _Graph, kind: str, data: str) -> str:
     if kind == "relu":
         return graph.add("Relu", data)
     if kind == "gelu":
@@ -156,7 +158,7 @@ def _activation(graph, kind, data):
     return graph.add("Mul", product, graph.number(0.5))
 
 
-def _mean(graph, encoding):
+def _mean(graph: _Graph, encoding: str) -> str:
     """The mean of the encodings of all tokens of each pair."""
     mask = graph.add("Cast", "attention_mask", to=TensorProto.FLOAT)
     counts = graph.add("ReduceSum", mask, graph.integers([1]), keepdims=1)
@@ -164,7 +166,7 @@ def _mean(graph, encoding):
     return graph.add("Div", graph.add("ReduceSum", masked, graph.integers([1]), keepdims=0), counts)
 
 
-def _dense_layers(graph, layers, data):
+def _dense_layers(graph: _Graph, layers: List[DenseLayer], data: str) -> None:
     *hidden, last = layers
     for layer in hidden:
         data = graph.dense(layer.name, data)
@@ -174,5 +176,5 @@ def _dense_layers(graph, layers, data):
     graph.add("Add", product, graph.parameter(f"{last.name}.bias"), output="logits")
 
 
-def _eps(hparams):
+def _eps(hparams: Dict[str, Any]) -> float:
     return hparams.get("layer_norm_eps", 1e-12)
