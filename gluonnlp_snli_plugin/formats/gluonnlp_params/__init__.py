@@ -7,6 +7,7 @@ from typing import Any, Dict, Optional, Tuple
 import numpy as np
 
 from ... import registry
+from ...errors import CheckpointError
 from ...store.pretrained import PretrainedBert
 from ..format import Format, PathLike
 from ..job import Job
@@ -39,6 +40,11 @@ class GluonNLPParams(Format):
     def read_bert(
         self, path: PathLike, name: str, vocab: Optional[PathLike], backbone: Optional[str], root: Optional[str]
     ) -> PretrainedBert:
+        if Path(path).suffix != ".params":
+            raise CheckpointError(
+                f"{path} is not a folder: give the folder that holds config.json and model.safetensors, or a .params "
+                "file"
+            )
         return parameters.read_bert(path, name, vocab, backbone, root)
 
     def write(self, job: Job, folder: Path) -> None:
