@@ -306,7 +306,9 @@ def _problem(settings):
             type(settings.max_len) is int and least <= settings.max_len <= most
         ),
         f"there is no truncation {settings.truncation!r}": settings.truncation not in list_truncations(),
-        f"its labels are {settings.labels!r}": sorted(settings.labels) != sorted(LABELS),
+        f"its labels are {settings.labels!r}": len(settings.labels) < 2
+        or len(set(settings.labels)) < len(settings.labels)
+        or not all(type(label) is str and label for label in settings.labels),
     }
     return next((what for what, is_one in problems.items() if is_one), None)
 

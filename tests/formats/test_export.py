@@ -12,6 +12,7 @@ from gluonnlp_snli_plugin.cli import main
 from gluonnlp_snli_plugin.errors import CheckpointError, DataError, UsageError
 from gluonnlp_snli_plugin.formats import export, format_names, mxnet_symbol
 from gluonnlp_snli_plugin.formats.format import Format
+from gluonnlp_snli_plugin.formats.importing import import_classifier
 from gluonnlp_snli_plugin.formats.mxnet_symbol import MXNetSymbol
 from gluonnlp_snli_plugin.formats.reading import load_finetuned
 
@@ -158,3 +159,17 @@ def test_a_registered_class_is_a_format_like_any_other(capsys, numpy_format, mod
     assert capsys.readouterr().out.startswith("bytes  ")
     with pytest.raises(CheckpointError, match="it has been recognized"):
         load_finetuned(to)
+
+
+@pytest.mark.parametrize("labels", [("yes", "no"), ("neutral", "entailment", "contradiction"), ("a", "b", "c", "d")])
+@pytest.mark.parametrize("format", format_names())
+def test_the_classes_are_those_of_the_model(make_model, pairs_file, tmp_path, format, labels):
+    pytest.importorskip("onnxruntime")
+    model = make_model("pooled", labels=labels)
+    assert export(model, format, tmp_path / "to", pairs_file).difference < 1e-5
+    if format in ("model", "onnx"):
+        assert Predictor.load(tmp_path / "to").settings.labels == labels
+    if format == "huggingface":
+        import_classifier(tmp_path / "to", tmp_path / "back", labels)
+        answers = [Predictor.load(folder)([("a dog", "the dog")])[0] for folder in (model, tmp_path / "back")]
+        assert answers[0].probabilities == pytest.approx(answers[1].probabilities, abs=1e-6)
