@@ -65,7 +65,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser of the command line; the parsed options have the command's function as `run`.
+    """The parser of the command line; the parsed options have the command's functions as `check` and `run`.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def make_parser() -> argparse.ArgumentParser:
         description = module.__doc__ or ""
         command = commands.add_parser(name, help=description.splitlines()[0], description=description)
         module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        command.set_defaults(run=module.run, check=getattr(module, "check", None))
     return parser
 
 
@@ -94,6 +94,8 @@ def _run(arguments: List[str]) -> int:
             sys.stdout.flush()
             raise
         options.arguments = arguments
+        if options.check:
+            options.check(options)
         _load_package()
         status = options.run(options) or 0
         sys.stdout.flush()

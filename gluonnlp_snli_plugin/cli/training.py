@@ -44,6 +44,20 @@ def add_training_arguments(parser: argparse.ArgumentParser, kind: Type[RunConfig
     add_rank_arguments(parser)
 
 
+def check_training(options: argparse.Namespace, kind: Type[RunConfig]) -> None:
+    """Raise a UsageError for settings that make no sense, before MXNet is imported; names are looked up later."""
+    if options.resume_anyway and not options.resume:
+        raise UsageError("--resume-anyway goes with --resume OUT")
+    if not options.resume:
+        kind.check_values(**_given(options, kind))
+
+
+def _given(options: argparse.Namespace, kind: Type[RunConfig]) -> Dict[str, Any]:
+    """The settings among the options."""
+    names = {field.name for field in dataclasses.fields(kind)} & set(vars(options))
+    return {name: getattr(options, name) for name in names}
+
+
 def run_training(
     options: argparse.Namespace,
     kind: Type[RunConfig],
@@ -71,10 +85,7 @@ def run_training(
     from ..train.record_check import require_unedited
     from ..train.resume import CHANGEABLE, recorded_run
 
-    given = {field.name for field in dataclasses.fields(kind)} & set(vars(options))
-    settings = {name: getattr(options, name) for name in given}
-    if options.resume_anyway and not options.resume:
-        raise UsageError("--resume-anyway goes with --resume OUT")
+    settings = _given(options, kind)
     if options.resume == _HERE:
         options.resume = _run_begun(kind.of(**settings))
         kept = (*CHANGEABLE, *kind.DATA_FILES)

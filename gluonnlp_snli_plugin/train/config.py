@@ -1,7 +1,7 @@
 """The settings of a run of training: a frozen dataclass that the command line fills and the output folder records."""
 
 import dataclasses
-from typing import Any, ClassVar, Dict, Mapping, Optional, Tuple
+from typing import Any, ClassVar, Dict, Iterator, Mapping, Optional, Tuple
 
 from ..data.assignments import written
 from ..errors import NO_GPUS, UsageError
@@ -88,8 +88,24 @@ class RunConfig:
     keep: int = option(2, "checkpoints to keep, the newest ones")
     max_seconds: float = option(0.0, "write a checkpoint and stop before so many seconds are over; 0 for no limit")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for complaint in self._complaints():
+            raise UsageError(complaint)
+        self._check_names()
+
+    @classmethod
+    def check_values(cls, **options: Any) -> None:
+        """Check all that can be checked without importing MXNet, which takes seconds.
+
+        Raises
+        ------
+        UsageError
+            As :meth:`of` does, but for names that only registries know.
+        """
+        defaults = {field.name: field.default for field in dataclasses.fields(cls)}
+        config = cls.__new__(cls)
+        vars(config).update({**defaults, **cls._settings(options)})
+        for complaint in config._complaints():
             raise UsageError(complaint)
 
     @classmethod
@@ -101,11 +117,15 @@ class RunConfig:
         UsageError
             If there is no such setting, or one makes no sense.
         """
+        return cls(**cls._settings(options))
+
+    @classmethod
+    def _settings(cls, options: Dict[str, Any]) -> Dict[str, Any]:
         unknown = set(options) - {field.name for field in dataclasses.fields(cls)}
         if unknown:
             raise UsageError(f"no setting {', '.join(sorted(unknown))}")
         given = {name: _as_typed(value) for name, value in options.items()}
-        return cls(**{**cls.usual(given), **given})
+        return {**cls.usual(given), **given}
 
     @classmethod
     def usual(cls, options):
@@ -142,8 +162,11 @@ class RunConfig:
                 )
         return words + (["--np", str(num_ranks), "--comm", str(comm)] if comm else [])
 
-    def _complaints(self):
-        """What is wrong with the settings, a line each."""
+    def _check_names(self) -> None:
+        """Look up the names among the settings, where they are registered; raises a UsageError."""
+
+    def _complaints(self) -> Iterator[str]:
+        """What is wrong with the settings by themselves, a line each."""
         given: Dict[str, Any] = {option_name(name): value for name, value in dataclasses.asdict(self).items()}
         for option, value in given.items():
             for text in value if isinstance(value, tuple) else (value,):

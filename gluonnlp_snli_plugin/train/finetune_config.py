@@ -63,12 +63,11 @@ class FinetuneConfig(RunConfig):
     epochs: int = option(3, "passes over the training pairs")
     early_stop: int = option(0, "stop after this many evaluations without a better score; 0 for never")
 
-    def __post_init__(self):
-        from ..data import truncation as truncations  # NumPy and MXNet, which a parser of options does without
+    def _check_names(self) -> None:
+        from ..data import truncation as truncations  # imports MXNet, which a parser of options does without
         from ..data.reader import PairReader
         from ..model.heads import head_named
 
-        super().__post_init__()
         truncations.create(self.truncation)
         head_named(self.head)
         PairReader("", self.on_bad_row, columns=self.columns, labels=self.labels)

@@ -54,12 +54,14 @@ class PretrainConfig(RunConfig):
     def usual(cls, options):
         return {"output_dir": f"out/{options['name']}"} if options.get("name") else {}
 
-    def _complaints(self):
-        from ..store import require_name  # MXNet, which a parser of options does without
+    def _check_names(self) -> None:
+        from ..store import require_name  # imports MXNet, which a parser of options does without
 
+        require_name(self.name)
+
+    def _complaints(self):
         if not self.name:
             yield "--name is missing: under which name should the BERT be in the store?"
-        require_name(self.name)
         yield from super()._complaints()
         if not self.corpus:
             yield "--corpus is missing: which files of text?"

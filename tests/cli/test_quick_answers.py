@@ -46,7 +46,24 @@ def test_help_and_version_import_nothing_that_takes_long(command, arguments):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["no-such-command"], ["evaluate"], ["finetune", "--epochs", "many"], ["list", "\udcff"]], ids=str
+    "arguments",
+    [
+        [],
+        ["no-such-command"],
+        ["evaluate"],
+        ["finetune", "--epochs", "many"],
+        ["list", "\udcff"],
+        # Options that contradict each other, or need others.
+        ["finetune", "--train-file", "train.jsonl"],
+        ["finetune", "--output-dir", "out", "--epochs", "0"],
+        ["finetune", "--output-dir", "out", "--resume-anyway"],
+        ["pretrain", "--name", "mine_uncased"],
+        ["predict", "out", "--premise", "A dog runs."],
+        ["serve", "out", "--max-pairs", "0"],
+        ["import-bert", "DIR"],
+        ["run", "--train-file", "train.jsonl", "script.py"],
+    ],
+    ids=str,
 )
 def test_usage_errors_import_nothing_that_takes_long(command, arguments):
     status, said, imported = command(*arguments)

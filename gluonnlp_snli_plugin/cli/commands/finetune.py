@@ -6,11 +6,15 @@ from typing import Any, Dict, Optional
 
 from ...errors import printable
 from ...train.finetune_config import FinetuneConfig
-from ..training import add_training_arguments, run_training
+from ..training import add_training_arguments, check_training, run_training
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_training_arguments(parser, FinetuneConfig)
+
+
+def check(options: argparse.Namespace) -> None:
+    check_training(options, FinetuneConfig)
 
 
 def run(options: argparse.Namespace) -> Optional[int]:

@@ -25,17 +25,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace other weights of the same name, or that OUT")
 
 
+def check(options: argparse.Namespace) -> None:
+    if (options.name is None) == (options.output_dir is None):
+        raise UsageError("give --name NAME for a BERT to fine-tune, or --output-dir OUT for a classifier that is")
+    if options.output_dir is None and options.labels is not None:
+        raise UsageError("--labels goes with --output-dir: a BERT has none")
+    for option in ("vocab", "backbone", "root") if options.output_dir is not None else ():
+        if getattr(options, option) is not None:
+            raise UsageError(f"--{option} goes with --name: a classifier is a folder of its own")
+
+
 def run(options: argparse.Namespace) -> None:
     from ...formats.importing import import_bert
     from ...store import store_root
 
-    if (options.name is None) == (options.output_dir is None):
-        raise UsageError("give --name NAME for a BERT to fine-tune, or --output-dir OUT for a classifier that is")
     if options.output_dir is not None:
         _import_classifier(options)
         return
-    if options.labels is not None:
-        raise UsageError("--labels goes with --output-dir: a BERT has none")
     checkpoint = import_bert(
         options.source, options.name, options.root, options.overwrite, options.vocab, options.backbone
     )
@@ -47,9 +53,6 @@ def run(options: argparse.Namespace) -> None:
 def _import_classifier(options: argparse.Namespace) -> None:
     from ...formats.importing import import_classifier
 
-    for option in ("vocab", "backbone", "root"):
-        if getattr(options, option) is not None:
-            raise UsageError(f"--{option} goes with --name: a classifier is a folder of its own")
     labels = None if options.labels is None else options.labels.split(",")
     settings = import_classifier(options.source, options.output_dir, labels, options.overwrite).settings
     case = "uncased" if settings.tokenizer.lower else "cased"

@@ -33,13 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_device_arguments(parser)
 
 
-def run(options: argparse.Namespace) -> None:
-    from ...data.losses import tell_truncated
-    from ...evaluate import highlight
-
+def check(options: argparse.Namespace) -> None:
     is_single = options.premise is not None and options.hypothesis is not None
-    is_prompt = options.premise is None and options.hypothesis is None and options.file is None and _is_typed()
-    if not is_prompt and (
+    if not _is_prompt(options) and (
         is_single == (options.file is not None) or (options.premise is None) != (options.hypothesis is None)
     ):
         raise UsageError("give --premise and --hypothesis, or --file F (- for standard input)")
@@ -52,6 +48,13 @@ def run(options: argparse.Namespace) -> None:
                 raise UsageError(f"--{option} is empty")
             if any("\ud800" <= c <= "\udfff" for c in text):  # as Python reads bytes of an argument that are none
                 raise UsageError(f"--{option} is not valid UTF-8: {text[:60]}")
+
+
+def run(options: argparse.Namespace) -> None:
+    from ...data.losses import tell_truncated
+    from ...evaluate import highlight
+
+    is_single, is_prompt = options.premise is not None, _is_prompt(options)
     predictor = load_predictor(options.model, options)
     num_truncated = predictor.num_truncated
     with highlight.page(options.explain_html) if options.explain_html else contextlib.nullcontext() as add_to_page:
@@ -68,8 +71,10 @@ def run(options: argparse.Namespace) -> None:
         tell_truncated(name, num_truncated, answers.number, predictor.encoder.max_len)
 
 
-def _is_typed() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty()
+def _is_prompt(options: argparse.Namespace) -> bool:
+    """Whether to ask for pairs: none are given, and there is a terminal."""
+    is_given = any(value is not None for value in (options.premise, options.hypothesis, options.file))
+    return not is_given and sys.stdin is not None and sys.stdin.isatty()
 
 
 def _answer_file(answers: "_Answers", name: str, options: argparse.Namespace) -> None:

@@ -29,6 +29,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("arguments_of_script", metavar="...", nargs=argparse.REMAINDER, help="its own arguments")
 
 
+def check(options: argparse.Namespace) -> None:
+    if options.train_file or options.dev_file or options.test_file:
+        if options.snli_root:
+            raise UsageError("--snli-root names all files of SNLI: no --train-file, --dev-file, --test-file with it")
+        if not (options.train_file and options.dev_file):
+            raise UsageError("--train-file and --dev-file go together: a script reads both")
+    elif options.columns or options.labels:
+        raise UsageError("--columns and --labels say how files are written: give --train-file and --dev-file too")
+    num_gpus = len(options.gpus.split(",")) if options.gpus else 0
+    if num_gpus and options.np and options.np > num_gpus:
+        raise UsageError(f"--np {options.np} with --gpus {options.gpus}: each rank needs a GPU of its own")
+
+
 def run(options: argparse.Namespace) -> Optional[int]:
     from ...data import truncation
     from ...data.reader import PairReader
@@ -40,19 +53,10 @@ def run(options: argparse.Namespace) -> Optional[int]:
     if options.truncation:
         truncation.create(options.truncation)  # reports an unknown name before ranks are started
     files = {segment: getattr(options, f"{segment}_file") for segment in ("train", "dev", "test")}
-    if any(files.values()):
-        if options.snli_root:
-            raise UsageError("--snli-root names all files of SNLI: no --train-file, --dev-file, --test-file with it")
-        if not (files["train"] and files["dev"]):
-            raise UsageError("--train-file and --dev-file go together: a script reads both, whatever it does with them")
+    if files["train"]:
         PairReader(files["train"], columns=options.columns, labels=options.labels)  # before ranks are started
-    elif options.columns or options.labels:
-        raise UsageError("--columns and --labels say how files are written: give --train-file and --dev-file too")
     if any(files.values()) or options.snli_root:
         require_snli(options.arguments_of_script)
-    num_gpus = len(options.gpus.split(",")) if options.gpus else 0
-    if num_gpus and options.np and options.np > num_gpus:
-        raise UsageError(f"--np {options.np} with --gpus {options.gpus}: each rank needs a GPU of its own")
     gpus = parse_gpus(options.gpus) if options.gpus else []
 
     def run_on(backend: Optional[str]) -> Optional[int]:
@@ -75,4 +79,4 @@ def run(options: argparse.Namespace) -> Optional[int]:
         )
 
     Script(options.script)
-    return run_on_ranks(options, run_on, default=num_gpus or 1)
+    return run_on_ranks(options, run_on, default=len(gpus) or 1)

@@ -37,11 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_device_arguments(parser, _BATCH_SIZE)
 
 
-def run(options: argparse.Namespace) -> None:
+def check(options: argparse.Namespace) -> None:
     for name in _LIMITS:
         value = getattr(options, f"max_{name}")
         if not 0 < value < 1 << 31:
             raise UsageError(f"--max-{name} is {value}; it must be positive, and below 2147483648")
+
+
+def run(options: argparse.Namespace) -> None:
     try:
         from ...serve import server
         from ...serve.app import make_app
