@@ -26,7 +26,7 @@ def _is_command() -> bool:
     The command calls :func:`_load` when it has read its arguments, because importing MXNet takes seconds: ``--help``,
     ``--version`` and usage errors need nothing of it.
     """
-    file = getattr(sys.modules["__main__"], "__file__", None)
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
     return os.path.basename(file or "") == "gluonnlp-snli"
 
 
