@@ -19,7 +19,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..system.files import cache_folder, digest, replacing
-from ..system.reading import open_regular
+from ..system.reading import naming, open_regular, reading
 from ..system.tensor_file import header_of, pack_header, unpack_header
 from .cache_key import cache_key
 from .encoding import EncodedPairs, PairEncoder, offsets_of
@@ -79,13 +79,11 @@ def encode_file(
         If the file or a row of it cannot be used, or there are no labelled pairs.
     """
     reader = PairReader(path, on_bad_row, columns=columns, labels=labels)
-    try:
+    with reading(path, DataError), naming(path):
         status = os.stat(path)
         before = _state(path)
         is_regular = stat.S_ISREG(status.st_mode)
         sha256 = digest(path) if is_regular else ""
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise DataError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     if not is_regular:  # a pipe can be read once only
         content = hashlib.sha256()
         lines = _hashed_lines(path, content)

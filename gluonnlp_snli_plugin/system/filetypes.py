@@ -1,13 +1,13 @@
-"""Says what a file is, from its first bytes, where something else was expected."""
+"""Names the type of a file by its first bytes, for errors about an unexpected file."""
 
 import os
 import re
 from pathlib import Path
 from typing import Optional, Tuple, Union
 
-HEAD_SIZE = 512  # bytes that are looked at
+HEAD_SIZE = 512  # bytes that are read
 
-_MAGIC: Tuple[Tuple[bytes, str], ...] = (  # the first that fits counts
+_MAGIC: Tuple[Tuple[bytes, str], ...] = (  # the first match counts
     (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer, not the file itself (run `git lfs pull`)"),
     (b"/annex/objects/", "a git-annex pointer, not the file itself (run `git annex get`)"),
     (b"\xff\xfe\0\0", "UTF-32 text (convert it to UTF-8)"),
@@ -39,17 +39,17 @@ _FEWEST_NULS = 0.7  # of every second byte, in UTF-16 text of a Latin alphabet
 
 
 def describe(content: bytes) -> Optional[str]:
-    """What a file is, if it is something that is neither plain UTF-8 text nor JSON.
+    """The type of a file, if it is neither plain UTF-8 text nor JSON.
 
     Parameters
     ----------
     content : bytes
-        How the file begins; its first ``HEAD_SIZE`` bytes say enough.
+        The beginning of the file; its first ``HEAD_SIZE`` bytes suffice.
 
     Returns
     -------
     str or None
-        With an article, to stand behind "PATH is ": 'a Parquet file', 'UTF-16 text (convert it to UTF-8)'.
+        With an article, to follow "PATH is ": 'a Parquet file', 'UTF-16 text (convert it to UTF-8)'.
     """
     content = content[:HEAD_SIZE]
     known = next((name for magic, name in _MAGIC if content.startswith(magic)), None)
@@ -70,8 +70,8 @@ def describe(content: bytes) -> Optional[str]:
 
 
 def what_is(path: Union[str, Path]) -> Optional[str]:
-    """:func:`describe` for a file; None also where there is no regular file that can be read."""
-    if not os.path.isfile(path):  # opening a FIFO would wait for its writer
+    """:func:`describe` for a file; None also if it is not a regular file that can be read."""
+    if not os.path.isfile(path):  # opening a named pipe would wait for its writer
         return None
     try:
         with open(path, "rb") as file:
@@ -81,7 +81,7 @@ def what_is(path: Union[str, Path]) -> Optional[str]:
 
 
 def _zip(content: bytes) -> str:
-    """By the names of its first members, which stand in the clear."""
+    """By the names of its first members, which are not compressed."""
     if b"/data.pkl" in content or b"/byteorder" in content:
         return "a Python pickle, as torch.save wrote it"
     if b".npy" in content:
@@ -92,7 +92,7 @@ def _zip(content: bytes) -> str:
 
 
 def _without_mark(content: bytes) -> Optional[str]:
-    """UTF-16 that has no byte order mark: of Latin letters every second byte is 0."""
+    """UTF-16 without a byte order mark: every second byte of Latin letters is 0."""
     content = content[: len(content) // 2 * 2]
     halves = content[::2], content[1::2]
     few, many = sorted(half.count(0) for half in halves)

@@ -1,7 +1,7 @@
 """Temporary files and folders that are removed even if the process that made them is killed.
 
 Each has a name that begins with :data:`PREFIX` and is locked by the process that uses it. The lock ends with the
-process, so whatever is not locked is abandoned, and whoever makes the next one in the same folder removes it.
+process, so one that is not locked is abandoned; it is removed when the next one is made in the same folder.
 """
 
 import contextlib
@@ -66,14 +66,14 @@ def temporary_folder(folder: Union[str, Path, None] = None) -> Iterator[Path]:
 
 
 def remove_abandoned(folder: Union[str, Path]) -> None:
-    """Remove from a folder the temporary files and folders of processes that are gone."""
+    """Remove the temporary files and folders of ended processes from a folder."""
     try:
         names = list(filter(is_temporary, os.listdir(folder)))
-    except OSError:  # whoever writes there will say so
+    except OSError:  # writing there will raise it
         return
     for name in names:
         path = Path(folder, name)
-        with contextlib.suppress(OSError):  # used, somebody else's, or removed by another process at this moment
+        with contextlib.suppress(OSError):  # in use, another user's, or just removed by another process
             is_folder = path.is_dir()
             descriptor = os.open(path, os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_RDONLY if is_folder else os.O_RDWR))
             try:
@@ -96,6 +96,6 @@ def _locked(folder: Union[str, Path], make: Callable[[], Tuple[int, str]]) -> Tu
         try:
             if os.path.samestat(os.fstat(descriptor), os.stat(path)):
                 return descriptor, Path(path)
-        except FileNotFoundError:  # another process found it before it was locked
+        except FileNotFoundError:  # another process removed it before it was locked
             pass
         os.close(descriptor)

@@ -150,7 +150,7 @@ def test_a_small_file_is_not_worth_the_cache(encode, folder, monkeypatch):
     assert not folder.exists()
 
 
-def test_pairs_of_somebody_elses_truncation_are_not_kept(corpus, folder):
+def test_pairs_of_an_unknown_truncation_are_not_cached(corpus, folder):
     class Other(truncation.LongestFirst):
         pass
 

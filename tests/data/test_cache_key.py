@@ -84,7 +84,7 @@ def test_the_words_a_tokenizer_has_met_do_not_change_the_key():
 
 @pytest.fixture
 def sentencepiece_encoder(tmp_path, train_sentencepiece):
-    """Encoders with a SentencePiece model, trained anew on the given text."""
+    """Encoders with a SentencePiece model, trained on the given text."""
 
     def make(lower=True, text="the dog runs on the road", **settings):
         path = train_sentencepiece(tmp_path / "spiece.model", [text] * 50, vocab_size=30)
