@@ -15,8 +15,7 @@ import gluonnlp_snli_plugin
 from gluonnlp_snli_plugin import registry
 from gluonnlp_snli_plugin.data import truncation
 from gluonnlp_snli_plugin.errors import UsageError
-from gluonnlp_snli_plugin.tasks.snli import SNLI
-from gluonnlp_snli_plugin.tasks.task import SNLITask
+from gluonnlp_snli_plugin.tasks.snli import SNLI, SNLITask
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import mmap
 import os
 import stat
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from ..system.tensor_file import header_of, pack_header, unpack_header
 from .cache_key import cache_key
 from .encoding import EncodedPairs, PairEncoder, offsets_of
 from .reader import PairReader
+from .schema import PairSchema, schema_or_default
 from .source import opened
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
@@ -53,6 +54,7 @@ def encode_file(
     with_texts: bool = False,
     columns: Union[str, Mapping[str, str], None] = None,
     labels: Union[str, Mapping[str, str], None] = None,
+    schema: Optional[PairSchema] = None,
 ) -> EncodedFile:
     """Encode the labelled pairs of a file, or take them from the cache.
 
@@ -67,6 +69,8 @@ def encode_file(
         Whether to return the sentences too.
     columns, labels : str, mapping or None
         As :class:`PairReader` takes them.
+    schema : PairSchema or None
+        Of the task; its labels number the classes. Default that of the task SNLI.
 
     Returns
     -------
@@ -78,7 +82,8 @@ def encode_file(
     DataError
         If the file or a row of it cannot be used, or there are no labelled pairs.
     """
-    reader = PairReader(path, on_bad_row, columns=columns, labels=labels)
+    schema = schema_or_default(schema)
+    reader = PairReader(path, on_bad_row, columns=columns, labels=labels, schema=schema)
     with reading(path, DataError), naming(path):
         status = os.stat(path)
         before = _state(path)
@@ -87,28 +92,31 @@ def encode_file(
     if not is_regular:  # a pipe can be read once only
         content = hashlib.sha256()
         lines = _hashed_lines(path, content)
-        reader = PairReader(path, on_bad_row, lines=lines, columns=columns, labels=labels)
-        return _encode(encoder, reader, content.hexdigest, with_texts)
+        reader = PairReader(path, on_bad_row, lines=lines, columns=columns, labels=labels, schema=schema)
+        return _encode(encoder, reader, schema.labels, content.hexdigest, with_texts)
 
     key = cache_key(encoder, sha256, reader.settings) if status.st_size >= _SMALLEST_FILE else None
     file = _cache_file(key) if key else None
     if not key or not file:
-        return _encode(encoder, reader, lambda: sha256, with_texts)
+        return _encode(encoder, reader, schema.labels, lambda: sha256, with_texts)
     found = _load(file, key, encoder)
     if found:
         encoded, num_unlabelled, num_bad, first_bad = found
         texts = _texts_of(reader, len(encoded)) if with_texts else None
         return EncodedFile(encoded, sha256, num_unlabelled, num_bad, first_bad, texts)
-    result = _encode(encoder, reader, lambda: sha256, with_texts)
+    result = _encode(encoder, reader, schema.labels, lambda: sha256, with_texts)
     if before and _state(path) == before and key == cache_key(encoder, sha256, reader.settings):
         # Neither the file nor the vocabulary has changed meanwhile.
         _store(file, key, result)
     return result
 
 
-def _encode(encoder: PairEncoder, reader: PairReader, sha256: Callable[[], str], with_texts: bool) -> EncodedFile:
+def _encode(
+    encoder: PairEncoder, reader: PairReader, classes: Sequence[str], sha256: Callable[[], str], with_texts: bool
+) -> EncodedFile:
     texts: Any = ([], []) if with_texts else None
-    encoded = encoder.encode_parts(_gathered(reader.columns(), texts) if with_texts else reader.columns())
+    parts = _gathered(reader.columns(), texts) if with_texts else reader.columns()
+    encoded = encoder.encode_parts(parts, classes)
     if not len(encoded):
         why = [f"{reader.num_unlabelled} rows have no gold label"] if reader.num_unlabelled else []
         why += [f"{reader.num_bad} rows cannot be used; first, {reader.first_bad}"] if reader.num_bad else []

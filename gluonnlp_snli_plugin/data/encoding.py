@@ -1,6 +1,6 @@
 """From pairs of sentences to BERT inputs: ``[CLS] premise [SEP] hypothesis [SEP]``."""
 
-from typing import Dict
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from ..errors import UsageError
 from ..text.tokenizers import CachedTokenizer, flat_ids
 from . import truncation as truncations
-from .nli import LABELS
+from .schema import schema_or_default
 
 SPECIAL_TOKENS = 3  # [CLS], [SEP], [SEP]
 _PAIRS_AT_ONCE = 2048  # enough for whole-array work to pay, few enough for the processor's cache
@@ -29,14 +29,23 @@ class EncodedPairs(mx.gluon.data.Dataset):
     len_a, len_b : ndarray of int32, shape (pairs,)
         Tokens kept of premise and hypothesis, special tokens not counted.
     labels : ndarray of int32, shape (pairs,), or None
-        Index into ``LABELS``.
+        Indices of the classes.
     padding_id : int
         Id of the padding token.
     num_truncated : int
         How many pairs lost tokens.
     """
 
-    def __init__(self, input_ids, offsets, len_a, len_b, labels, padding_id, num_truncated=0):
+    def __init__(
+        self,
+        input_ids: np.ndarray,
+        offsets: np.ndarray,
+        len_a: np.ndarray,
+        len_b: np.ndarray,
+        labels: Optional[np.ndarray],
+        padding_id: int,
+        num_truncated: int = 0,
+    ) -> None:
         self.input_ids = input_ids
         self.offsets = offsets
         self.len_a = len_a
@@ -45,10 +54,10 @@ class EncodedPairs(mx.gluon.data.Dataset):
         self.padding_id = padding_id
         self.num_truncated = num_truncated
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.len_a)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: int) -> Tuple[Any, ...]:
         if not -len(self) <= i < len(self):
             raise IndexError(f"pair {i} of {len(self)}")
         i %= len(self)
@@ -59,7 +68,7 @@ class EncodedPairs(mx.gluon.data.Dataset):
         return pair if self.labels is None else (*pair, self.labels[i])
 
     @property
-    def valid_length(self):
+    def valid_length(self) -> np.ndarray:
         """Tokens of each pair, special tokens included; ndarray of int64, shape (pairs,)."""
         return np.diff(self.offsets)
 
@@ -77,7 +86,9 @@ class PairEncoder:
     max_len : int, default 128
         Longest input in tokens, special tokens included; at least 5.
     truncation : str or Truncation, default 'longest_first'
-        What gives way in a pair that is longer; see ``gluonnlp_snli_plugin.data.truncation``.
+        What is cut from a pair that is longer; see ``gluonnlp_snli_plugin.data.truncation``.
+    labels : sequence of str or None
+        Names of the classes, in the order of their indices; default those of the task SNLI.
 
     Raises
     ------
@@ -85,15 +96,28 @@ class PairEncoder:
         If the strategy is unknown or `max_len` leaves no room for a pair.
     """
 
-    def __init__(self, tokenizer, vocab, max_len=128, truncation="longest_first"):
+    def __init__(
+        self,
+        tokenizer: Any,
+        vocab: Any,
+        max_len: int = 128,
+        truncation: Union[str, truncations.Truncation] = "longest_first",
+        labels: Optional[Sequence[str]] = None,
+    ) -> None:
         if max_len < SPECIAL_TOKENS + 2:
             raise UsageError(f"max_len is {max_len}; a pair needs at least {SPECIAL_TOKENS + 2} tokens")
         self.tokenizer = tokenizer if hasattr(tokenizer, "ids") else CachedTokenizer(tokenizer)
         self.vocab = vocab
         self.max_len = max_len
         self.truncation = truncations.create(truncation)
+        self._labels = None if labels is None else tuple(labels)
 
-    def __call__(self, premise, hypothesis=None, label=None):
+    @property
+    def labels(self) -> Tuple[str, ...]:
+        """Names of the classes, in the order of their indices."""
+        return schema_or_default(None).labels if self._labels is None else self._labels
+
+    def __call__(self, premise: Any, hypothesis: Optional[str] = None, label: Optional[str] = None) -> Tuple[Any, ...]:
         """Encode one row: ``encoder(row)`` or ``encoder(premise, hypothesis, label)``.
 
         Returns
@@ -113,16 +137,18 @@ class PairEncoder:
         input_ids = np.array([cls, *a, sep, *b, sep], np.int32)
         segment_ids = np.array([0] * (len(a) + 2) + [1] * (len(b) + 1), np.int32)
         pair = (input_ids, segment_ids, np.int32(len(input_ids)))
-        return pair if len(row) < 3 or row[2] is None else (*pair, label_indices([row[2]])[0])
+        return pair if len(row) < 3 or row[2] is None else (*pair, label_indices([row[2]], self.labels)[0])
 
-    def encode(self, premises, hypotheses, labels=None):
+    def encode(
+        self, premises: Sequence[str], hypotheses: Sequence[str], labels: Optional[Sequence[str]] = None
+    ) -> EncodedPairs:
         """Encode many pairs.
 
         Parameters
         ----------
         premises, hypotheses : sequence of str, length n
         labels : sequence of str, length n, or None
-            Names from ``LABELS``.
+            Names of classes.
 
         Returns
         -------
@@ -131,7 +157,7 @@ class PairEncoder:
         Raises
         ------
         UsageError
-            If the sequences are not of one length, or a label is none of the three.
+            If the sequences are not of one length, or a label is not one of the classes.
         """
         columns = [column for column in (premises, hypotheses, labels) if column is not None]
         sizes = [len(column) for column in columns]
@@ -141,15 +167,17 @@ class PairEncoder:
             [column[start : start + _PAIRS_AT_ONCE] for column in columns]
             for start in range(0, len(premises), _PAIRS_AT_ONCE)
         )
-        return self._encode_parts(parts, is_labelled=labels is not None)
+        return self._encode_parts(parts, None if labels is None else self.labels)
 
-    def encode_parts(self, parts):
-        """Encode labelled pairs that come some thousands at a time, never holding the texts of more.
+    def encode_parts(self, parts: Iterable[Sequence[Any]], classes: Optional[Sequence[str]] = None) -> EncodedPairs:
+        """Encode labelled pairs that come some thousands at a time; the texts of more are never held.
 
         Parameters
         ----------
         parts : iterable of (premises, hypotheses, labels)
             Such as ``PairReader.columns`` gives.
+        classes : sequence of str or None
+            Names of the classes, in the order of their indices; default those of the encoder.
 
         Returns
         -------
@@ -158,11 +186,11 @@ class PairEncoder:
         Raises
         ------
         UsageError
-            If a label is none of the three.
+            If a label is not one of the classes.
         """
-        return self._encode_parts(parts, is_labelled=True)
+        return self._encode_parts(parts, self.labels if classes is None else classes)
 
-    def lengths(self, premises, hypotheses):
+    def lengths(self, premises: Sequence[str], hypotheses: Sequence[str]) -> np.ndarray:
         """Tokens of each pair before truncation, special tokens included.
 
         Parameters
@@ -180,12 +208,13 @@ class PairEncoder:
             sums.append(lengths[a] + lengths[b] + SPECIAL_TOKENS)
         return np.concatenate(sums)
 
-    def _encode_parts(self, parts, is_labelled):
+    def _encode_parts(self, parts: Iterable[Sequence[Any]], classes: Optional[Sequence[str]]) -> EncodedPairs:
+        """As :meth:`encode_parts`; without classes the pairs have no labels."""
         columns = [bytearray() for _ in range(4)]  # which grow in place, as arrays do not
         num_truncated = 0
         for premises, hypotheses, *names in parts:
             input_ids, keep_a, keep_b, truncated = self._encode_part(premises, hypotheses)
-            labels = label_indices(names[0]) if is_labelled else keep_a[:0]
+            labels = label_indices(names[0], classes) if classes else keep_a[:0]
             for column, more in zip(columns, (input_ids, keep_a, keep_b, labels)):
                 column += more.astype(np.int32, copy=False).data
             num_truncated += truncated
@@ -195,12 +224,14 @@ class PairEncoder:
             offsets_of(len_a, len_b),
             len_a,
             len_b,
-            labels if is_labelled else None,
+            labels if classes else None,
             self.vocab[self.vocab.padding_token],
             num_truncated,
         )
 
-    def _encode_part(self, premises, hypotheses):
+    def _encode_part(
+        self, premises: Sequence[str], hypotheses: Sequence[str]
+    ) -> Tuple[np.ndarray, np.ndarray, np.ndarray, int]:
         """Input ids, tokens kept of both sentences, and number of truncated pairs."""
         a, b, (flat, lengths) = self._ids(premises, hypotheses)
         starts = np.cumsum(lengths) - lengths
@@ -218,45 +249,47 @@ class PairEncoder:
         input_ids = source[_ranges(slice_starts.ravel(), slice_lengths.ravel())]
         return input_ids, keep_a, keep_b, int(np.count_nonzero(keep_a + keep_b < len_a + len_b))
 
-    def _ids(self, premises, hypotheses):
+    def _ids(
+        self, premises: Sequence[str], hypotheses: Sequence[str]
+    ) -> Tuple[np.ndarray, np.ndarray, Tuple[np.ndarray, np.ndarray]]:
         """For premises and for hypotheses, the rows in a ragged array of ids; and that array, flat, and its lengths."""
         number: Dict[str, int] = {}  # a sentence's row; a premise usually comes three times
         a = np.fromiter((number.setdefault(text, len(number)) for text in premises), np.int64, len(premises))
         b = np.fromiter((number.setdefault(text, len(number)) for text in hypotheses), np.int64, len(hypotheses))
         return a, b, self._ids_of_all(list(number))
 
-    def _cls_and_sep(self):
+    def _cls_and_sep(self) -> List[int]:
         return self.vocab[[self.vocab.cls_token, self.vocab.sep_token]]
 
-    def _ids_of_all(self, texts):
+    def _ids_of_all(self, texts: List[str]) -> Tuple[np.ndarray, np.ndarray]:
         if hasattr(self.tokenizer, "ids_of_all"):
             return self.tokenizer.ids_of_all(texts)
         return flat_ids([self.tokenizer.ids(text) for text in texts])
 
 
-def offsets_of(len_a, len_b):
+def offsets_of(len_a: np.ndarray, len_b: np.ndarray) -> np.ndarray:
     """Where pairs begin that have these many tokens besides the special ones; ndarray of int64, shape (pairs + 1,)."""
     offsets = np.zeros(len(len_a) + 1, np.int64)
     np.cumsum(len_a.astype(np.int64) + len_b + SPECIAL_TOKENS, out=offsets[1:])
     return offsets
 
 
-def label_indices(labels):
-    """Label names as indices into ``LABELS``; ndarray of int32.
+def label_indices(labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+    """Label names as indices into the names of the classes; ndarray of int32.
 
     Raises
     ------
     UsageError
-        If a label is none of the three.
+        If a label is not one of the classes.
     """
-    number = {label: i for i, label in enumerate(LABELS)}
+    number = {label: i for i, label in enumerate(classes)}
     try:
         return np.fromiter((number[label] for label in labels), np.int32)
     except KeyError as error:
-        raise UsageError(f"unknown label {error}; labels are {', '.join(LABELS)}") from None
+        raise UsageError(f"unknown label {error}; labels are {', '.join(classes)}") from None
 
 
-def _ranges(starts, lengths):
+def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """``starts[0], starts[0] + 1, …, starts[1], …``: the indices of many slices as one array."""
     ends = np.cumsum(lengths)
     total = ends[-1] if len(ends) else 0

@@ -1,19 +1,27 @@
-"""What a task of sentence pairs says about the files that its corpora come in: labels, their spellings, columns."""
+"""What a task of sentence pairs says about the files of its corpora: labels, their spellings, names of columns."""
 
-from typing import Mapping, NamedTuple, Tuple
+from typing import Mapping, NamedTuple, Optional, Tuple
+
+from .. import registry
 
 ROLES = ("premise", "hypothesis", "label")  # what a row of a corpus consists of
+_DEFAULT_TASK = "SNLI"
 
 
 class PairSchema(NamedTuple):
-    """The labels of a task, and what its corpora call them and their columns.
+    """The labels of a task, and how its corpora name them and their columns.
 
-    Spellings and column names are compared without regard to case; column names without spaces, hyphens and
-    underscores too.
+    Spellings and column names are compared without regard to case; column names also without regard to spaces, hyphens
+    and underscores.
     """
 
     labels: Tuple[str, ...]  #: the classes, in their order
     label_alias: Mapping[str, str]  #: other spellings of the labels, as :class:`gluonnlp.data.GlueTask` has them
-    no_label: Tuple[str, ...]  #: what stands where there is no gold label; the first is the usual one
+    no_label: Tuple[str, ...]  #: spellings of "no gold label"; the first is the usual one
     columns: Mapping[str, Tuple[str, ...]]  #: the names under which each of ``ROLES`` is known
-    own_columns: Tuple[str, str, str]  #: those of the task's own corpus: where a file has them all, no other counts
+    own_columns: Tuple[str, ...]  #: of the task's own corpus, one a role; a file with all of them is read by them
+
+
+def schema_or_default(schema: Optional[PairSchema]) -> PairSchema:
+    """The given schema, or that of the task SNLI as it is registered."""
+    return registry.task[_DEFAULT_TASK].schema if schema is None else schema

@@ -1,74 +1,78 @@
-"""How good a fine-tuned model is on labelled pairs, or several whose probabilities are averaged."""
+"""Scores a fine-tuned model on labelled pairs, or several models whose probabilities are averaged."""
 
+import dataclasses
 import time
 from pathlib import Path
-from typing import List, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
 
+import mxnet as mx
 import numpy as np
 
-from ..data.cache import encode_file
+from ..data.assignments import Assignments
+from ..data.cache import EncodedFile, encode_file
+from ..data.encoding import EncodedPairs
 from ..data.losses import tell_left_out, tell_truncated
 from ..errors import UsageError
 from ..formats.model_folder import weights_sha256
 from ..model.inference import probabilities
-from ..tasks.snli import LABELS
-from .predictions import Pairs, Predictions, read_record, write_predictions
+from ..tasks.task import schema_of
+from .predictions import Pairs, PathLike, Predictions, read_record, write_predictions
 from .predictor import Predictor
 from .scores import Evaluation
 
 
 class Answers(NamedTuple):
-    """What one model or several say about the pairs of a file."""
+    """The predictions of one model or several for the pairs of a file."""
 
     file: str
     predictions: Predictions  #: of the average, if there are several models
     members: List[Evaluation]  #: of each model alone
 
     @property
-    def evaluation(self):
-        """The scores of the answers, an :class:`.Evaluation`."""
+    def evaluation(self) -> Evaluation:
+        """The scores of the predictions."""
         return self.predictions.evaluation
 
 
 def evaluate(
-    model,
-    file,
-    on_bad_row="error",
-    contexts=None,
-    batch_size=64,
-    dataset_name=None,
-    backbone=None,
-    dtype="float32",
-    native=True,
-    columns=None,
-    labels=None,
-):
+    model: Union[PathLike, Predictor, Sequence[Union[PathLike, Predictor]]],
+    file: PathLike,
+    on_bad_row: str = "error",
+    contexts: Optional[List[mx.Context]] = None,
+    batch_size: int = 64,
+    dataset_name: Optional[str] = None,
+    backbone: Optional[str] = None,
+    dtype: str = "float32",
+    native: bool = True,
+    columns: Assignments = None,
+    labels: Assignments = None,
+) -> Evaluation:
     """Score a fine-tuned model on the labelled pairs of a file.
 
     Parameters
     ----------
     model : str, Path, Predictor, or list of them
         Output folder of ``finetune``, a ``.params`` file of a ``gluonnlp.model.BERTClassifier``, or a predictor. The
-        answer of several is that with the highest mean probability.
+        prediction of several is the class with the highest mean probability.
     file : str or Path
-        Labelled pairs; :class:`.PairReader` says what it can be.
+        Labelled pairs; see :class:`.PairReader` for the formats.
     on_bad_row : {'error', 'skip'}, default 'error'
     contexts : list of Context or None
-        Devices to use, default CPU; of no use with a predictor.
+        Devices to use, default CPU; ignored with a predictor.
     batch_size : int, default 64
     dataset_name, backbone : str or None
         Of a ``.params`` file, see :meth:`Predictor.load`.
     dtype : {'float32', 'bfloat16', 'int8'}, default 'float32'
     native : bool, default True
-        How to compute, of no use with a predictor; see :class:`Predictor`.
+        How to compute, ignored with a predictor; see :class:`Predictor`.
     columns, labels : dict of str to str, or None
-        Names of columns and meanings of labels that are not known, as :class:`.PairReader` takes them.
+        Names of columns and meanings of labels that are not recognized, as :class:`.PairReader` takes them.
 
     Returns
     -------
     Evaluation
     """
-    models = model if isinstance(model, (list, tuple)) else [model]
+    models: Sequence[Any] = model if isinstance(model, (list, tuple)) else [model]
     predictors = [
         one
         if isinstance(one, Predictor)
@@ -79,8 +83,16 @@ def evaluate(
     return answers.evaluation
 
 
-def ask(predictors, files, on_bad_row="error", columns=None, labels=None):
-    """What models say about the labelled pairs of files. Rows that are left out and pairs that are cut are logged.
+def ask(
+    predictors: Sequence[Predictor],
+    files: Sequence[PathLike],
+    on_bad_row: str = "error",
+    columns: Assignments = None,
+    labels: Assignments = None,
+) -> List[Answers]:
+    """The predictions of models for the labelled pairs of files; rows left out and pairs truncated are logged.
+
+    Gold labels and predictions are numbered in the order of the task's classes, whatever the order of a model's.
 
     Parameters
     ----------
@@ -100,23 +112,34 @@ def ask(predictors, files, on_bad_row="error", columns=None, labels=None):
     ------
     DataError
         If a file cannot be used; before any pair is scored.
+    UsageError
+        If the models do not have the same classes.
     """
     if not predictors:
         raise UsageError("no model is given")
     first, *others = predictors
-    found = [encode_file(first.encoder, file, on_bad_row, True, columns, labels) for file in files]
+    for other in others:
+        if sorted(other.labels) != sorted(first.labels):
+            raise UsageError(
+                f"the models have different classes: {', '.join(first.labels)} and {', '.join(other.labels)}"
+            )
+    schema = schema_of(first.labels, first.settings.task)
+    found = [encode_file(first.encoder, file, on_bad_row, True, columns, labels, schema) for file in files]
     for file, one in zip(files, found):
         tell_left_out(file, len(one.encoded), one)
-    return [_answers(first, others, file, one) for file, one in zip(files, found)]
+    return [_answers(first, others, file, one, schema.labels) for file, one in zip(files, found)]
 
 
-def _answers(first, others, file, found):
+def _answers(
+    first: Predictor, others: List[Predictor], file: PathLike, found: EncodedFile, labels: Sequence[str]
+) -> Answers:
+    assert found.texts is not None and found.encoded.labels is not None
     gold, begin = found.encoded.labels, time.perf_counter()
-    pairs = Pairs.of(found.texts, gold, first.encoder)
-    members = [_probabilities(first, found.encoded)]
+    pairs = Pairs.of(found.texts, gold, first.encoder, labels)
+    members = [_probabilities(first, found.encoded, labels)]
     truncated = pairs.truncated
     for predictor in others:
-        members.append(_probabilities(predictor, predictor.encoder.encode(*found.texts)))
+        members.append(_probabilities(predictor, predictor.encoder.encode(*found.texts), labels))
         truncated = truncated | (predictor.encoder.lengths(*found.texts) > predictor.encoder.max_len)
     max_len = min(predictor.encoder.max_len for predictor in (first, *others))
     tell_truncated(file, int(truncated.sum()), len(pairs), max_len)
@@ -127,24 +150,24 @@ def _answers(first, others, file, found):
         "bad_rows_left_out": found.num_bad,
         "pairs_per_second": round(len(pairs) / (time.perf_counter() - begin), 2),
     }
-    pairs = Pairs(pairs.premises, pairs.hypotheses, gold, pairs.tokens, truncated)
+    pairs = dataclasses.replace(pairs, truncated=truncated)
     return Answers(
         str(file),
         Predictions.of(pairs, np.mean(members, axis=0), **about),
-        [Evaluation.of(gold, member.argmax(axis=1)) for member in members],
+        [Evaluation.of(gold, member.argmax(axis=1), labels) for member in members],
     )
 
 
-def _probabilities(predictor, encoded):
-    """Probabilities of encoded pairs; ndarray of float64, shape (n, classes), columns in the order of ``LABELS``."""
-    columns = [predictor.labels.index(label) for label in LABELS]  # the model may have them in another order
+def _probabilities(predictor: Predictor, encoded: EncodedPairs, labels: Sequence[str]) -> np.ndarray:
+    """Probabilities of encoded pairs; ndarray of float64, shape (n, classes), columns in the order of `labels`."""
+    columns = [predictor.labels.index(label) for label in labels]  # the model may have them in another order
     return probabilities(predictor.logits(encoded)[:, columns].astype(float))
 
 
-def keep(folder, answers, dtype="float32"):
-    """Keep a model's answers in its output folder, as ``predictions/NAME.jsonl``.
+def keep(folder: PathLike, answers: Answers, dtype: str = "float32") -> None:
+    """Save a model's predictions in its output folder, as ``predictions/NAME.jsonl``.
 
-    NAME is that of the file with the pairs; with the first digits of its hash, where other pairs have that name.
+    NAME is that of the file with the pairs, followed by the first digits of its hash if other pairs have that name.
 
     Parameters
     ----------
@@ -158,7 +181,7 @@ def keep(folder, answers, dtype="float32"):
     PluginError
         If they cannot be written.
     """
-    about = {**answers.predictions.about, "weights": weights_sha256(folder), "dtype": dtype}
+    about: Dict[str, Any] = {**answers.predictions.about, "weights": weights_sha256(folder), "dtype": dtype}
     name = Path(answers.file).stem
     there = read_record(folder, name)
     if there and any(there.get(key) != about[key] for key in ("sha256", "dtype")):

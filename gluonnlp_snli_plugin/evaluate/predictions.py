@@ -1,20 +1,23 @@
-"""What a model answered for labelled pairs, as JSON lines, and a record beside them of where they come from.
+"""A model's predictions for labelled pairs, as JSON lines, with a record beside them of where they come from.
 
-A line has the fields of SNLI's own files, so that it is a labelled pair too, and those of ``predict``'s answers.
+A line has the fields of SNLI's own files, so that it is a labelled pair too, and those of the output of ``predict``.
 """
 
 import dataclasses
+import os
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, Iterator, List, Sequence, Tuple, Union
 
 import numpy as np
 import orjson
 
+from ..data.encoding import PairEncoder
 from ..errors import DataError
 from ..system.files import replacing, write_json, writing
 from ..system.reading import open_lines, read_json, reading
-from ..tasks.snli import LABELS
 from .scores import Evaluation
+
+PathLike = Union[str, "os.PathLike[str]"]
 
 FOLDER = "predictions"  # in the output folder of a run
 _DECIMALS = 6
@@ -23,16 +26,18 @@ _FIELDS = ("sentence1", "sentence2", "gold_label", "label", "probabilities", "to
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
-    """Labelled pairs as people wrote them, and as long as a model finds them.
+    """Labelled pairs as text, with their length in tokens of a model.
 
     Attributes
     ----------
     premises, hypotheses : list of str, length n
     gold : ndarray of int32, shape (n,)
-        Index into ``LABELS``.
+        Indices into `labels`.
     tokens : ndarray of int64, shape (n,)
         Before truncation, special tokens included.
     truncated : ndarray of bool, shape (n,)
+    labels : tuple of str
+        Names of the classes.
     """
 
     premises: List[str]
@@ -40,30 +45,33 @@ class Pairs:
     gold: np.ndarray
     tokens: np.ndarray
     truncated: np.ndarray
+    labels: Tuple[str, ...]
 
     @classmethod
-    def of(cls, texts, gold, encoder):
-        """From (premises, hypotheses), class indices, and the encoder of the model that is asked."""
+    def of(
+        cls, texts: Sequence[Sequence[str]], gold: np.ndarray, encoder: PairEncoder, labels: Sequence[str]
+    ) -> "Pairs":
+        """From (premises, hypotheses), class indices, the encoder of the model, and the names of the classes."""
         premises, hypotheses = texts
         tokens = encoder.lengths(premises, hypotheses)
-        return cls(list(premises), list(hypotheses), gold, tokens, tokens > encoder.max_len)
+        return cls(list(premises), list(hypotheses), gold, tokens, tokens > encoder.max_len, tuple(labels))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.gold)
 
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """Answers for labelled pairs.
+    """Predictions for labelled pairs.
 
     Attributes
     ----------
     pairs : Pairs, n of them
     probabilities : ndarray of float, shape (n, classes)
-        Columns in the order of ``LABELS``.
+        Columns in the order of ``pairs.labels``.
     predicted : ndarray of int, shape (n,)
     about : dict
-        Where they come from, as far as that is known: source, sha256, weights (sha256), dtype, pairs_per_second,
+        Where they come from, as far as known: source, sha256, weights (sha256), dtype, pairs_per_second,
         rows_without_gold_label, bad_rows_left_out.
     """
 
@@ -73,48 +81,49 @@ class Predictions:
     about: Dict[str, Any]
 
     @classmethod
-    def of(cls, pairs, probabilities, **about):
+    def of(cls, pairs: Pairs, probabilities: np.ndarray, **about: Any) -> "Predictions":
         return cls(pairs, probabilities, probabilities.argmax(axis=1), about)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.pairs)
 
     @property
-    def hits(self):
-        """Which answers are right; ndarray of bool, shape (n,)."""
+    def hits(self) -> np.ndarray:
+        """Which predictions are right; ndarray of bool, shape (n,)."""
         return self.predicted == self.pairs.gold
 
     @property
-    def confidence(self):
-        """Probability of the answer given; ndarray of float, shape (n,)."""
+    def confidence(self) -> np.ndarray:
+        """Probability of the predicted class; ndarray of float, shape (n,)."""
         return self.probabilities[np.arange(len(self)), self.predicted]
 
     @property
-    def evaluation(self):
-        """The answers' scores, an :class:`.Evaluation`."""
+    def evaluation(self) -> Evaluation:
+        """The scores of the predictions."""
         return Evaluation.of(
             self.pairs.gold,
             self.predicted,
+            self.pairs.labels,
             num_unlabelled=self.about.get("rows_without_gold_label", 0),
             num_bad=self.about.get("bad_rows_left_out", 0),
             num_truncated=int(self.pairs.truncated.sum()),
         )
 
-    def lines(self):
-        """JSON lines, bytes without their ends."""
-        pairs = self.pairs
+    def lines(self) -> Iterator[bytes]:
+        """JSON lines without line ends."""
+        pairs, names = self.pairs, self.pairs.labels
         rounded = self.probabilities.astype(np.float64).round(_DECIMALS).tolist()
         columns = (pairs.premises, pairs.hypotheses, pairs.gold.tolist(), self.predicted.tolist(), rounded)
         for premise, hypothesis, gold, label, row, tokens, truncated in zip(
             *columns, pairs.tokens.tolist(), pairs.truncated.tolist()
         ):
-            named = dict(zip(LABELS, row))
-            values = (premise, hypothesis, LABELS[gold], LABELS[label], named, tokens, truncated)
+            named = dict(zip(names, row))
+            values = (premise, hypothesis, names[gold], names[label], named, tokens, truncated)
             yield orjson.dumps(dict(zip(_FIELDS, values)))
 
 
-def write_lines(path, *sets):
-    """Write the JSON lines of one or more :class:`Predictions`, whole or not at all.
+def write_lines(path: PathLike, *sets: Predictions) -> None:
+    """Write the JSON lines of one or more :class:`Predictions`, atomically.
 
     Raises
     ------
@@ -125,8 +134,8 @@ def write_lines(path, *sets):
         temporary.write_bytes(b"".join(line + b"\n" for predictions in sets for line in predictions.lines()))
 
 
-def write_predictions(folder, name, predictions):
-    """Keep answers in the output folder of a run as ``predictions/NAME.jsonl``, with their record as ``NAME.json``.
+def write_predictions(folder: PathLike, name: str, predictions: Predictions) -> None:
+    """Save predictions in the output folder of a run as ``predictions/NAME.jsonl``, with their record as ``NAME.json``.
 
     Raises
     ------
@@ -137,11 +146,11 @@ def write_predictions(folder, name, predictions):
     with writing(place):
         place.mkdir(exist_ok=True)
         write_lines(place / f"{name}.jsonl", predictions)
-        write_json(place / f"{name}.json", predictions.about)  # last: without it they do not count
+        write_json(place / f"{name}.json", predictions.about)  # last: without it they are not read
 
 
-def read_record(folder, name):
-    """Where the answers that are kept under a name come from; an empty dict if there are none.
+def read_record(folder: PathLike, name: str) -> Dict[str, Any]:
+    """Where the predictions saved under a name come from; an empty dict if there are none.
 
     Raises
     ------
@@ -160,12 +169,10 @@ def read_record(folder, name):
     return about
 
 
-def read_predictions(folder, name):
-    """The answers that :func:`write_predictions` kept under a name.
+def read_predictions(folder: PathLike, name: str) -> Predictions:
+    """The predictions that :func:`write_predictions` saved under a name.
 
-    Returns
-    -------
-    Predictions
+    The classes are those of the probabilities in the first line, in their order.
 
     Raises
     ------
@@ -175,31 +182,34 @@ def read_predictions(folder, name):
     about = read_record(folder, name)
     path = Path(folder) / FOLDER / f"{name}.jsonl"
     rows: List[Any] = []
+    labels: Tuple[str, ...] = ()
     with reading(path, DataError), open_lines(path) as lines:
         for number, line in enumerate(lines, 1):
             with reading(path, DataError, damaged=f"{path}, line {number} is damaged"):
-                rows.append(_values(line))
+                row = orjson.loads(line)
+                labels = labels or tuple(row["probabilities"].keys())
+                rows.append(_values(row, labels))
     if not rows:
         raise DataError(f"{path} is empty")
     premises, hypotheses, *columns = zip(*rows)
     gold, predicted, probabilities, tokens, truncated = map(np.array, columns)
     return Predictions(
-        Pairs(list(premises), list(hypotheses), gold, tokens, truncated), probabilities, predicted, about
+        Pairs(list(premises), list(hypotheses), gold, tokens, truncated, labels), probabilities, predicted, about
     )
 
 
-def _values(line):
-    """What a line holds; raises a ValueError, TypeError or KeyError if that cannot be."""
-    row = orjson.loads(line)
+def _values(row: Dict[str, Any], labels: Tuple[str, ...]) -> Tuple[Any, ...]:
+    """The values of a line; raises a ValueError, TypeError or KeyError if one is impossible."""
     premise, hypothesis, gold, label, named, tokens, truncated = (row[field] for field in _FIELDS)
-    probabilities = [float(named[label]) for label in LABELS]
+    probabilities = [float(named[label]) for label in labels]
     is_sound = (
-        type(premise) is type(hypothesis) is str
+        len(labels) == len(named) > 1
+        and type(premise) is type(hypothesis) is str
         and type(tokens) is int
         and 0 < tokens < 1 << 31
         and type(truncated) is bool
         and all(0 <= value <= 1 for value in probabilities)
     )
-    if not is_sound or gold not in LABELS or label not in LABELS:
+    if not is_sound or gold not in labels or label not in labels:
         raise ValueError
-    return premise, hypothesis, LABELS.index(gold), LABELS.index(label), probabilities, tokens, truncated
+    return premise, hypothesis, labels.index(gold), labels.index(label), probabilities, tokens, truncated

@@ -1,7 +1,7 @@
 """Answers for pairs of sentences from a fine-tuned model."""
 
 import itertools
-from pathlib import Path
+import os
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 import mxnet as mx
@@ -95,7 +95,7 @@ class Predictor:
     @classmethod
     def load(
         cls,
-        folder: Union[str, Path],
+        folder: Union[str, "os.PathLike[str]"],
         contexts: Optional[List[mx.Context]] = None,
         batch_size: int = 64,
         dataset_name: Optional[str] = None,

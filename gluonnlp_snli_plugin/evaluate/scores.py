@@ -1,11 +1,9 @@
 """How good answers are: accuracy, precision, recall, F1, confusion matrix."""
 
 import dataclasses
-from typing import Tuple
+from typing import Any, Dict, Sequence, Tuple
 
 import numpy as np
-
-from ..tasks.snli import LABELS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,37 +17,37 @@ class Evaluation:
     labels : tuple of str
         Names of the classes.
     num_unlabelled, num_bad, num_truncated : int
-        Rows left out for want of a gold label, bad rows left out, pairs that lost tokens.
+        Rows left out because they have no gold label, bad rows left out, truncated pairs.
     """
 
-    confusion: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((len(LABELS), len(LABELS)), np.int64))
-    labels: Tuple[str, ...] = LABELS
+    confusion: np.ndarray
+    labels: Tuple[str, ...]
     num_unlabelled: int = 0
     num_bad: int = 0
     num_truncated: int = 0
 
     @classmethod
-    def of(cls, gold, predicted, labels=LABELS, **counts):
+    def of(cls, gold: np.ndarray, predicted: np.ndarray, labels: Sequence[str], **counts: int) -> "Evaluation":
         """Count gold against predicted class indices, two int arrays of shape (n,)."""
         size = len(labels)
         confusion = np.bincount(np.asarray(gold) * size + np.asarray(predicted), minlength=size * size)
         return cls(confusion.reshape(size, size), tuple(labels), **counts)
 
     @property
-    def num_pairs(self):
+    def num_pairs(self) -> int:
         return int(self.confusion.sum())
 
     @property
-    def accuracy(self):
+    def accuracy(self) -> float:
         return float(np.trace(self.confusion) / self.confusion.sum())
 
     @property
-    def macro_f1(self):
+    def macro_f1(self) -> float:
         """Mean of the classes' F1."""
         return float(np.mean([figures["f1"] for figures in self.per_class.values()]))
 
     @property
-    def per_class(self):
+    def per_class(self) -> Dict[str, Dict[str, Any]]:
         """Precision, recall, F1 and number of gold pairs of each class, by label; 0 where nothing was counted."""
         hits = np.diag(self.confusion)
         precision = hits / np.maximum(self.confusion.sum(axis=0), 1)
@@ -65,7 +63,7 @@ class Evaluation:
             for i, label in enumerate(self.labels)
         }
 
-    def to_dict(self):
+    def to_dict(self) -> Dict[str, Any]:
         """All figures, ready for JSON."""
         return {
             "accuracy": self.accuracy,
@@ -78,8 +76,8 @@ class Evaluation:
             "truncated": self.num_truncated,
         }
 
-    def __str__(self):
-        """The figures as a table for people."""
+    def __str__(self) -> str:
+        """The figures as a table of text."""
         width = max(map(len, self.labels))
         lines = [f"accuracy {self.accuracy:.4f} ({self.num_pairs} pairs)", ""]
         lines.append(f"{'':{width}}  precision  recall      f1   pairs")
@@ -94,7 +92,7 @@ class Evaluation:
         return "\n".join([*lines, *(["", self.notes] if self.notes else [])])
 
     @property
-    def notes(self):
+    def notes(self) -> str:
         """What was left out or cut, in words; empty if nothing was."""
         notes = {
             "rows without gold label left out": self.num_unlabelled,
@@ -103,8 +101,8 @@ class Evaluation:
         }
         return ", ".join(f"{count} {what}" for what, count in notes.items() if count)
 
-    def __add__(self, other):
-        """The scores on the pairs of both."""
+    def __add__(self, other: "Evaluation") -> "Evaluation":
+        """The scores on the pairs of both, which have the same classes."""
         return Evaluation(
             self.confusion + other.confusion,
             self.labels,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .job import Job
 
 MARK = "export.json"  #: in every folder that was exported: how it was made
-PathLike = Union[str, Path]
+PathLike = Union[str, "os.PathLike[str]"]
 
 
 class Format(Protocol):

@@ -56,6 +56,8 @@ class ModelSettings:
         Name of the strategy.
     labels : tuple of str
         Names of the classes, in the order of the logits.
+    task : str
+        Name of the task that the model was made for.
     """
 
     backbone: str
@@ -67,6 +69,7 @@ class ModelSettings:
     max_len: int
     truncation: str
     labels: Tuple[str, ...] = LABELS
+    task: str = "SNLI"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +94,7 @@ class Model:
     def encoder(self):
         """The ``PairEncoder`` that makes this model's inputs."""
         tokenizer = bert_tokenizer(self.vocab, self.settings.tokenizer, self.spiece)
-        return PairEncoder(tokenizer, self.vocab, self.settings.max_len, self.settings.truncation)
+        return PairEncoder(tokenizer, self.vocab, self.settings.max_len, self.settings.truncation, self.settings.labels)
 
 
 def save_model(model, folder, arrays=None):
@@ -258,6 +261,8 @@ def _settings(content):
         content["tokenizer"] = TokenizerSettings.gluonnlp(content.pop("lower"))
     else:
         content["tokenizer"] = TokenizerSettings.from_json(content["tokenizer"])
+    if not isinstance(content["labels"], list):
+        raise TypeError
     return ModelSettings(**{**content, "labels": tuple(content["labels"])})
 
 
@@ -309,6 +314,7 @@ def _problem(settings):
         f"its labels are {settings.labels!r}": len(settings.labels) < 2
         or len(set(settings.labels)) < len(settings.labels)
         or not all(type(label) is str and label for label in settings.labels),
+        f"its task is {settings.task!r}": type(settings.task) is not str,
     }
     return next((what for what, is_one in problems.items() if is_one), None)
 

@@ -11,7 +11,8 @@ from gluonnlp.data.bert import glue
 from .. import registry, store
 from ..data import truncation
 from ..errors import DataError, UsageError
-from ..tasks import snli
+from ..tasks import dataset
+from ..tasks.snli import SNLITask
 from ..text.tokenizers import bert_tokenizer
 from .options import host_tasks
 
@@ -38,17 +39,18 @@ def read_from(changes, root=None, columns=None, labels=None, **files):
         The segments that have been read since.
     """
     segments_read = set()
-    original = snli.segment_file
+    original = dataset.segment_file
 
-    def segment_file(segment, *args, **kwargs):
-        segments_read.add(segment)
-        return original(segment, *args, **kwargs)
+    def segment_file(task, segment, *args, **kwargs):
+        if task is SNLITask:
+            segments_read.add(segment)
+        return original(task, segment, *args, **kwargs)
 
-    changes.set_attribute(snli, "segment_file", segment_file)
-    changes.set_item(snli.SOURCE, "root", root)
+    changes.set_attribute(dataset, "segment_file", segment_file)
+    changes.set_item(SNLITask.source, "root", root)
     if any(files.values()):
         for name, value in (("files", files), ("columns", columns), ("labels", labels)):
-            changes.set_item(snli.SOURCE, name, value)
+            changes.set_item(SNLITask.source, name, value)
     return segments_read
 
 

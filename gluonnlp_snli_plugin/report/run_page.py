@@ -1,16 +1,18 @@
 """What the page of one run tells: figures, tables and texts, ready for its template."""
 
 import shlex
-from typing import Any, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple
 
 from markupsafe import Markup
 
-from ..tasks.snli import LABELS
+from ..evaluate.predictions import Predictions
 from . import figures, plots
+from .run import RecordedRun
 
 _MOST_WRONG = 20  # pairs shown
 _MOST_IN_FULL = 8  # sets of answers; a page stays small
 CIRCUMSTANCES = ("devices", "ranks", "comm", "threads", "operators")  # of those that a run records
+_CLASS_COLOURS = (1, 2, 5, 3, 4, 6)  # the first ones differ most
 _INTERVALS = "Lines are 95% confidence intervals."
 
 # What there is to draw over updates: title, name in metrics.jsonl, unit, which lines.
@@ -50,7 +52,7 @@ def story(run):
     ]
     return {
         "title": run.name,
-        "labels": LABELS,
+        "labels": _all_labels(run),
         "subtitle": _subtitle(run),
         "tiles": _tiles(run, answers),
         "curves": learning_curves([run], [run.name]),
@@ -66,7 +68,17 @@ def story(run):
     }
 
 
-def scores(predictions):
+def _all_labels(run: RecordedRun) -> List[str]:
+    """The classes of all sets of predictions, which are the same unless a folder was put together by hand."""
+    return list(dict.fromkeys(label for found in run.predictions.values() for label in found.pairs.labels))
+
+
+def class_colours(number: int) -> List[int]:
+    """A colour of the page for each class, as its number; from the seventh class on they repeat."""
+    return [_CLASS_COLOURS[i % len(_CLASS_COLOURS)] for i in range(number)]
+
+
+def scores(predictions: Predictions) -> Dict[str, Any]:
     """The figures of one set of answers that a table of several has."""
     evaluation = predictions.evaluation
     return {
@@ -74,7 +86,7 @@ def scores(predictions):
         "accuracy": evaluation.accuracy,
         "interval": figures.wilson(int(predictions.hits.sum()), len(predictions)),
         "macro_f1": evaluation.macro_f1,
-        "f1": [evaluation.per_class[label]["f1"] for label in LABELS],
+        "f1": {label: figures_of["f1"] for label, figures_of in evaluation.per_class.items()},
         "calibration_error": figures.calibration(predictions).error,
         "truncated": evaluation.num_truncated,
     }
@@ -96,6 +108,8 @@ def _answers(name, predictions, number, is_full):
     ]  # fmt: skip
     rows = evaluation.confusion / evaluation.confusion.sum(axis=1, keepdims=True).clip(1)
     found.update(
+        labels=evaluation.labels,
+        colours=class_colours(len(evaluation.labels)),
         per_class=evaluation.per_class,
         confusion=[
             (label, [(count, round(10 * share)) for count, share in zip(counts, shares)])
@@ -109,17 +123,20 @@ def _answers(name, predictions, number, is_full):
 
 
 def _wrong(predictions, i):
-    pairs = predictions.pairs
+    pairs, labels = predictions.pairs, predictions.pairs.labels
     probabilities = predictions.probabilities[i].tolist()
-    starts = [100 * sum(probabilities[:j]) for j in range(len(LABELS))]
+    starts = [100 * sum(probabilities[:j]) for j in range(len(labels))]
     return {
         "number": i + 1,
         "premise": pairs.premises[i],
         "hypothesis": pairs.hypotheses[i],
-        "gold": LABELS[pairs.gold[i]],
-        "predicted": LABELS[predictions.predicted[i]],
-        "probabilities": list(zip(LABELS, probabilities)),
-        "bar": [(label, start, 100 * share) for label, start, share in zip(LABELS, starts, probabilities)],
+        "gold": labels[pairs.gold[i]],
+        "predicted": labels[predictions.predicted[i]],
+        "probabilities": list(zip(labels, probabilities)),
+        "bar": [
+            (colour, start, 100 * share)
+            for colour, start, share in zip(class_colours(len(labels)), starts, probabilities)
+        ],
         "truncated": bool(pairs.truncated[i]),
     }
 

@@ -2,7 +2,6 @@
 
 import os
 import re
-from pathlib import Path
 from typing import Optional, Tuple, Union
 
 HEAD_SIZE = 512  # bytes that are read
@@ -69,7 +68,7 @@ def describe(content: bytes) -> Optional[str]:
     return _without_mark(content)
 
 
-def what_is(path: Union[str, Path]) -> Optional[str]:
+def what_is(path: Union[str, "os.PathLike[str]"]) -> Optional[str]:
     """:func:`describe` for a file; None also if it is not a regular file that can be read."""
     if not os.path.isfile(path):  # opening a named pipe would wait for its writer
         return None

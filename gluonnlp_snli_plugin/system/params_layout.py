@@ -7,7 +7,6 @@ So it gets only files that have passed here.
 import math
 import os
 import struct
-from pathlib import Path
 from typing import BinaryIO, Dict, NamedTuple, Tuple, Union
 
 from ..errors import CheckpointError
@@ -39,7 +38,7 @@ class Entry(NamedTuple):
     dtype: str
 
 
-def read_layout(path: Union[str, Path]) -> Dict[str, Entry]:
+def read_layout(path: Union[str, "os.PathLike[str]"]) -> Dict[str, Entry]:
     """Shape and type of each array in a parameter file; the numbers themselves are not read.
 
     Returns
@@ -90,7 +89,7 @@ class _Content:
         self.left -= size
 
 
-def _read(content: _Content, path: Union[str, Path]) -> Dict[str, Entry]:
+def _read(content: _Content, path: Union[str, "os.PathLike[str]"]) -> Dict[str, Entry]:
     _, count = content.numbers("<QQ")
     entries = [_entry(content, i) for i in _up_to(count, content)]
     (num_names,) = content.numbers("<Q")

@@ -23,7 +23,7 @@ def is_temporary(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def temporary_file(folder: Union[str, Path]) -> Iterator[Path]:
+def temporary_file(folder: Union[str, "os.PathLike[str]"]) -> Iterator[Path]:
     """Make an empty file, which only its owner may read; removed at the end unless it has been moved.
 
     Yields
@@ -65,7 +65,7 @@ def temporary_folder(folder: Union[str, Path, None] = None) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def remove_abandoned(folder: Union[str, Path]) -> None:
+def remove_abandoned(folder: Union[str, "os.PathLike[str]"]) -> None:
     """Remove the temporary files and folders of ended processes from a folder."""
     try:
         names = list(filter(is_temporary, os.listdir(folder)))
@@ -86,7 +86,7 @@ def remove_abandoned(folder: Union[str, Path]) -> None:
                 os.close(descriptor)
 
 
-def _locked(folder: Union[str, Path], make: Callable[[], Tuple[int, str]]) -> Tuple[int, Path]:
+def _locked(folder: Union[str, "os.PathLike[str]"], make: Callable[[], Tuple[int, str]]) -> Tuple[int, Path]:
     """A new file or folder and a descriptor that holds its lock."""
     remove_abandoned(folder)
     while True:

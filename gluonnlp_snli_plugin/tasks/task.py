@@ -1,73 +1,200 @@
-"""The SNLI task: ``nlp.data.get_task('SNLI')``, what GluonNLP's fine-tuning scripts ask for."""
+"""What is learned: a task of labelled sentence pairs as one object, and its registration."""
+
+import re
+from typing import Any, Callable, ClassVar, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
 
 from gluonnlp.data.classification import GlueTask
 from mxnet.gluon.data import SimpleDataset
-from mxnet.metric import Accuracy
+from mxnet.metric import Accuracy, EvalMetric
 
 from .. import registry
 from ..data.losses import tell_missing_classes
-from ..data.nli import NLI
-from .snli import SNLI
+from ..data.schema import ROLES, PairSchema
+from ..errors import UsageError
+from . import nli
+from .dataset import PairDataset, PathLike
+from .download import Archive
+
+Segment = Tuple[str, Any]
+Registered = TypeVar("Registered", bound=Type["PairTask"])
+_NAME = re.compile(r"[\w.-]+")
 
 
-@registry.task("SNLI")
-class SNLITask(GlueTask):
-    """Natural language inference on SNLI: three classes, scored by accuracy.
+class PairTask(GlueTask):
+    """A task of labelled sentence pairs. A subclass describes a task in its class attributes; :func:`register` offers
+    it by name.
 
     Parameters
     ----------
     root : str or None
-        Folder of the official files, default ``$MXNET_HOME/datasets/snli``.
+        Folder of the corpus, default ``$MXNET_HOME/datasets/`` and the name of the task in lower case.
     files : dict of str to str, optional
-        Files to read instead of the official ones, by segment.
+        Files to read instead of the corpus, by segment.
 
-    Examples
-    --------
-    >>> task = nlp.data.get_task('SNLI')
-    >>> task.class_labels
-    ['entailment', 'contradiction', 'neutral']
-    >>> segment, dataset = task.dataset_dev()
+    Attributes
+    ----------
+    name : str
+    class_labels : sequence of str
+        The classes, in the order of the logits.
+    label_alias : dict of str to str
+        Other spellings of the labels in files; upper and lower case are the same.
+    no_label : tuple of str
+        Spellings of "no gold label"; the first is shown in messages.
+    columns : dict of str to tuple of str
+        The names that the columns 'premise', 'hypothesis' and 'label' have in files.
+    own_columns : tuple of str
+        Premise, hypothesis and label of the corpus itself: a file that has them all is read by them.
+    files : dict of str to tuple of str
+        The segments and where the file of each is in the folder of the corpus, the preferred place first. Segments of
+        evaluation begin with 'dev' or 'test'. Empty for a task without a corpus.
+    archive : Archive or None
+        Where to download the corpus.
+    metric : callable
+        Makes the metric of GluonNLP's scripts.
+    dataset : type
+        The :class:`.PairDataset` of the task, made from the description unless the subclass names one.
+    schema : PairSchema
+        Labels, spellings and columns, as :class:`.PairReader` takes them.
+
+    Raises
+    ------
+    UsageError
+        When a subclass is defined whose description is not consistent.
     """
 
-    name = "SNLI"
+    name: ClassVar[str] = ""
+    class_labels: Sequence[str] = ()
+    label_alias: Mapping[str, str] = {}
+    no_label: ClassVar[Tuple[str, ...]] = nli.NO_LABEL
+    columns: ClassVar[Mapping[str, Tuple[str, ...]]] = nli.COLUMNS
+    own_columns: ClassVar[Tuple[str, ...]] = nli.SNLI_COLUMNS
+    files: ClassVar[Mapping[str, Tuple[str, ...]]] = {}
+    archive: ClassVar[Optional[Archive]] = None
+    metric: ClassVar[Callable[[], EvalMetric]] = Accuracy
+    dataset: ClassVar[Type[PairDataset]]
+    schema: ClassVar[PairSchema]
+    #: Where segments come from if neither file nor root is given: a folder, or files by segment, and how these are
+    #: written. If some files are named, a segment without one has no pairs.
+    source: ClassVar[Dict[str, Any]]
 
-    def __init__(self, root=None, files=None):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for problem in _problems(cls):
+            raise UsageError(f"task {cls.name or cls.__name__!r}: {problem}")
+        cls.schema = PairSchema(
+            tuple(cls.class_labels), dict(cls.label_alias), tuple(cls.no_label), cls.columns, tuple(cls.own_columns)
+        )
+        cls.source = {"root": None, "files": None, "columns": None, "labels": None}
+        if "dataset" not in vars(cls):
+            cls.dataset = type(cls.name, (PairDataset,), {"__doc__": PairDataset.__doc__, "__module__": cls.__module__})
+        cls.dataset.task = cls
+
+    def __init__(self, root: Optional[PathLike] = None, files: Optional[Mapping[str, PathLike]] = None) -> None:
+        schema = self.schema
         super().__init__(
-            class_labels=list(NLI.labels), metrics=Accuracy(), is_pair=True, label_alias=dict(NLI.label_alias)
+            class_labels=list(schema.labels),
+            metrics=type(self).metric(),
+            is_pair=True,
+            label_alias=dict(schema.label_alias),
         )
         self._root = root
-        self._files = files or {}
+        self._given: Mapping[str, PathLike] = files or {}
 
-    def get_dataset(self, segment="train"):
-        """The labelled pairs of a segment.
+    @classmethod
+    def segments(cls, use: str) -> List[str]:
+        """The segments for a use: 'train', 'dev' or 'test'."""
+        return [segment for segment in cls.files or ("train", "dev", "test") if segment.startswith(use)]
 
-        Parameters
-        ----------
-        segment : {'train', 'dev', 'test'}, default 'train'
+    def get_dataset(self, segment: str = "train") -> PairDataset:
+        """The labelled pairs of a segment."""
+        return self.dataset(segment, root=self._root, file=self._given.get(segment))
 
-        Returns
-        -------
-        SNLI
-        """
-        return SNLI(segment, root=self._root, file=self._files.get(segment))
-
-    def dataset_train(self):
-        """The training pairs; says so where a class has none.
+    def dataset_train(self) -> Segment:
+        """The training pairs; logs the classes without a pair.
 
         Returns
         -------
-        tuple of (str, SNLI) : the segment name, and rows ``[premise, hypothesis, label]``.
+        tuple of (str, PairDataset) : the segment name, and rows ``[premise, hypothesis, label]``.
         """
-        segment, dataset = super().dataset_train()
+        dataset = self.get_dataset("train")
         tell_missing_classes(dataset.path, set(dataset.labels), self.class_labels)
-        return segment, dataset
+        return "train", dataset
 
-    def dataset_test(self):
+    def dataset_dev(self) -> Union[Segment, List[Segment]]:
+        """The pairs to choose the best model by.
+
+        Returns
+        -------
+        tuple of (str, PairDataset), or a list of them if there are several such segments
+        """
+        return _one_or_all([(segment, self.get_dataset(segment)) for segment in self.segments("dev")])
+
+    def dataset_test(self) -> Union[Segment, List[Segment]]:
         """The test pairs without their labels, as GluonNLP's scripts expect of every test segment.
 
         Returns
         -------
-        tuple of (str, SimpleDataset) : the segment name, and rows ``[premise, hypothesis]``.
+        tuple of (str, SimpleDataset), or a list of them : the segment name, and rows ``[premise, hypothesis]``.
         """
-        test = self.get_dataset("test")
-        return "test", SimpleDataset([row[:2] for row in test])
+        segments = self.segments("test")
+        rows = [[row[:2] for row in self.get_dataset(segment)] for segment in segments]
+        return _one_or_all([(segment, SimpleDataset(pairs)) for segment, pairs in zip(segments, rows)])
+
+
+def register(task: Registered) -> Registered:
+    """Offer a task and its dataset by its name, to GluonNLP's look-up functions and to ``--task NAME``."""
+    registry.dataset(task.name, segment=list(task.files))(task.dataset)
+    registry.task(task.name)(task)
+    return task
+
+
+def find_task(name: str) -> Type[PairTask]:
+    """The registered task of a name.
+
+    Raises
+    ------
+    UsageError
+        If there is none; lists the names.
+    """
+    task = registry.task[name]
+    if not (isinstance(task, type) and issubclass(task, PairTask)):
+        raise UsageError(f"task {name!r} is not a PairTask: its files and labels are not known")
+    return task
+
+
+def schema_of(labels: Sequence[str], task: str) -> PairSchema:
+    """How files are read for a model with these labels that was made for a task.
+
+    As the task says, if it is registered here and has the same labels, in any order. Otherwise the labels are read as
+    they are spelt, from columns with the usual names.
+    """
+    if task in registry.task:
+        schema = getattr(registry.task[task], "schema", None)
+        if isinstance(schema, PairSchema) and sorted(schema.labels) == sorted(labels):
+            return schema
+    return PairSchema(tuple(labels), {}, nli.NO_LABEL, nli.COLUMNS, nli.SNLI_COLUMNS)
+
+
+def _one_or_all(segments: List[Segment]) -> Union[Segment, List[Segment]]:
+    return segments[0] if len(segments) == 1 else segments
+
+
+def _problems(task: Type[PairTask]) -> List[str]:
+    """What is not consistent in the description of a task."""
+    labels = task.class_labels
+    if not isinstance(labels, (list, tuple)) or not all(isinstance(label, str) and label.strip() for label in labels):
+        return [f"class_labels is {labels!r}; it must be a list of names"]
+    spellings = [label.lower() for label in labels]
+    unknown = sorted({label for label in task.label_alias.values() if label not in labels})
+    checks = {
+        f"its name is {task.name!r}; it must consist of letters, digits, '_', '-' and '.'": not _NAME.fullmatch(
+            task.name
+        ),
+        f"it has {len(labels)} class_labels; a classifier needs at least 2": len(labels) < 2,
+        "two of its class_labels are the same": len(set(spellings)) < len(spellings),
+        f"label_alias names {', '.join(unknown)}, which is not a class": bool(unknown),
+        "a class has a spelling of no_label": bool(set(spellings) & set(task.no_label)),
+        f"columns must name {', '.join(ROLES)}": set(task.columns) != set(ROLES),
+        f"own_columns must be the names of {', '.join(ROLES)}": len(task.own_columns) != len(ROLES),
+    }
+    return [problem for problem, is_one in checks.items() if is_one]

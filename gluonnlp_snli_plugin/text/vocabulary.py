@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Union
 
@@ -45,7 +46,7 @@ def wordpiece_vocab(tokens: Sequence[str], special_tokens: Optional[Dict[str, st
     return BERTVocab(nlp.data.count_tokens(list(index)), token_to_idx=index, **(special_tokens or {}))
 
 
-def read_wordpieces(path: Union[str, Path], size: Optional[int] = None) -> BERTVocab:
+def read_wordpieces(path: Union[str, "os.PathLike[str]"], size: Optional[int] = None) -> BERTVocab:
     """A ``BERTVocab`` from a ``vocab.txt``, a token a line, or from the ``tokenizer.json`` of a WordPiece tokenizer.
 
     Parameters
@@ -67,7 +68,7 @@ def read_wordpieces(path: Union[str, Path], size: Optional[int] = None) -> BERTV
     return vocab_of_index(path, wordpiece_index(path), size)
 
 
-def wordpiece_index(path: Union[str, Path]) -> Dict[str, int]:
+def wordpiece_index(path: Union[str, "os.PathLike[str]"]) -> Dict[str, int]:
     """The tokens in a ``vocab.txt`` or a ``tokenizer.json``, and their ids.
 
     In ``vocab.txt`` ids are line numbers. Of a token that is there several times the last line counts, as for Hugging
@@ -102,7 +103,7 @@ def wordpiece_index(path: Union[str, Path]) -> Dict[str, int]:
     return index
 
 
-def index_of_json(path: Union[str, Path], content: Any) -> Dict[str, int]:
+def index_of_json(path: Union[str, "os.PathLike[str]"], content: Any) -> Dict[str, int]:
     """The tokens of a ``tokenizer.json``, parsed, and their ids.
 
     Raises
@@ -128,7 +129,7 @@ def _are_ids(values: Iterable[Any]) -> bool:
 
 
 def vocab_of_index(
-    path: Union[str, Path],
+    path: Union[str, "os.PathLike[str]"],
     index: Dict[str, int],
     size: Optional[int] = None,
     special_tokens: Optional[Dict[str, str]] = None,
@@ -180,7 +181,7 @@ def _unused(i: int, index: Dict[str, int]) -> str:
     return name
 
 
-def require_wordpieces(path: Union[str, Path], tokens: Iterable[str]) -> None:
+def require_wordpieces(path: Union[str, "os.PathLike[str]"], tokens: Iterable[str]) -> None:
     """Complain about pieces of another kind, nearly all of which WordPiece would never find.
 
     Raises

@@ -55,7 +55,7 @@ class Checkpoints:
         How many of the newest to keep.
     """
 
-    def __init__(self, folder: Union[str, Path], keep: int) -> None:
+    def __init__(self, folder: Union[str, "os.PathLike[str]"], keep: int) -> None:
         self._folder = Path(folder)
         self._keep = keep
         self._arrays: Optional[ArrayFile] = None

@@ -1,16 +1,21 @@
-"""The pairs of a run, encoded: the embedded sample, files, or the SNLI corpus."""
+"""The pairs of a run, encoded: the embedded sample, files, or the corpus of the task."""
 
-from typing import Any, Dict, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional, Sequence, Type
 
 import numpy as np
 
 from ..data.cache import encode_file
-from ..data.encoding import EncodedPairs
+from ..data.encoding import EncodedPairs, PairEncoder
 from ..data.losses import require_all_classes, tell_left_out, tell_missing_classes, tell_truncated
-from ..data.nli import LABELS
 from ..evaluate.predictions import Pairs
+from ..tasks.dataset import segment_file
 from ..tasks.sample import sample_pairs
-from ..tasks.snli import SEGMENTS, segment_file
+from ..tasks.task import PairTask, find_task
+
+if TYPE_CHECKING:
+    from .finetune_config import FinetuneConfig
+
+_USES = ("train", "dev", "test")
 
 
 class Segment(NamedTuple):
@@ -18,13 +23,13 @@ class Segment(NamedTuple):
 
     encoded: EncodedPairs
     provenance: Dict[str, Any]
-    pairs: Optional[Pairs]  #: as people wrote them; None for those of training
+    pairs: Optional[Pairs]  #: as text; None for those of training
 
 
-def load_corpus(config, encoder, tells=True):
-    """The pairs that a run is about, from the cache of encoded pairs where they are there.
+def load_corpus(config: "FinetuneConfig", encoder: PairEncoder, tells: bool = True) -> Dict[str, Segment]:
+    """The pairs of a run, from the cache of encoded pairs if they are in it.
 
-    What is lost on the way is logged: rows that are left out, pairs that are cut, classes without pairs.
+    Losses are logged: rows left out, pairs truncated, classes without pairs.
 
     Parameters
     ----------
@@ -41,38 +46,45 @@ def load_corpus(config, encoder, tells=True):
     Raises
     ------
     DataError
-        If a file cannot be used, has no labelled pairs, or is to be trained on and has none of a class.
+        If a file cannot be used or has no labelled pairs, or if the training file has no pair of a class.
     """
+    task = find_task(config.task)
     if config.sample:
-        return {segment: _sample_segment(segment, encoder, tells) for segment in ("train", "dev")}
+        return {use: _sample_segment(use, encoder, tells) for use in ("train", "dev")}
     files = {"train": config.train_file, "dev": config.dev_file, "test": config.test_file}
-    segments = [segment for segment in SEGMENTS if files[segment] or not config.train_file]
-    return {segment: _file_segment(segment, files[segment], config, encoder, tells) for segment in segments}
+    uses = [use for use in _USES if (files[use] if config.train_file else task.segments(use))]
+    return {use: _file_segment(task, use, files[use], config, encoder, tells) for use in uses}
 
 
-def _sample_segment(segment, encoder, tells):
+def _sample_segment(segment: str, encoder: PairEncoder, tells: bool) -> Segment:
     premises, hypotheses, labels = zip(*sample_pairs(segment))
     encoded = encoder.encode(premises, hypotheses, labels)
     if tells:
         tell_truncated(f"embedded sample, {segment}", encoded.num_truncated, len(encoded), encoder.max_len)
     provenance = {"source": "embedded sample (synthetic)", "pairs": len(encoded), "truncated": encoded.num_truncated}
-    pairs = None if segment == "train" else Pairs.of((premises, hypotheses), encoded.labels, encoder)
+    pairs = None if segment == "train" else _pairs((premises, hypotheses), encoded, encoder)
     return Segment(encoded, provenance, pairs)
 
 
-def _file_segment(segment, file, config, encoder, tells):
-    path = segment_file(segment, config.snli_root, file)
-    found = encode_file(
-        encoder, path, config.on_bad_row, segment != "train", columns=config.columns, labels=config.labels
-    )
-    labels, num_pairs = found.encoded.labels, len(found.encoded)
-    present = {LABELS[i] for i in np.unique(labels)}
-    if segment == "train":
-        require_all_classes(path, present, LABELS, found)
+def _file_segment(
+    task: Type[PairTask],
+    use: str,
+    file: Optional[str],
+    config: "FinetuneConfig",
+    encoder: PairEncoder,
+    tells: bool,
+) -> Segment:
+    path = segment_file(task, task.segments(use)[0], config.snli_root, file)
+    found = encode_file(encoder, path, config.on_bad_row, use != "train", config.columns, config.labels, task.schema)
+    assert found.encoded.labels is not None
+    names, num_pairs = task.schema.labels, len(found.encoded)
+    present = {names[i] for i in np.unique(found.encoded.labels)}
+    if use == "train":
+        require_all_classes(path, present, names, found)
     if tells:
         tell_left_out(path, num_pairs, found)
         tell_truncated(path, found.encoded.num_truncated, num_pairs, encoder.max_len)
-        tell_missing_classes(path, present, LABELS)
+        tell_missing_classes(path, present, names)
     provenance = {
         "source": str(path),
         "sha256": found.sha256,
@@ -81,5 +93,10 @@ def _file_segment(segment, file, config, encoder, tells):
         "bad_rows_left_out": found.num_bad,
         "truncated": found.encoded.num_truncated,
     }
-    pairs = Pairs.of(found.texts, labels, encoder) if found.texts else None
+    pairs = _pairs(found.texts, found.encoded, encoder) if found.texts else None
     return Segment(found.encoded, provenance, pairs)
+
+
+def _pairs(texts: Sequence[Sequence[str]], encoded: EncodedPairs, encoder: PairEncoder) -> Pairs:
+    assert encoded.labels is not None
+    return Pairs.of(texts, encoded.labels, encoder, encoder.labels)

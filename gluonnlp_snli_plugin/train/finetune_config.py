@@ -3,6 +3,7 @@
 import dataclasses
 from typing import ClassVar, Optional, Tuple
 
+from ..errors import UsageError
 from .config import RunConfig, option, option_name
 
 # What suits the embedded sample: a small BERT that starts from random weights.
@@ -27,9 +28,10 @@ class FinetuneConfig(RunConfig):
     FIGURES: ClassVar[Tuple[str, ...]] = ("dev_accuracy", "best_epoch", "train_pairs_per_second", "seconds")
     PATHS: ClassVar[Tuple[str, ...]] = (*DATA_FILES, "vocab")
 
+    task: str = option("SNLI", "what to learn; see list tasks", metavar="NAME")
     sample: bool = option(False, "train on the embedded synthetic sample, a small BERT from scratch")
     train_file: Optional[str] = option(
-        None, "pairs to train on: JSON lines, JSON, TSV or CSV (default: SNLI's)", metavar="F"
+        None, "pairs to train on: JSON lines, JSON, TSV or CSV (default: the task's corpus)", metavar="F"
     )
     dev_file: Optional[str] = option(None, "pairs to choose the best model by", metavar="F")
     test_file: Optional[str] = option(None, "pairs to score once at the end", metavar="F")
@@ -67,10 +69,14 @@ class FinetuneConfig(RunConfig):
         from ..data import truncation as truncations  # imports MXNet, which a parser of options does without
         from ..data.reader import PairReader
         from ..model.heads import head_named
+        from ..tasks.task import find_task
 
         truncations.create(self.truncation)
         head_named(self.head)
-        PairReader("", self.on_bad_row, columns=self.columns, labels=self.labels)
+        task = find_task(self.task)
+        PairReader("", self.on_bad_row, columns=self.columns, labels=self.labels, schema=task.schema)
+        if not (self.sample or self.train_file or task.files):
+            raise UsageError(f"--task {task.name} has no corpus of its own: give --train-file and --dev-file")
 
     @classmethod
     def usual(cls, options):
@@ -84,6 +90,8 @@ class FinetuneConfig(RunConfig):
             for name in (*self.DATA_FILES, "columns", "labels", "dataset_name", "vocab"):
                 if getattr(self, name):
                     yield f"--sample brings its own pairs and vocabulary: no {option_name(name)} with it"
+            if self.task.upper() != "SNLI":
+                yield "--sample has pairs of the task SNLI: no other --task with it"
         if bool(self.train_file) != bool(self.dev_file):
             yield "--train-file and --dev-file go together"
         if self.test_file and not self.train_file:

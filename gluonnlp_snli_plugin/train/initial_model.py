@@ -8,6 +8,7 @@ from ..formats.model_folder import Model, ModelSettings
 from ..formats.models import snli_bert_classifier
 from ..model.family import hparams_of
 from ..tasks.sample import sample_vocabulary
+from ..tasks.task import find_task
 from ..text.vocabulary import is_sentencepiece, read_vocabulary, wordpiece_vocab
 
 
@@ -28,6 +29,7 @@ def starting_model(config, contexts):
     UsageError
         If there is no such architecture, or no such weights in the model store.
     """
+    labels = find_task(config.task).schema.labels
     backbone, vocab, spiece, hparams = _backbone(config)
     if config.max_len > hparams["max_length"]:
         raise UsageError(
@@ -40,6 +42,7 @@ def starting_model(config, contexts):
         vocab=vocab,
         pretrained=config.dataset_name is not None,
         head=config.head,
+        num_classes=len(labels),
         hidden_units=config.hidden_units,
         dropout=config.dropout,
         ctx=contexts,
@@ -55,6 +58,8 @@ def starting_model(config, contexts):
         tokenizer=store.tokenizer(source, vocab, lower, spiece),
         max_len=config.max_len,
         truncation=config.truncation,
+        labels=labels,
+        task=find_task(config.task).name,
     )
     return Model(net, vocab, settings, spiece)
 

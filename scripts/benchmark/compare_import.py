@@ -19,7 +19,7 @@ from lib import reference_env
 from lib.workspace import name_for
 
 from gluonnlp_snli_plugin import PairEncoder, PluginError, import_bert
-from gluonnlp_snli_plugin.tasks.snli import PairReader
+from gluonnlp_snli_plugin.data.reader import PairReader
 from gluonnlp_snli_plugin.text.tokenizers import bert_tokenizer
 
 TOLERANCE = 1e-4

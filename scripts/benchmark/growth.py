@@ -21,8 +21,7 @@ from lib.entries import REFERENCE, entries
 from lib.race import Contender, environment
 from lib.report import measure_into_page, require_at_least, table
 
-from gluonnlp_snli_plugin.data.nli import LABELS
-from gluonnlp_snli_plugin.tasks.snli import SNLI
+from gluonnlp_snli_plugin.tasks.snli import LABELS, SNLI
 
 PAIRS = (1000, 10000, 100000, 550000)
 LENGTHS = (16, 32, 64, 128, 256, 512)

@@ -329,7 +329,7 @@ def test_several_at_once_get_the_same(corpus, encode):
 def test_a_file_that_changes_while_it_is_read_is_not_cached(corpus, folder, monkeypatch, change):
     original = PairEncoder.encode_parts
 
-    def changing(self, parts):
+    def changing(self, parts, classes=None):
         encoded = original(self, parts)
         change(corpus)
         return encoded

@@ -6,8 +6,8 @@ import pytest
 from gluonnlp_snli_plugin.data import truncation
 from gluonnlp_snli_plugin.data.cache_key import cache_key
 from gluonnlp_snli_plugin.data.encoding import PairEncoder
-from gluonnlp_snli_plugin.data.nli import NLI
 from gluonnlp_snli_plugin.data.reader import PairReader
+from gluonnlp_snli_plugin.tasks.snli import SNLITask
 from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.text.tokenizers import CachedTokenizer, bert_tokenizer
 from gluonnlp_snli_plugin.text.vocabulary import read_sentencepieces, wordpiece_vocab
@@ -16,6 +16,8 @@ UNCASED = TokenizerSettings.gluonnlp(lower=True)
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghij", "##a", "the", "dog", "."]
 VOCAB = wordpiece_vocab(TOKENS)
+OTHER = SNLITask.schema._replace(labels=("a", "b"))
+OTHER_SPELLINGS = SNLITask.schema._replace(label_alias={})
 SHA256 = "0" * 64
 READING = PairReader("a.jsonl").settings
 
@@ -30,7 +32,8 @@ OTHERS = {
     "what is done with bad rows": (encoder(), SHA256, PairReader("a.jsonl", "skip").settings),
     "the columns": (encoder(), SHA256, PairReader("a.jsonl", columns="label=x").settings),
     "the meaning of labels": (encoder(), SHA256, PairReader("a.jsonl", labels="0=neutral").settings),
-    "the labels of the task": (encoder(), SHA256, PairReader("a.jsonl", schema=NLI._replace(labels=("a",))).settings),
+    "the labels of the task": (encoder(), SHA256, PairReader("a.jsonl", schema=OTHER).settings),
+    "the spellings of the task": (encoder(), SHA256, PairReader("a.jsonl", schema=OTHER_SPELLINGS).settings),
     "case": (encoder(lower=False), SHA256, READING),
     "the length": (encoder(max_len=21), SHA256, READING),
     "a token": (encoder(wordpiece_vocab([*TOKENS[:-1], "!"])), SHA256, READING),

@@ -154,7 +154,7 @@ def test_every_pair_begins_with_cls_and_has_a_sep_after_each_sentence(encoded):
 
 def test_the_labels_are_indices_in_their_order_everywhere(encoded):
     assert encoded.labels.tolist() == [0, 2, 1, 0]
-    assert label_indices(LABELS).tolist() == [0, 1, 2]
+    assert label_indices(LABELS, LABELS).tolist() == [0, 1, 2]
 
 
 @given(st.lists(st.tuples(sentences, sentences, st.sampled_from(LABELS)), max_size=9), st.integers(1, 10))

@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gluonnlp_snli_plugin.data.nli import LABELS, NLI
 from gluonnlp_snli_plugin.data.reader import PairReader
 from gluonnlp_snli_plugin.errors import DataError, UsageError
-from gluonnlp_snli_plugin.tasks.snli import SNLI
+from gluonnlp_snli_plugin.tasks.snli import LABELS, SNLI, SNLITask
 
 ROWS = [
     ("A man sleeps.", 'He "rests".', "entailment"),
@@ -321,7 +320,7 @@ def test_spellings_of_the_labels_are_known(write, text, name):
     path = write(name, text([("a", f"b{i}", spelling) for i, (spelling, _) in enumerate(labels)]))
     for rows in (PairReader(path), SNLI(file=path)):
         assert [label for *_, label in rows] == [label for _, label in labels]
-    assert {*NLI.label_alias.values(), *NLI.labels} == set(LABELS)
+    assert {*SNLITask.label_alias.values(), *SNLITask.class_labels} == set(LABELS)
 
 
 NUMBERED = [("a", "b", 0), ("a", "c", 1), ("a", "d", 2), ("a", "e", -1)]

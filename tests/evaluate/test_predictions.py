@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from gluonnlp_snli_plugin.data.nli import LABELS
 from gluonnlp_snli_plugin.data.reader import PairReader
 from gluonnlp_snli_plugin.errors import DataError, PluginError
 from gluonnlp_snli_plugin.evaluate.predictions import (
@@ -16,6 +15,7 @@ from gluonnlp_snli_plugin.evaluate.predictions import (
     write_lines,
     write_predictions,
 )
+from gluonnlp_snli_plugin.tasks.snli import LABELS
 
 ODD = [
     'A man <b>sleeps</b> & "dreams".',
@@ -32,7 +32,7 @@ def predictions():
     random = np.random.default_rng(0)
     gold = random.integers(0, 3, len(ODD))
     tokens = random.integers(5, 60, len(ODD))
-    pairs = Pairs(ODD, ODD[::-1], gold, tokens, tokens > 32)
+    pairs = Pairs(ODD, ODD[::-1], gold, tokens, tokens > 32, LABELS)
     return Predictions.of(pairs, random.dirichlet([1, 1, 1], len(ODD)), source="f.jsonl", bad_rows_left_out=2)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gluonnlp_snli_plugin.evaluate.scores import Evaluation
+from gluonnlp_snli_plugin.tasks.snli import LABELS
 
 GOLD = [0, 0, 0, 1, 1, 2]
 PREDICTED = [0, 0, 1, 1, 2, 2]
@@ -13,7 +14,7 @@ PREDICTED = [0, 0, 1, 1, 2, 2]
 
 @pytest.fixture
 def evaluation():
-    return Evaluation.of(GOLD, PREDICTED)
+    return Evaluation.of(GOLD, PREDICTED, LABELS)
 
 
 def test_confusion_has_gold_in_rows(evaluation):
@@ -30,7 +31,7 @@ def test_precision_recall_and_f1(evaluation):
 
 
 def test_a_class_nobody_predicts_scores_zero():
-    per_class = Evaluation.of([0, 1], [0, 0]).per_class
+    per_class = Evaluation.of([0, 1], [0, 0], LABELS).per_class
     assert per_class["neutral"] == {"precision": 0, "recall": 0, "f1": 0, "pairs": 0}
     assert per_class["contradiction"]["f1"] == 0
 
@@ -49,7 +50,7 @@ def test_macro_f1_is_the_mean_of_the_classes(evaluation):
 
 
 def test_scores_add_up(evaluation):
-    more = Evaluation.of([2, 2], [2, 0], num_unlabelled=1, num_bad=2, num_truncated=3)
-    both = Evaluation.of(GOLD + [2, 2], PREDICTED + [2, 0], num_unlabelled=1, num_bad=2, num_truncated=3)
-    assert (evaluation + more).to_dict() == both.to_dict() == sum([evaluation, more], Evaluation()).to_dict()
+    more = Evaluation.of([2, 2], [2, 0], LABELS, num_unlabelled=1, num_bad=2, num_truncated=3)
+    both = Evaluation.of(GOLD + [2, 2], PREDICTED + [2, 0], LABELS, num_unlabelled=1, num_bad=2, num_truncated=3)
+    assert (evaluation + more).to_dict() == both.to_dict()
     assert both.notes == "1 rows without gold label left out, 2 bad rows left out, 3 pairs truncated"

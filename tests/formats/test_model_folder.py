@@ -207,6 +207,7 @@ def test_a_folder_from_before_tokenizers_had_settings_keeps_gluonnlps(folder):
         ({"max_len": 65}, "max_len is 65"),
         ({"truncation": "none"}, "there is no truncation 'none'"),
         ({"labels": ("yes",)}, "its labels are"),
+        ({"labels": ("yes", "yes")}, "its labels are"),
         ({"dropout": 1.5}, "its dropout is 1.5"),
         ({"hidden_units": -1}, "its head has -1 hidden units"),
     ],

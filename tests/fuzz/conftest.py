@@ -20,8 +20,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from gluonnlp_snli_plugin import import_bert
-from gluonnlp_snli_plugin.data.nli import NLI
 from gluonnlp_snli_plugin.errors import PluginError
+from gluonnlp_snli_plugin.tasks.snli import SNLITask
 
 WORKER = Path(__file__).with_name("worker.py")
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
@@ -253,8 +253,8 @@ def _column(names, role):
     return found[0] if len(found) == 1 else None
 
 
-_NAMES = {role: {name.replace("_", "") for name in names} for role, names in NLI.columns.items()}
-_LABELS = {**{label: label for label in NLI.labels}, **NLI.label_alias, "-": "-", "-1": "-"}
+_NAMES = {role: {name.replace("_", "") for name in names} for role, names in SNLITask.columns.items()}
+_LABELS = {**{label: label for label in SNLITask.class_labels}, **SNLITask.label_alias, "-": "-", "-1": "-"}
 
 
 def _pair(line, number, names, is_labelled):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gluonnlp_snli_plugin import write_report
 from gluonnlp_snli_plugin.evaluate.predictions import Pairs, Predictions, write_predictions
+from gluonnlp_snli_plugin.tasks.snli import LABELS
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def folder(tmp_path):
     figures = {"epoch": 1, "update": 9, "loss": 1.1, "accuracy": 0.5}
     lines = [{"kind": "train", "lr": 1e-5, "pairs_per_second": 9.5, **figures}, {"kind": "dev", **figures}]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    pairs = Pairs(["a man", "b"], ["a", "c"], np.array([0, 1]), np.array([9, 7]), np.array([True, False]))
+    pairs = Pairs(["a man", "b"], ["a", "c"], np.array([0, 1]), np.array([9, 7]), np.array([True, False]), LABELS)
     about = {"source": "a.jsonl", "sha256": "00", "weights": None, "bad_rows_left_out": 0, "rows_without_gold_label": 1}
     write_predictions(tmp_path, "dev", Predictions.of(pairs, np.array([[0.5, 0.3, 0.2]] * 2), **about))
     return tmp_path

@@ -12,7 +12,7 @@ from gluonnlp_snli_plugin.data import truncation
 from gluonnlp_snli_plugin.errors import DataError
 from gluonnlp_snli_plugin.host.data import read_from, truncate_by, use_recorded_tokenizers
 from gluonnlp_snli_plugin.system.files import digest
-from gluonnlp_snli_plugin.tasks import snli
+from gluonnlp_snli_plugin.tasks.snli import SNLITask
 from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings, special_tokens
 from gluonnlp_snli_plugin.text.vocabulary import read_sentencepieces, read_wordpieces
 
@@ -84,18 +84,18 @@ def test_a_file_that_is_missing_is_named(changes, tmp_path):
 
 
 def test_where_nothing_is_named_nothing_changes(changes):
-    before = dict(snli.SOURCE)
+    before = dict(SNLITask.source)
     read_from(changes, None, train=None, dev=None, test=None)
-    assert snli.SOURCE == before == {"root": None, "files": None, "columns": None, "labels": None}
+    assert SNLITask.source == before == {"root": None, "files": None, "columns": None, "labels": None}
 
 
 def test_afterwards_the_official_files_are_read_again(pairs):
-    before = dict(snli.SOURCE)
+    before = dict(SNLITask.source)
     changes = registry.Changes()
     read_from(changes, root="somewhere", train=pairs("a.jsonl", "One."), dev=None)
-    assert before != snli.SOURCE
+    assert before != SNLITask.source
     changes.undo()
-    assert before == snli.SOURCE
+    assert before == SNLITask.source
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from gluonnlp_snli_plugin import finetune
-from gluonnlp_snli_plugin.data.nli import LABELS
 from gluonnlp_snli_plugin.system import threads
+from gluonnlp_snli_plugin.tasks.snli import LABELS
 from gluonnlp_snli_plugin.train.config import option_name
 
 # Each rank gets its share of the cores where nobody has said how many threads there are.

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from gluonnlp_snli_plugin.evaluate.predictions import Pairs, Predictions, write_predictions
+from gluonnlp_snli_plugin.tasks.snli import LABELS
 
 HOSTILE = [
     "<script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\">",
@@ -69,7 +70,7 @@ def run_in():
             weights = random.dirichlet([1, 1, 1], num_pairs) + 1.2 * np.eye(3)[gold] * random.random((num_pairs, 1))
             if texts:  # they are to be shown
                 weights[: len(texts)] = np.eye(3)[(gold[: len(texts)] + 1) % 3]
-            pairs = Pairs(premises, premises[::-1], gold, tokens, tokens > 64)
+            pairs = Pairs(premises, premises[::-1], gold, tokens, tokens > 64, LABELS)
             answers = Predictions.of(
                 pairs, weights / weights.sum(axis=1, keepdims=True), weights=None, source="f.jsonl"
             )

@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 
 from gluonnlp_snli_plugin.evaluate.predictions import Pairs, Predictions
 from gluonnlp_snli_plugin.report import figures
+from gluonnlp_snli_plugin.tasks.snli import LABELS
 
 
 def make(probabilities, gold, tokens=None, premises=None, hypotheses=None):
     n = len(gold)
     tokens = np.full(n, 10) if tokens is None else np.array(tokens)
-    pairs = Pairs(premises or ["a"] * n, hypotheses or ["a"] * n, np.array(gold), tokens, tokens > 1000)
+    pairs = Pairs(premises or ["a"] * n, hypotheses or ["a"] * n, np.array(gold), tokens, tokens > 1000, LABELS)
     return Predictions.of(pairs, np.array(probabilities))
 
 

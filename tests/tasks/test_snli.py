@@ -10,9 +10,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from gluonnlp_snli_plugin.data.reader import PairReader
 from gluonnlp_snli_plugin.errors import DataError, DownloadError, PluginError, UsageError
 from gluonnlp_snli_plugin.system.filetypes import describe
-from gluonnlp_snli_plugin.tasks.snli import LABELS, SNLI, PairReader
+from gluonnlp_snli_plugin.tasks.snli import LABELS, SNLI
 
 ROWS = [
     ["A man sleeps.", "A person rests.", "entailment"],

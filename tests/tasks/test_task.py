@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from gluonnlp.data.classification import GlueTask
 
-from gluonnlp_snli_plugin.tasks.snli import LABELS, SNLI
-from gluonnlp_snli_plugin.tasks.task import SNLITask
+from gluonnlp_snli_plugin.tasks.snli import LABELS, SNLI, SNLITask
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 """Score a fine-tuned model on labelled pairs, or several models averaged."""
 
 import argparse
+import functools
 import json
 import logging
+import operator
 import os
 from typing import TYPE_CHECKING, Any, Dict, List
 
@@ -76,9 +78,7 @@ def _figures(models: List[str], answers: List["Answers"]) -> Dict[str, Any]:
 
 
 def _total(answers: List["Answers"]) -> "Evaluation":
-    from ...evaluate.scores import Evaluation
-
-    return sum((one.evaluation for one in answers), Evaluation())
+    return functools.reduce(operator.add, (one.evaluation for one in answers))
 
 
 def _table(models: List[str], answers: List["Answers"]) -> str:

@@ -5,8 +5,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple, Union
 
 from ...errors import DataError, UsageError
 from ..assignments import Assignments
-from ..nli import NLI
-from ..schema import PairSchema
+from ..schema import PairSchema, schema_or_default
 from ..source import opened, refuse_other_files
 from .columns import Columns
 from .formats import Format, format_of, named_format
@@ -44,8 +43,8 @@ class PairReader:
     labels : str, mapping or None
         The meaning of labels that `schema` does not know: ``{'0': 'entailment', ...}`` or the same as ``--labels`` has
         it.
-    schema : PairSchema
-        The labels of the task, their spellings, and the names of its columns.
+    schema : PairSchema or None
+        The labels of the task, their spellings, and the names of its columns; default those of the task SNLI.
 
     Attributes
     ----------
@@ -72,7 +71,7 @@ class PairReader:
         lines: Optional[Iterable[bytes]] = None,
         columns: Assignments = None,
         labels: Assignments = None,
-        schema: PairSchema = NLI,
+        schema: Optional[PairSchema] = None,
     ) -> None:
         if on_bad_row not in ("error", "skip"):
             raise UsageError(f"on_bad_row is {on_bad_row!r}; it can be 'error' or 'skip'")
@@ -80,6 +79,7 @@ class PairReader:
         self._skip_bad = on_bad_row == "skip"
         self._labelled = labelled
         self._lines = lines
+        schema = schema_or_default(schema)
         self._columns = Columns(schema, columns, labelled)
         self._labels = Labels(schema, labels)
         self._classes = frozenset(schema.labels)

@@ -13,7 +13,7 @@ from ...system.reading import read_bytes, reading
 _LONGEST_NAME = 96  # on the hub
 
 
-def find_folder(source: Union[str, Path], files: Sequence[str]) -> Path:
+def find_folder(source: Union[str, "os.PathLike[str]"], files: Sequence[str]) -> Path:
     """The folder itself, or where a name on the Hugging Face hub was fetched to.
 
     Parameters

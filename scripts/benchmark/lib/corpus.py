@@ -9,7 +9,8 @@ import itertools
 import json
 import random
 
-from gluonnlp_snli_plugin.tasks.snli import LABELS, PairReader
+from gluonnlp_snli_plugin.data.reader import PairReader
+from gluonnlp_snli_plugin.tasks.snli import LABELS
 
 SNLI_PAIRS = 549_367
 _PAIRS_A_PREMISE = 3
