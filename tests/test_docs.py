@@ -123,7 +123,7 @@ def test_every_command_can_be_parsed_and_what_it_names_is_there():
             assert words[1] in targets, where
         elif words[:2] == ["python", words[1]] and words[1].startswith("scripts/"):
             script = REPOSITORY / words[1]
-            sources = "".join(path.read_text() for path in script.parent.glob("*.py"))
+            sources = "".join(path.read_text() for path in script.parent.rglob("*.py"))
             for option in filter(re.compile("--[a-z]").match, words):
                 assert f'"{option}"' in sources, where
         elif words[0] == "pip":
