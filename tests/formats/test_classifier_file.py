@@ -9,6 +9,7 @@ import pytest
 
 from gluonnlp_snli_plugin import Predictor, evaluate, import_bert
 from gluonnlp_snli_plugin.errors import CheckpointError, UsageError
+from gluonnlp_snli_plugin.formats import export
 from gluonnlp_snli_plugin.formats.model_folder import save_model
 from gluonnlp_snli_plugin.formats.reading import load_finetuned
 
@@ -91,6 +92,13 @@ def test_it_predicts_and_evaluates(stock, file, tiny_name, pairs_file):
     expected = stock(*(mx.nd.array([part]) for part in (ids, segments, valid_length))).softmax()[0].asnumpy()
     np.testing.assert_allclose(list(answer.probabilities.values()), expected, atol=1e-5)
     assert evaluate(file, pairs_file, dataset_name=tiny_name).num_pairs == 120
+
+
+def test_export_makes_a_folder_of_it_that_needs_no_store(file, tiny_name, pairs_file, tmp_path, monkeypatch):
+    expected = Predictor.load(file, dataset_name=tiny_name)([("The dog is running.", "a dog")])
+    export(file, "model", tmp_path / "to", pairs_file, dataset_name=tiny_name)
+    monkeypatch.setenv("MXNET_HOME", str(tmp_path / "empty"))
+    assert Predictor.load(tmp_path / "to")([("The dog is running.", "a dog")]) == expected
 
 
 def test_the_backbone_is_asked_for_where_a_name_has_several(file, tiny_bert, tmp_path):
