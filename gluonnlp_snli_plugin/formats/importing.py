@@ -1,4 +1,4 @@
-"""Brings in a pretrained BERT, in Hugging Face's layout or in GluonNLP's, or a classifier fine-tuned already."""
+"""Imports a pretrained BERT, in Hugging Face's layout or in GluonNLP's, or a fine-tuned classifier."""
 
 from pathlib import Path
 from typing import Optional, Sequence
@@ -20,7 +20,7 @@ def import_bert(
     vocab: Optional[PathLike] = None,
     backbone: Optional[str] = None,
 ) -> store.Checkpoint:
-    """Bring a BERT checkpoint into the local model store.
+    """Import a BERT checkpoint into the local model store.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def import_bert(
         fetched if ``huggingface_hub`` is installed; or a ``.params`` file that GluonNLP wrote, as
         ``run_pretraining.py`` does.
     name : str
-        Name to give it, ending in ``_cased`` or ``_uncased``.
+        Its name in the store, ending in ``_cased`` or ``_uncased``.
     root : str or None
         Folder of the store, default ``$MXNET_HOME/models``.
     overwrite : bool, default False

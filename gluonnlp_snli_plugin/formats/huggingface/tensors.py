@@ -21,7 +21,7 @@ _EMBEDDING = "embeddings.word_embeddings.weight"
 class Tensors:
     """The tensors of a BERT as float32 arrays, by the names that they have in a ``BertModel``.
 
-    What comes before these names is found from the word embedding's: 'bert.', 'module.', 'model.bert.', nothing.
+    Their prefix ('bert.', 'module.', 'model.bert.' or none) is that of the word embedding.
 
     Parameters
     ----------
@@ -73,14 +73,14 @@ class Tensors:
             return tuple(content.get_slice(there).get_shape())
 
     def require(self, name: str, shape: Tuple[int, ...] = ()) -> None:
-        """Complain if a tensor is missing, or has not the shape that config.json says."""
+        """Raise a CheckpointError if a tensor is missing, or its shape is not that of config.json."""
         if name not in self:
             raise CheckpointError(f"{self.path} has no tensor {name}: it is not a complete BERT")
         if shape and self.shape(name) != shape:
             raise CheckpointError(f"{self.path}: {name} is of shape {self.shape(name)}, config.json says {shape}")
 
     def finite(self, name: str) -> np.ndarray:
-        """A tensor without infinity and NaN in it."""
+        """A tensor, all of whose numbers must be finite."""
         tensor = self[name]
         if not np.isfinite(tensor).all():
             raise CheckpointError(f"{self._there[name][0]}: {name} holds numbers that are not finite")
@@ -95,12 +95,12 @@ class Tensors:
                 return _bfloat16(path, there)
             if kind not in ("F16", "F32", "F64"):
                 raise CheckpointError(f"{path}: {name} is of type {kind}, which is not floating point")
-            with np.errstate(over="ignore"):  # what is not finite is complained about
+            with np.errstate(over="ignore"):  # finite() raises for what overflows
                 return file.get_tensor(there).astype(np.float32)
 
 
 def _existing(path: Path) -> Path:
-    """The file itself, or a complaint that says what to do."""
+    """The file itself, or a CheckpointError that says what to do."""
     if path.exists():
         return path
     pickled = next(iter(sorted(path.parent.glob("pytorch_model*.bin"))), None)
@@ -127,7 +127,7 @@ def _names(path: Path) -> List[str]:
 
 
 def _in_parts(index: Path) -> Dict[str, Path]:
-    """The file of each tensor, as an index says and the files bear out."""
+    """The file of each tensor, from an index that is checked against the files."""
     parts = read_config(index).get("weight_map")
     if not isinstance(parts, dict) or not parts:
         raise CheckpointError(f"{index} has no weight_map: it does not say which files hold the tensors")

@@ -1,6 +1,6 @@
-"""Establishes the tokenizer of a checkpoint in Hugging Face's layout from the files that say something about it.
+"""Establishes the tokenizer of a checkpoint in Hugging Face's layout from all files that describe it.
 
-What they say must agree, and must be something that ``text/tokenizers.py`` reproduces id for id.
+They must agree, and ``text/tokenizers.py`` must be able to reproduce the tokenizer id for id.
 """
 
 import logging
@@ -20,7 +20,7 @@ _CONFIG, _MAP, _ADDED, _JSON = "tokenizer_config.json", "special_tokens_map.json
 VOCABULARIES = ("vocab.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "spm.model", _JSON)
 TOKENIZER_FILES = (*VOCABULARIES, _CONFIG, _MAP, _ADDED)
 
-_SAME = ("Bert", "DistilBert", "Electra", "MobileBert", "ConvBert")  # whose tokenizers are BERT's by other names
+_SAME = ("Bert", "DistilBert", "Electra", "MobileBert", "ConvBert")  # their tokenizers are BERT's
 _CLASSES = {f"{name}Tokenizer{fast}" for name in _SAME for fast in ("", "Fast")}
 _GENERIC = {"PreTrainedTokenizerFast", "TokenizersBackend"}  # tokenizer.json as it is, no special tokens by default
 _NAMES = {  # of GluonNLP's arguments
@@ -64,7 +64,7 @@ def establish(folder: Path, size: Optional[int] = None, uncased: Optional[bool] 
     size : int or None
         Rows of the word embedding.
     uncased : bool or None
-        What the name that the user gives the checkpoint says of its case.
+        The case that the checkpoint's name in the store says.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def establish(folder: Path, size: Optional[int] = None, uncased: Optional[bool] 
 
 
 def has_tokenizer(folder: Path) -> bool:
-    """Whether files of a folder say what its tokenizer does."""
+    """Whether files of a folder describe its tokenizer."""
     return any((folder / name).is_file() for name in (_CONFIG, _JSON))
 
 
@@ -125,14 +125,14 @@ def _require_known(folder: Path, config: Dict[str, Any]) -> Optional[str]:
     if isinstance(config.get("auto_map"), dict) and "AutoTokenizer" in config["auto_map"]:
         refuse(folder / _CONFIG, "the tokenizer is a program of its own (auto_map)")
     if config.get("never_split"):
-        _log.warning("%s: never_split is left out of account, as BertTokenizerFast does", folder / _CONFIG)
+        _log.warning("%s: never_split is ignored, as by BertTokenizerFast", folder / _CONFIG)
     return kind
 
 
 def _of_sentencepiece(
     file: Path, config: Dict[str, Any], kind: Optional[str], size: Optional[int], uncased: Optional[bool]
 ) -> Tokenizer:
-    """A SentencePiece model, which goes with no BERT of Hugging Face's: as GluonNLP's tokenizer reads it."""
+    """A SentencePiece model, which no BERT of Hugging Face's has: as GluonNLP's tokenizer reads it."""
     path = file.parent / _CONFIG
     if kind:
         refuse(path, f"tokenizer_class is {kind!r} and the vocabulary {file.name}")
@@ -152,7 +152,7 @@ def _contradiction(folder: Path, what: str) -> CheckpointError:
 
 
 def _special_tokens(folder: Path, config: Dict[str, Any], pipeline: Optional[Pipeline]) -> Dict[str, str]:
-    """What ``[PAD]`` and its kind are called, as far as a file says it, by GluonNLP's names for them."""
+    """The special tokens that a file names, by GluonNLP's names for them."""
     mapped = _optional(folder / _MAP)
     in_pipeline = {"unk_token": pipeline.unknown, **pipeline.ends} if pipeline else {}
     found: Dict[str, str] = {}
@@ -173,7 +173,7 @@ def _content(token: Any) -> Optional[str]:
 
 
 def _index(folder: Path, pipeline: Optional[Pipeline]) -> Dict[str, int]:
-    """The tokens of vocab.txt or tokenizer.json, which agree where both are there."""
+    """The tokens of vocab.txt or tokenizer.json, which must agree where both exist."""
     if not (folder / "vocab.txt").is_file():
         return dict(pipeline.ids) if pipeline else {}
     index = wordpiece_index(folder / "vocab.txt")
@@ -221,7 +221,7 @@ def _added_tokens(
             continue
         index.setdefault(content, following)
         found[content] = AddedToken(content)
-    # One that is missing is complained about where the vocabulary is made.
+    # Where the vocabulary is made, a missing one is an error.
     found.update((content, AddedToken(content)) for content in special if content in index and content not in found)
     if lost:
         names = ", ".join(map(repr, lost))
@@ -232,7 +232,7 @@ def _added_tokens(
 def _numbered(
     folder: Path, config: Dict[str, Any], pipeline: Optional[Pipeline], special: List[str]
 ) -> Iterable[Tuple[AddedToken, int]]:
-    """The added tokens whose ids a file says."""
+    """The added tokens whose ids a file gives."""
     yield from pipeline.added if pipeline else ()
     decoder = config.get("added_tokens_decoder")
     for key, token in decoder.items() if isinstance(decoder, dict) else ():

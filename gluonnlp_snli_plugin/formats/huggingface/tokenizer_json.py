@@ -72,7 +72,7 @@ def read_pipeline(path: Path) -> Pipeline:
 
 
 def refuse(path: Path, what: str) -> NoReturn:
-    """Complain about a tokenizer that is not BERT's own."""
+    """Raise the error for a tokenizer that is not BERT's own."""
     raise CheckpointError(f"{path}: {what}, which cannot be reproduced here; {_REMEDY}")
 
 
@@ -115,7 +115,7 @@ def _part(path: Path, content: Dict[str, Any], name: str, kind: str) -> Dict[str
 
 
 def _ends(path: Path, processor: Any, index: Dict[str, int]) -> Dict[str, str]:
-    """What is put before and behind sentences; nothing where that is not said."""
+    """The tokens around sentences; none where the file does not say."""
     if processor is None:
         return {}
     try:

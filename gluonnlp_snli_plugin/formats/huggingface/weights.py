@@ -35,8 +35,7 @@ def convert_weights(
     -------
     parameters : dict of str to NDArray
     parts : list of str
-        Which of 'pooler', 'decoder' and 'classifier' there are. What else is beside the encoder is left out, in a
-        warning.
+        Which of 'pooler', 'decoder' and 'classifier' exist. A warning names what else is left out.
 
     Raises
     ------
@@ -51,15 +50,15 @@ def convert_weights(
     for ours, (theirs, shape) in mapping.items():
         tensors.require(theirs, shape)
         parameters[ours] = mx.nd.array(tensors.finite(theirs), dtype=np.float32)
-    _tell_what_is_left(hparams, tensors, {theirs for theirs, _ in mapping.values()} | set(head), reasons)
+    _warn_of_others(hparams, tensors, {theirs for theirs, _ in mapping.values()} | set(head), reasons)
     add_missing_pooler(parameters, parts, hparams["units"], tensors.path)
     return parameters, parts
 
 
-def _tell_what_is_left(
+def _warn_of_others(
     hparams: Dict[str, Any], tensors: Tensors, used: Set[str], reasons: Dict[str, Optional[str]]
 ) -> None:
-    """Warn of tensors that are left out; a CheckpointError if the encoder would not be itself without them."""
+    """Warn of tensors that are left out; a CheckpointError if they belong to the encoder."""
     if "cls.predictions.bias" in used:  # the same as that, and as the word embedding
         used |= {"cls.predictions.decoder.weight", "cls.predictions.decoder.bias"}
     left: Dict[str, None] = {}
@@ -95,7 +94,7 @@ def _why_unusable(part: str, hparams: Dict[str, Any], vocab_size: int, tensors: 
         if own in tensors and not np.array_equal(tensors[own], tensors["embeddings.word_embeddings.weight"]):
             return "its weights are its own, not the word embedding"
         if "activation" in hparams:
-            return "GluonNLP's has no other activation than gelu"
+            return "GluonNLP's has the activation gelu alone"
     if part == "classifier" and "pooler.dense.weight" not in tensors:
         return "there is no pooler"
     return None
