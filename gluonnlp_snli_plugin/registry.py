@@ -63,12 +63,12 @@ class Entry(NamedTuple):
 
 
 class Catalogue:
-    """The registered things of one kind, by name: called with a name, it gives the decorator that registers.
+    """The registered things of one kind, by name; `offer` makes an entry known to a host.
 
-    What `offer` does with an entry makes it known to a host.
+    Called with a name, it gives the decorator that registers.
     """
 
-    def __init__(self, kind: str, offer: Optional[Callable[[Changes, Entry], None]] = None) -> None:
+    def __init__(self, kind: str, offer: Callable[[Changes, Entry], None] = lambda changes, entry: None) -> None:
         self.kind = kind  #: what a message calls one of them
         self._offer = offer
         self._entries: Dict[str, Entry] = {}
@@ -76,7 +76,7 @@ class Catalogue:
     def __call__(self, name: str, **facts: Any) -> Callable[[Thing], Thing]:
         def enter(thing: Thing) -> Thing:
             self._entries[name.lower()] = Entry(name, thing, facts)
-            if _changes is not None and self._offer is not None:
+            if _changes is not None:
                 self._offer(_changes, self._entries[name.lower()])
             return thing
 
@@ -95,9 +95,8 @@ class Catalogue:
         return sorted(entry.name for entry in self._entries.values())
 
     def offer_all(self, changes: Changes) -> None:
-        if self._offer is not None:
-            for entry in self._entries.values():
-                self._offer(changes, entry)
+        for entry in self._entries.values():
+            self._offer(changes, entry)
 
 
 def _offer_dataset(changes: Changes, entry: Entry) -> None:
@@ -106,16 +105,15 @@ def _offer_dataset(changes: Changes, entry: Entry) -> None:
 
 
 def _offer_truncation(changes: Changes, entry: Entry) -> None:
-    base_class = entry.thing.__mro__[-2]  # Truncation, the last before object
+    *_, base_class, _ = entry.thing.__mro__  # Truncation is the last before object
     changes.set_item(_classes(changes, base_class), entry.name.lower(), entry.thing)
 
 
 def _classes(changes: Changes, base_class: type) -> Dict[str, type]:
     """MXNet's table of the registered subclasses of a class."""
-    tables = mx.registry._REGISTRY
-    if base_class not in tables:
-        changes.set_item(tables, base_class, {})
-    return tables[base_class]
+    if base_class not in mx.registry._REGISTRY:
+        changes.set_item(mx.registry._REGISTRY, base_class, {})
+    return mx.registry._REGISTRY[base_class]
 
 
 #: Dataset classes, for ``nlp.data.create(name)``; the facts are what ``nlp.data.list_datasets(name)`` shows.
@@ -126,7 +124,6 @@ task = Catalogue("task")
 model = Catalogue("model")
 #: Subclasses of :class:`.Truncation`, for ``--truncation NAME``, in MXNet's own registry of classes.
 truncation = Catalogue("truncation", _offer_truncation)
-
 #: Objects that are a :class:`.family.Family`.
 family = Catalogue("family")
 #: Subclasses of :class:`.heads.Head`, for ``--head NAME``.
@@ -254,7 +251,6 @@ def is_host_vocabulary(name: str) -> bool:
 
 
 _HOST_VOCABULARIES = frozenset(vocabulary_registry._vocab_sha1)
-
 
 # GluonNLP's look-up functions, each with a dict inside ----------------------------------------------------------------
 

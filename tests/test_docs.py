@@ -49,6 +49,7 @@ MORE = {
 ONLY_PARSED = {
     "--gpus": "needs GPUs",
     " run ": "needs a script of GluonNLP's, see tests/integration/test_gluonnlp_scripts.py",
+    "--np 4": "needs four ranks, see tests/parallel",
     "predict out\n": "asks on a terminal, see tests/cli/test_prompt.py",
 }
 # A part of what is run, and the package that it takes.
