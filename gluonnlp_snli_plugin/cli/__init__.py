@@ -134,14 +134,15 @@ def _failed(reason: str) -> int:
     _say(f"error: {reason}")
     if LAUNCHER not in os.environ:
         return 1
-    from ..parallel.comm import HAS_SAID_WHY
+    from ..parallel.place import HAS_SAID_WHY
 
     return HAS_SAID_WHY
 
 
 def _leave_ranks(status: int) -> None:
     """End this process at once if it is a rank, so that it does not wait for the others."""
-    from ..parallel.comm import launched_backend, leave_ranks
+    from ..parallel.backends import leave_ranks
+    from ..parallel.place import launched_backend
 
     if launched_backend():
         leave_ranks(status)

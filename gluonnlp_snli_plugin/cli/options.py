@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ..evaluate.predictor import Predictor
 
 # What the packages that compute have, written down: parsers are made without importing them.
-BACKENDS = ("dist_sync", "horovod")  # of .parallel.comm
+BACKENDS = ("dist_sync", "horovod")  # of .parallel.place
 DTYPES = ("float32", "bfloat16", "int8")  # of .evaluate.predictor
 
 
@@ -50,7 +50,7 @@ def add_device_arguments(parser: argparse.ArgumentParser, batch_size: int = 64) 
 def load_predictor(model: str, options: argparse.Namespace) -> "Predictor":
     """The predictor of a model with the options of :func:`add_model_arguments` and :func:`add_device_arguments`."""
     from ..evaluate.predictor import Predictor
-    from ..parallel.comm import parse_devices
+    from ..parallel.devices import parse_devices
     from ..system.memory import give_back_large_blocks
 
     if options.gpus:
@@ -120,7 +120,7 @@ def run_on_ranks(
         Exit status.
     """
     from ..parallel import launch
-    from ..parallel.comm import known_rank, launched_backend
+    from ..parallel.place import known_rank, launched_backend
 
     if LAUNCHER in os.environ or (launched_backend() and options.comm and not options.np):
         if LAUNCHER not in os.environ:  # whose ranks follow it from their first moment on

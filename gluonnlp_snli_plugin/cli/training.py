@@ -81,7 +81,8 @@ def run_training(
     int or None
         Exit status.
     """
-    from ..parallel.comm import known_rank, parse_devices
+    from ..parallel.devices import parse_devices
+    from ..parallel.place import known_rank
     from ..train.record_check import require_unedited
     from ..train.resume import CHANGEABLE, recorded_run
 

@@ -20,7 +20,9 @@ import numpy as np
 from gluonnlp.data import classification, sampler
 
 from ..errors import PluginError, UsageError
-from ..parallel import comm
+from ..parallel import backends, horovod, parameter_server
+from ..parallel.place import is_on_first_machine, known_rank
+from ..parallel.ranks import SEED_STEP
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
@@ -51,14 +53,14 @@ class RankedScript:
         self._store = None  # the distributed one that the script has made
         self._trainers = []
         self._num_pairs = None  # of this rank's shard
-        self._is_first = (self._ranks.rank if comm.known_rank() is None else comm.known_rank()) == 0
+        self._is_first = (self._ranks.rank if known_rank() is None else known_rank()) == 0
         self._saved = {}  # where to load again what the script has saved
         self._copies = copies
         self._stdout = sys.stdout
         # Communication by the script itself.
         self._replace(mx.kv, "create", self._create_store)
         if backend == "horovod":
-            self._replace(comm.import_horovod(), "init", self._init_horovod)
+            self._replace(horovod.import_horovod(), "init", self._init_horovod)
         # Each rank its pairs, the same number of steps, the same weights.
         for module in (classification, nlp.data):
             self._replace(module, "get_task", self._get_task)
@@ -92,7 +94,7 @@ class RankedScript:
         """The ranks, met when somebody first asks for them: a script may want to be the first to do so."""
         if self._joined is None:
             self._is_joining = True
-            self._joined = comm.join_ranks(self._backend)
+            self._joined = backends.join_ranks(self._backend)
             self._is_joining = False
         return self._joined
 
@@ -103,7 +105,7 @@ class RankedScript:
             return original(name)
         self._leave_alone()
         # A process can have one only, and may have had to make it to learn which rank it is.
-        self._store = self._joined.store if self._joined else comm.create_store(name, original)
+        self._store = self._joined.store if self._joined else parameter_server.create_store(name, original)
         return self._store
 
     def _init_horovod(self, original, *args, **kwargs):
@@ -201,7 +203,7 @@ class RankedScript:
     def _seed(self, original, seed_state, *args, **kwargs):
         """Other dropout masks on each rank."""
         if not self._communicates and isinstance(seed_state, int):
-            seed_state += comm.SEED_STEP * comm.known_rank()
+            seed_state += SEED_STEP * (known_rank() or 0)
         return original(seed_state, *args, **kwargs)
 
     # Rank 0 writes
@@ -221,7 +223,7 @@ class RankedScript:
         self._saved[path] = path
         if self._is_first:
             return original(fname, data)
-        if not comm.is_on_first_machine():
+        if not is_on_first_machine():
             self._saved[path] = os.path.join(self._copies, str(len(self._saved)))
             original(self._saved[path], data)
         return None
@@ -259,7 +261,7 @@ class RankedScript:
         """
         if self._communicates:
             if self._store is not None:
-                comm.free(self._store)
+                parameter_server.free(self._store)
             return
         if not self._trainers and not self._script.has_exited:
             raise PluginError(f"{self._script.path} makes no gluon.Trainer: there is nothing that ranks could share")

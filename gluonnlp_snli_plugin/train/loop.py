@@ -11,7 +11,9 @@ import numpy as np
 
 from ..errors import PluginError, UsageError
 from ..native import accelerate, require_bfloat16, use_bfloat16
-from ..parallel.comm import join_ranks, known_rank, parse_devices, place_on_machine
+from ..parallel.backends import join_ranks
+from ..parallel.devices import parse_devices
+from ..parallel.place import known_rank, place_on_machine
 from ..system import threads
 from .output import NoOutput, OutputFolder, peak_rss_mb, versions
 from .progress import Progress

@@ -9,7 +9,7 @@ import mxnet as mx
 from ..errors import PluginError
 from ..native import is_accelerated
 from ..native.adam import Adam
-from ..parallel.comm import ALONE
+from ..parallel.ranks import ALONE
 
 _EPSILON = {"bertadam": 1e-6, "adam": 1e-8}
 _MOMENTS = ("mean", "variance")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
 from ..errors import PluginError, UsageError
-from ..parallel.comm import BACKENDS
+from ..parallel.place import BACKENDS
 from ..system.reading import read_json, reading
 from .checkpoint import Checkpoints
 from .config import RunConfig, option_name

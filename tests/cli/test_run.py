@@ -11,7 +11,7 @@ from gluonnlp_snli_plugin.cli import main
 from gluonnlp_snli_plugin.cli import options as cli_options
 from gluonnlp_snli_plugin.errors import UsageError
 from gluonnlp_snli_plugin.parallel import launch
-from gluonnlp_snli_plugin.parallel.comm import LAUNCHER, RANK
+from gluonnlp_snli_plugin.parallel.place import LAUNCHER, RANK
 
 
 @pytest.fixture(autouse=True)
@@ -271,7 +271,7 @@ def test_a_rank_has_the_gpu_of_its_place(launched, four_gpus, monkeypatch, scrip
 
 def test_a_rank_without_a_gpu_of_its_own_is_refused(launched, four_gpus, monkeypatch, capsys, script):
     _rank_of_two(monkeypatch, 1)
-    monkeypatch.setattr("gluonnlp_snli_plugin.parallel.comm.leave_ranks", lambda status: None)
+    monkeypatch.setattr("gluonnlp_snli_plugin.parallel.backends.leave_ranks", lambda status: None)
     assert main(["run", "--comm", "horovod", "--gpus", "3", script("")]) == 2
     assert "GPU" in capsys.readouterr().err
 

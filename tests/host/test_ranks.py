@@ -6,7 +6,9 @@ import pytest
 from gluonnlp_snli_plugin.cli import main
 from gluonnlp_snli_plugin.errors import UsageError
 from gluonnlp_snli_plugin.host.ranks import RankedScript
-from gluonnlp_snli_plugin.parallel import comm
+from gluonnlp_snli_plugin.parallel import backends
+from gluonnlp_snli_plugin.parallel.place import HAS_SAID_WHY
+from gluonnlp_snli_plugin.parallel.ranks import Ranks
 from gluonnlp_snli_plugin.system.follow import LAUNCHER
 
 
@@ -14,13 +16,13 @@ from gluonnlp_snli_plugin.system.follow import LAUNCHER
 def rank(monkeypatch):
     """This process is a rank that its launcher started, and has no company."""
     monkeypatch.setenv(LAUNCHER, "1:1")
-    monkeypatch.setattr(comm, "join_ranks", lambda backend: comm.Ranks())
+    monkeypatch.setattr(backends, "join_ranks", lambda backend: Ranks())
 
 
 def test_a_script_without_a_trainer_is_refused(rank, tmp_path, capfd):
     script = tmp_path / "script.py"
     script.write_text("print('no training here')\n")
-    assert main(["run", "--comm", "dist_sync", str(script)]) == comm.HAS_SAID_WHY
+    assert main(["run", "--comm", "dist_sync", str(script)]) == HAS_SAID_WHY
     output, errors = capfd.readouterr()
     assert output == "no training here\n"
     assert errors.endswith("makes no gluon.Trainer: there is nothing that ranks could share\n")
@@ -32,14 +34,14 @@ def test_what_is_wrong_with_the_data_is_said_by_the_rank_that_finds_it(rank, pai
     files = ["--train-file", tmp_path / "pairs.jsonl", "--dev-file", pairs_file, "--output-dir", tmp_path / "out"]
     settings = ["--vocab", tmp_path / "vocab.txt"]
     (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"]))
-    assert main(["finetune", *map(str, [*settings, "--backbone", "bert_1_8_2", *files])]) == comm.HAS_SAID_WHY
+    assert main(["finetune", *map(str, [*settings, "--backbone", "bert_1_8_2", *files])]) == HAS_SAID_WHY
     errors = capfd.readouterr().err
     assert errors.count("\n") == 1 and f"{tmp_path / 'pairs.jsonl'}, line 1" in errors
 
 
 def test_more_ranks_than_pairs_are_refused():
     script = RankedScript.__new__(RankedScript)
-    script._joined = comm.Ranks()
+    script._joined = Ranks()
     script._joined.num_ranks = 2
     with pytest.raises(UsageError, match="^1 training pairs cannot be divided among 2 ranks$"):
         script._shard(np.zeros(1))

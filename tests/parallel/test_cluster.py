@@ -126,8 +126,8 @@ def test_connections_that_others_have_opened_are_counted():
 _SERVES = "import gluonnlp_snli_plugin"
 _TRAINS = """
 import gluonnlp_snli_plugin
-from gluonnlp_snli_plugin.parallel import comm
-ranks = comm.ParameterServer()
+from gluonnlp_snli_plugin.parallel.parameter_server import ParameterServer
+ranks = ParameterServer()
 input()
 ranks.close()
 """

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from gluonnlp_snli_plugin.errors import PluginError, Stopped, UsageError
-from gluonnlp_snli_plugin.parallel import launch
-from gluonnlp_snli_plugin.parallel.comm import HAS_SAID_WHY, RANK
+from gluonnlp_snli_plugin.parallel import horovod_run, launch, processes
+from gluonnlp_snli_plugin.parallel.place import HAS_SAID_WHY, RANK
 from gluonnlp_snli_plugin.system import threads
 
 # Starts a process that belongs to nobody: of a session of its own, the child of a process that has ended.
@@ -56,7 +56,7 @@ def _soon(happens):
 @pytest.fixture
 def hurry(monkeypatch):
     monkeypatch.setattr(launch, "_GRACE", 0.3)
-    monkeypatch.setattr(launch, "_PATIENCE", 2.0)
+    monkeypatch.setattr(processes, "PATIENCE", 2.0)
 
 
 # What is said --------------------------------------------------------------------------------------------------------
@@ -77,12 +77,12 @@ def test_an_end_is_told_in_words(status, words):
 
 @pytest.mark.parametrize("status, signed", [(0, 0), (1, 1), (120, 120), (128, 128), (137, -9), (143, -15)])
 def test_a_shells_status_for_a_signal_is_known(status, signed):
-    assert launch._signed(status) == signed
+    assert horovod_run.signed(status) == signed
 
 
 @pytest.mark.parametrize("status", [193, 254, 255])
 def test_a_status_that_is_no_signal_is_itself(status):
-    assert launch._how(launch._signed(status)) == f"failed with exit status {status}"
+    assert launch._how(horovod_run.signed(status)) == f"failed with exit status {status}"
 
 
 def test_a_signal_without_a_name_has_a_number():
@@ -117,20 +117,20 @@ def test_what_is_no_port_is_named(port):
 
 
 def test_descendants_are_children_and_theirs():
-    with launch._no_process_left():
+    with processes.no_process_left():
         child = subprocess.Popen(["sh", "-c", "sleep 60 & echo $!; wait"], stdout=subprocess.PIPE)
         grandchild = int(child.stdout.readline())
-        found = launch._descendants()
+        found = processes.descendants()
         assert {child.pid, grandchild} <= found and os.getpid() not in found and os.getppid() not in found
     child.stdout.close()
 
 
 def test_no_process_is_left_not_even_an_orphan_of_another_session():
-    with launch._no_process_left():
+    with processes.no_process_left():
         starter = _python(_DAEMON, stdout=subprocess.PIPE)
         daemon = int(starter.stdout.readline())
         starter.wait()
-        assert _soon(lambda: launch._parents()[daemon] == os.getpid())
+        assert _soon(lambda: processes.parents()[daemon] == os.getpid())
         assert _runs(daemon) and os.getsid(daemon) != os.getsid(0)
     starter.stdout.close()
     assert not _runs(daemon)
@@ -139,7 +139,7 @@ def test_no_process_is_left_not_even_an_orphan_of_another_session():
 
 
 def test_no_process_is_left_by_what_fails():
-    with pytest.raises(KeyError), launch._no_process_left():
+    with pytest.raises(KeyError), processes.no_process_left():
         process = subprocess.Popen(["sh", "-c", "trap '' TERM INT HUP; echo; sleep 60 & wait"], stdout=subprocess.PIPE)
         process.stdout.readline()
         raise KeyError
@@ -149,7 +149,7 @@ def test_no_process_is_left_by_what_fails():
 
 def test_no_process_is_left_that_starts_while_others_are_ended(monkeypatch):
     started = []
-    look = launch._descendants
+    look = processes.descendants
 
     def look_before_one_starts():
         found = look()
@@ -159,10 +159,10 @@ def test_no_process_is_left_that_starts_while_others_are_ended(monkeypatch):
             started.append(int(process.stdout.readline()))
         return found
 
-    with launch._no_process_left():
+    with processes.no_process_left():
         code = "import subprocess; input(); print(subprocess.Popen(['sleep', '3600']).pid, flush=True); input()"
         process = _python(code, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        monkeypatch.setattr(launch, "_descendants", look_before_one_starts)
+        monkeypatch.setattr(processes, "descendants", look_before_one_starts)
     assert started and not _runs(started[0])
     process.stdin.close()
     process.stdout.close()
@@ -171,7 +171,7 @@ def test_no_process_is_left_that_starts_while_others_are_ended(monkeypatch):
 def test_who_was_there_before_stays_and_orphans_are_nobodys_again():
     before = subprocess.Popen(["sleep", "60"])
     try:
-        with launch._no_process_left():
+        with processes.no_process_left():
             subprocess.Popen(["sleep", "60"])
         assert _runs(before.pid)
         is_subreaper = ctypes.c_int(-1)
@@ -199,10 +199,10 @@ def test_a_signal_is_passed_on_to_the_ranks_and_a_second_one_ends_all(tmp_path, 
 
 
 def test_who_does_not_end_when_asked_is_made_to(monkeypatch):
-    monkeypatch.setattr(launch, "_PATIENCE", 0.2)
+    monkeypatch.setattr(processes, "PATIENCE", 0.2)
     process = subprocess.Popen(["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.1; done"], stdout=-1)
     process.stdout.readline()
-    launch._end([process])
+    processes.end([process])
     process.stdout.close()
     assert process.returncode == -signal.SIGKILL
 
@@ -218,7 +218,7 @@ _SLEEP = "import time; time.sleep(60)"
 
 
 def test_ranks_that_succeed_are_no_failure(monkeypatch, tmp_path):
-    monkeypatch.setattr(launch, "_PATIENCE", 600)
+    monkeypatch.setattr(processes, "PATIENCE", 600)
     followed = _follow(tmp_path, ["", "import time; time.sleep(0.2)"], ["import time; time.sleep(0.4)"] * 2)
     assert followed.wait() is None
     followed.stop()
@@ -226,7 +226,7 @@ def test_ranks_that_succeed_are_no_failure(monkeypatch, tmp_path):
 
 
 def test_helpers_that_do_not_end_by_themselves_are_ended(monkeypatch, tmp_path):
-    monkeypatch.setattr(launch, "_PATIENCE", 0.2)
+    monkeypatch.setattr(processes, "PATIENCE", 0.2)
     followed = _follow(tmp_path, [""], [_SLEEP])
     assert followed.wait() is None
     followed.stop()
@@ -332,7 +332,7 @@ def test_a_rank_that_was_killed_is_named_with_the_signal(start):
 
 
 def test_nothing_is_left_of_a_run(start, tmp_path):
-    before = launch._descendants()
+    before = processes.descendants()
     with pytest.raises(PluginError, match="rank 1"):
         start(
             "import subprocess\n"
@@ -344,7 +344,7 @@ def test_nothing_is_left_of_a_run(start, tmp_path):
             tmp_path,
         )
     assert not any(_runs(int((tmp_path / rank).read_text())) for rank in "01")
-    assert launch._descendants() <= before
+    assert processes.descendants() <= before
 
 
 def test_a_run_that_cannot_start_says_so(start):
@@ -370,7 +370,9 @@ def horovodrun(tmp_path):
     def start(said, status=0):
         said = said if isinstance(said, bytes) else said.encode()
         code = f"import sys; sys.stdout.buffer.write({said!r}); sys.exit({status})"
-        started.append(launch._HorovodRun(_python(code, stdout=subprocess.PIPE, stderr=subprocess.STDOUT), tmp_path))
+        started.append(
+            horovod_run.HorovodRun(_python(code, stdout=subprocess.PIPE, stderr=subprocess.STDOUT), tmp_path)
+        )
         return started[-1]
 
     yield start
@@ -431,7 +433,7 @@ def test_horovodrun_that_fails_itself_is_quoted(horovodrun, said, reason):
 
 
 def test_horovodrun_is_ended_with_its_run(hurry, tmp_path):
-    run = launch._HorovodRun(_python(_SLEEP, stdout=subprocess.PIPE), tmp_path)
+    run = horovod_run.HorovodRun(_python(_SLEEP, stdout=subprocess.PIPE), tmp_path)
     run.stop()
     assert run._process.returncode == -signal.SIGTERM
 
@@ -440,8 +442,10 @@ def test_horovodrun_gets_the_command(monkeypatch, tmp_path, capsys):
     program = tmp_path / "horovodrun"
     program.write_text(f"#!{sys.executable}\nimport sys\nprint('[0]<stdout>:' + repr(sys.argv[1:]))\n")
     program.chmod(0o755)
-    monkeypatch.setattr(launch, "import_horovod", lambda: None)
-    monkeypatch.setattr(launch.shutil, "which", lambda name, path=None: str(program) if name == program.name else None)
+    monkeypatch.setattr(horovod_run, "import_horovod", lambda: None)
+    monkeypatch.setattr(
+        horovod_run.shutil, "which", lambda name, path=None: str(program) if name == program.name else None
+    )
     assert launch.launch(["run", "two words"], 3, "horovod") == 0
     command = [*launch._COMMAND, "run", "two words"]
     assert capsys.readouterr().out == f"{['--gloo', '-np', '3', *command]!r}\n"
@@ -478,8 +482,10 @@ def launcher(monkeypatch, tmp_path):
     program = tmp_path / "horovodrun"
     program.write_text(f"#!{sys.executable}\n{_HOROVODRUN}")
     program.chmod(0o755)
-    monkeypatch.setattr(launch, "import_horovod", lambda: None)
-    monkeypatch.setattr(launch.shutil, "which", lambda name, path=None: str(program) if name == program.name else None)
+    monkeypatch.setattr(horovod_run, "import_horovod", lambda: None)
+    monkeypatch.setattr(
+        horovod_run.shutil, "which", lambda name, path=None: str(program) if name == program.name else None
+    )
     monkeypatch.chdir(tmp_path)
     (tmp_path / "endless.py").write_text("import time\ntime.sleep(3600)\n")
 
@@ -525,19 +531,19 @@ def test_horovod_finds_its_port_by_itself():
 
 
 def test_without_horovodrun_there_is_one_clear_line(monkeypatch):
-    monkeypatch.setattr(launch, "import_horovod", lambda: None)
-    monkeypatch.setattr(launch.shutil, "which", lambda name, path=None: None)
+    monkeypatch.setattr(horovod_run, "import_horovod", lambda: None)
+    monkeypatch.setattr(horovod_run.shutil, "which", lambda name, path=None: None)
     with pytest.raises(PluginError, match="no program horovodrun"):
         launch.launch([], 2, "horovod")
 
 
 def test_a_rank_that_is_gone_is_missed_where_horovodrun_does_not_notice(tmp_path, monkeypatch):
-    monkeypatch.setattr(launch, "_PATIENCE", 0.2)
+    monkeypatch.setattr(processes, "PATIENCE", 0.2)
     gone = _python("")
     gone.wait()
     (tmp_path / "alive-1").write_text(str(gone.pid))
     (tmp_path / "alive-0").write_text(str(os.getpid()))
-    run = launch._HorovodRun(_python(_SLEEP, stdout=subprocess.PIPE), tmp_path)
+    run = horovod_run.HorovodRun(_python(_SLEEP, stdout=subprocess.PIPE), tmp_path)
     try:
         failure = run.wait()
     finally:
@@ -547,11 +553,11 @@ def test_a_rank_that_is_gone_is_missed_where_horovodrun_does_not_notice(tmp_path
 
 
 def test_a_rank_is_alive_until_it_leaves(tmp_path, monkeypatch):
-    monkeypatch.setenv(launch._ALIVE, str(tmp_path))
+    monkeypatch.setenv(processes.ALIVE, str(tmp_path))
     with contextlib.suppress(KeyError), launch.alive(1):
         assert (tmp_path / "alive-1").read_text() == str(os.getpid())
         raise KeyError
     assert not list(tmp_path.iterdir())
-    monkeypatch.delenv(launch._ALIVE)
+    monkeypatch.delenv(processes.ALIVE)
     with launch.alive(1):
         assert not list(tmp_path.iterdir())

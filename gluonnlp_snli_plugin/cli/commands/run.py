@@ -48,7 +48,8 @@ def run(options: argparse.Namespace) -> Optional[int]:
     from ...host import run_script
     from ...host.data import require_snli
     from ...host.script import Script
-    from ...parallel.comm import parse_gpus, place_on_machine
+    from ...parallel.devices import parse_gpus
+    from ...parallel.place import place_on_machine
 
     if options.truncation:
         truncation.create(options.truncation)  # reports an unknown name before ranks are started

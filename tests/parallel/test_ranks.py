@@ -8,8 +8,10 @@ import pytest
 
 from gluonnlp_snli_plugin.data.batches import Batch
 from gluonnlp_snli_plugin.errors import UsageError
-from gluonnlp_snli_plugin.parallel import comm
-from gluonnlp_snli_plugin.parallel.comm import Devices, Ranks, parse_devices, parse_gpus
+from gluonnlp_snli_plugin.parallel import place as places
+from gluonnlp_snli_plugin.parallel.backends import join_ranks
+from gluonnlp_snli_plugin.parallel.devices import Devices, parse_devices, parse_gpus
+from gluonnlp_snli_plugin.parallel.ranks import Ranks
 
 
 def test_the_cpu_is_the_default():
@@ -98,7 +100,7 @@ def test_devices_that_cannot_be_shared_evenly_are_refused(numbers, num_ranks):
 @pytest.fixture
 def environment(monkeypatch):
     """Sets the variables of a rank, after taking out those there are."""
-    for name in (comm.RANK, "DMLC_ROLE", "DMLC_WORKER_ID", "DMLC_NUM_WORKER", "PMI_RANK"):
+    for name in (places.RANK, "DMLC_ROLE", "DMLC_WORKER_ID", "DMLC_NUM_WORKER", "PMI_RANK"):
         monkeypatch.delenv(name, raising=False)
     for prefix in ("HOROVOD", "OMPI_COMM_WORLD", "MPI"):
         for name in ("RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE"):
@@ -115,7 +117,7 @@ def environment(monkeypatch):
     "variables, backend, rank, place",
     [
         ({}, None, 0, (0, 1)),
-        ({"DMLC_ROLE": "worker", comm.RANK: 2, "DMLC_NUM_WORKER": 4}, "dist_sync", 2, (2, 4)),
+        ({"DMLC_ROLE": "worker", places.RANK: 2, "DMLC_NUM_WORKER": 4}, "dist_sync", 2, (2, 4)),
         ({"DMLC_ROLE": "worker", "DMLC_NUM_WORKER": 4}, "dist_sync", None, (0, 1)),
         ({"DMLC_ROLE": "server", "DMLC_NUM_WORKER": 4}, None, 0, (0, 1)),
         (
@@ -135,15 +137,15 @@ def environment(monkeypatch):
 )
 def test_a_rank_learns_its_place_from_its_launcher(environment, variables, backend, rank, place):
     environment(**variables)
-    assert (comm.launched_backend(), comm.known_rank(), comm.place_on_machine()) == (backend, rank, place)
+    assert (places.launched_backend(), places.known_rank(), places.place_on_machine()) == (backend, rank, place)
 
 
-@pytest.mark.parametrize("backend", comm.BACKENDS)
+@pytest.mark.parametrize("backend", places.BACKENDS)
 @pytest.mark.parametrize("variables", [{}, {"DMLC_ROLE": "scheduler"}])
 def test_a_process_that_was_not_launched_as_a_rank_meets_nobody(environment, backend, variables):
     environment(**variables)
     with pytest.raises(UsageError, match=f"--comm {backend}: this process was not launched as a rank; add --np"):
-        comm.join_ranks(backend)
+        join_ranks(backend)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,7 @@ def test_a_process_that_was_not_launched_as_a_rank_meets_nobody(environment, bac
 def test_ranks_meet_by_the_backend_that_started_them(environment, variables, backend):
     environment(**variables)
     with pytest.raises(UsageError, match=f"--comm {backend}: this process was not launched"):
-        comm.join_ranks(backend)
+        join_ranks(backend)
 
 
 # What ranks say to each other ----------------------------------------------------------------------------------------
@@ -170,7 +172,7 @@ _VALUES = [
 
 @pytest.fixture
 def alone():
-    ranks = comm.join_ranks(None)
+    ranks = join_ranks(None)
     assert (ranks.rank, ranks.num_ranks) == (0, 1)
     return ranks
 

@@ -1,0 +1,56 @@
+"""Meets the other ranks of a run, by whatever backend, and leaves them."""
+
+import multiprocessing.util
+import os
+import sys
+import time
+from typing import NoReturn, Optional
+
+from ..errors import UsageError
+from .horovod import Horovod
+from .parameter_server import ParameterServer
+from .place import launched_backend
+from .ranks import ALONE, Ranks
+
+
+def join_ranks(backend: Optional[str]) -> Ranks:
+    """Meet the other ranks of this run; waits until all are there.
+
+    Parameters
+    ----------
+    backend : {'dist_sync', 'horovod', None}
+        None for a process that is alone.
+
+    Returns
+    -------
+    Ranks
+
+    Raises
+    ------
+    UsageError
+        If this process was not started as a rank, or Horovod is not installed.
+    """
+    if backend is None:
+        return ALONE
+    if launched_backend() != backend:
+        raise UsageError(f"--comm {backend}: this process was not launched as a rank; add --np N")
+    return ParameterServer() if backend == "dist_sync" else Horovod()
+
+
+def leave_ranks(status: int) -> NoReturn:
+    """End this process at once: after a failure, MXNet would wait for the other ranks before it ends.
+
+    Parameters
+    ----------
+    status : int
+        Exit status.
+    """
+    if launched_backend() == "horovod":
+        # One rank's death makes the others fail; horovodrun, which tells who ended first, must see the dead one first.
+        time.sleep(2)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    # All has been said, but for what threads would say about workers that end while they talk to them.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    multiprocessing.util._exit_function()  # type: ignore[attr-defined]  # ends the workers of data loaders
+    os._exit(status)
