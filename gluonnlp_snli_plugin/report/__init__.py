@@ -1,21 +1,23 @@
-"""What a run was and what its model answers, as one page to look at: pure functions over recorded files."""
+"""The report of a run or of several, as one page: pure functions over recorded files."""
 
 import logging
+from pathlib import Path
+from typing import List, Union
 
 from ..errors import PluginError
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
-def write_report(folder, to=None):
-    """Make the page of a run, or one that compares several, from what their output folders hold.
+def write_report(folder: Union[str, Path, List[Union[str, Path]]], to: Union[str, Path, None] = None) -> Path:
+    """Write the page of a run, or one that compares several, from their output folders.
 
     Parameters
     ----------
     folder : str, Path or list of them
         Output folders of ``finetune``.
     to : str, Path or None
-        Where the page goes, default ``report.html`` in the folder; there is no default for several.
+        The file to write, default ``report.html`` in the folder; required for several folders.
 
     Returns
     -------
@@ -24,7 +26,7 @@ def write_report(folder, to=None):
     Raises
     ------
     UsageError
-        If several folders are given and no place for the page.
+        If several folders are given without `to`.
     PluginError
         If a folder holds no run, a file in it is damaged, or the page cannot be written.
     """
@@ -33,8 +35,8 @@ def write_report(folder, to=None):
     return write(folder, to)
 
 
-def try_report(folder):
-    """As :func:`write_report` of one run, but what goes wrong is only a line of log: there are results to keep."""
+def try_report(folder: Union[str, Path]) -> None:
+    """As :func:`write_report` of one run, but a failure is only logged: the results of the run stay."""
     try:
         write_report(folder)
     except (PluginError, ImportError) as error:  # ImportError: matplotlib cannot be used

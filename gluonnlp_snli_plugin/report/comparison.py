@@ -1,14 +1,16 @@
-"""What the page that compares runs tells: figures side by side, curves overlaid, settings that differ."""
+"""The content of the page that compares runs: figures side by side, curves overlaid, settings that differ."""
 
 from collections import Counter
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from .run import RecordedRun
 from .run_page import CIRCUMSTANCES, command, learning_curves, scores, shown, throughput
 from .text import plain
 
 _IRRELEVANT = ("output_dir", "overwrite")
 
 
-def comparison(runs, folders):
+def comparison(runs: Sequence[RecordedRun], folders: Sequence[str]) -> Dict[str, Any]:
     """Everything that the page shows.
 
     Parameters
@@ -37,7 +39,7 @@ def comparison(runs, folders):
     }
 
 
-def _figures(runs):
+def _figures(runs: Sequence[RecordedRun]) -> List[Tuple[str, List[str], Optional[int]]]:
     """Rows of (what, values of the runs, number of the best one or None)."""
     rows = []
     sets = list(dict.fromkeys(name for run in runs for name in run.predictions))
@@ -48,7 +50,7 @@ def _figures(runs):
             ("macro_f1", "macro F1", 1),
             ("calibration_error", "expected calibration error", -1),
         ):
-            values = [one and one[figure] for one in found]
+            values = [one[figure] if one else None for one in found]
             rows.append((f"{name}: {what}", [_number(value) for value in values], _best(values, sign)))
         rows.append((f"{name}: pairs", [_count(one and one["pairs"]) for one in found], None))
         rows.append((f"{name}: pairs truncated", [_count(one and one["truncated"]) for one in found], None))
@@ -60,22 +62,22 @@ def _figures(runs):
     return rows
 
 
-def _number(value):
+def _number(value: Optional[float]) -> str:
     return "–" if value is None else f"{value:.4f}"
 
 
-def _count(value):
+def _count(value: Any) -> str:
     return f"{value:,}" if type(value) is int else "–"
 
 
-def _best(values, sign):
+def _best(values: Sequence[Optional[float]], sign: int) -> Optional[int]:
     known = [sign * value for value in values if value is not None]
     if len(known) < 2 or known.count(max(known)) > 1:
         return None
     return [value is not None and sign * value == max(known) for value in values].index(True)
 
 
-def _differing(settings, left_out=()):
+def _differing(settings: Sequence[Dict[str, Any]], left_out: Sequence[str] = ()) -> List[Tuple[str, List[Any]]]:
     """Rows of (name, values), for names whose values are not the same everywhere."""
     names = dict.fromkeys(name for one in settings for name in one if name not in left_out)
     rows = [(name, [shown(one.get(name)) for one in settings]) for name in names]

@@ -1,10 +1,12 @@
-"""Figures about answers: how far their probabilities can be trusted, and where the model is good or bad."""
+"""Figures about predictions: their calibration, and accuracy by groups of pairs."""
 
 import math
 import re
-from typing import List, NamedTuple
+from typing import List, NamedTuple, Sequence, Tuple
 
 import numpy as np
+
+from ..evaluate.predictions import Predictions
 
 CALIBRATION_BINS = 10
 _MOST_GROUPS = 8
@@ -12,7 +14,7 @@ _WORD = re.compile(r"\w+")
 
 
 class Group(NamedTuple):
-    """Pairs that have something in common."""
+    """Pairs with a property in common."""
 
     name: str
     pairs: int
@@ -22,7 +24,7 @@ class Group(NamedTuple):
 
 
 class Calibration(NamedTuple):
-    """How often answers are right that are given with a certain confidence.
+    """Accuracy of the predictions by their confidence.
 
     Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
     """
@@ -32,7 +34,7 @@ class Calibration(NamedTuple):
     error: float  #: expected calibration error: mean distance of accuracy and confidence, weighted by pairs
 
 
-def wilson(hits, pairs):
+def wilson(hits: float, pairs: int) -> Tuple[float, float]:
     """95% confidence interval of the share of hits, by Wilson's score; (0, 1) for no pairs.
 
     Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 1927.
@@ -47,8 +49,8 @@ def wilson(hits, pairs):
     return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
 
 
-def calibration(predictions, bins=CALIBRATION_BINS):
-    """Calibration of the answers' probabilities, in groups of equal width from 0 to 1.
+def calibration(predictions: Predictions, bins: int = CALIBRATION_BINS) -> Calibration:
+    """Calibration of the probabilities, in groups of equal width from 0 to 1.
 
     Returns
     -------
@@ -64,7 +66,7 @@ def calibration(predictions, bins=CALIBRATION_BINS):
     return Calibration(groups, means, sum(distances) / len(predictions))
 
 
-def by_length(predictions):
+def by_length(predictions: Predictions) -> List[Group]:
     """Accuracy by tokens of the pair before truncation, special tokens included; a list of :class:`Group`."""
     tokens = predictions.pairs.tokens
     first, last = int(tokens.min()), int(np.sort(tokens)[int(0.99 * (len(tokens) - 1))])
@@ -81,26 +83,26 @@ def by_length(predictions):
     return _groups(names, number, predictions.hits)
 
 
-def by_overlap(predictions):
+def by_overlap(predictions: Predictions) -> List[Group]:
     """Accuracy by the share of the hypothesis's different words that the premise has too; a list of :class:`Group`."""
     shares = np.array([overlap(*texts) for texts in zip(predictions.pairs.premises, predictions.pairs.hypotheses)])
     number = np.minimum((shares * 5 + 1e-9).astype(int), 4)
     return _groups(["0–20%", "20–40%", "40–60%", "60–80%", "80–100%"], number, predictions.hits)
 
 
-def overlap(premise, hypothesis):
+def overlap(premise: str, hypothesis: str) -> float:
     """Share of the hypothesis's different words that the premise has too, whatever their case; 0 without words."""
     words = set(_WORD.findall(hypothesis.casefold()))
     return len(words.intersection(_WORD.findall(premise.casefold()))) / len(words) if words else 0.0
 
 
-def confidently_wrong(predictions, most):
-    """Numbers of the wrongly answered pairs, the most confident first; a list of int."""
+def confidently_wrong(predictions: Predictions, most: int) -> List[int]:
+    """Indices of the pairs that are predicted wrongly, the most confident first."""
     wrong = np.flatnonzero(~predictions.hits)
     return wrong[np.argsort(-predictions.confidence[wrong], kind="stable")][:most].tolist()
 
 
-def _groups(names, number, hits):
+def _groups(names: Sequence[str], number: np.ndarray, hits: np.ndarray) -> List[Group]:
     """A group for each name from the number of each pair's group."""
     pairs = np.bincount(number, minlength=len(names)).tolist()
     right = np.bincount(number, hits, len(names)).tolist()

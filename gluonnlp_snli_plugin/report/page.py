@@ -1,8 +1,9 @@
-"""The pages themselves: figures and recorded settings into templates, one self-contained file of HTML each."""
+"""Renders the pages: one self-contained HTML file each, from figures and recorded settings."""
 
 import base64
 import hashlib
 from pathlib import Path
+from typing import Any, Dict, List, Union
 
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
@@ -11,7 +12,7 @@ from ..errors import UsageError
 from ..system.files import replacing, writing
 from .comparison import comparison
 from .run import read_run
-from .run_page import story
+from .run_page import run_page
 from .text import plain
 
 _PAGE = "report.html"
@@ -19,7 +20,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _LONGEST_TEXT = 700  # characters; what is longer is cut
 
 
-def write(folder, to=None):
+def write(folder: Union[str, Path, List[Union[str, Path]]], to: Union[str, Path, None] = None) -> Path:
     """As :func:`gluonnlp_snli_plugin.report.write_report`."""
     if isinstance(folder, (list, tuple)) and len(folder) > 1:
         if to is None:
@@ -27,14 +28,14 @@ def write(folder, to=None):
         page = render("comparison.html", comparison([read_run(path) for path in folder], list(map(str, folder))))
     else:
         folder = folder[0] if isinstance(folder, (list, tuple)) else folder
-        page = render("run.html", story(read_run(folder)))
+        page = render("run.html", run_page(read_run(folder)))
         to = Path(folder) / _PAGE if to is None else to
     with writing(to), replacing(to) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return Path(to)
 
 
-def render(template, content):
+def render(template: str, content: Dict[str, Any]) -> str:
     """Fill in a template.
 
     Parameters
@@ -46,7 +47,7 @@ def render(template, content):
     Returns
     -------
     str
-        A whole page, whose security policy allows its own styles and nothing else.
+        A page whose security policy allows its own styles only.
     """
     loader = FileSystemLoader(str(_TEMPLATES))
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_visible)
@@ -56,11 +57,11 @@ def render(template, content):
     return environment.get_template(template).render(content, style=Markup(style), style_hash=style_hash)
 
 
-def _visible(value):
+def _visible(value: Any) -> Markup:
     """Whatever a template is given, escaped."""
     return value if isinstance(value, Markup) else escape(plain(value))
 
 
-def _brief(value):
+def _brief(value: Any) -> str:
     text = str(value)
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} … ({len(text)} characters)"

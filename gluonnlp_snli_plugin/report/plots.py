@@ -1,11 +1,14 @@
 """The figures of a page, drawn with matplotlib."""
 
-from typing import List, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from . import svg
+from .figures import Calibration, Group
 
 _MOST_POINTS = 400  # of a line: more than can be told apart
 _LONGEST_LABEL = 28
@@ -21,7 +24,14 @@ class Line(NamedTuple):
     is_dotted: bool = False  #: whether each value has a dot: there are few
 
 
-def curves(name, description, lines, y_label, best=None, is_rate=False):
+def curves(
+    name: str,
+    description: str,
+    lines: Sequence[Line],
+    y_label: str,
+    best: Optional[Tuple[float, float]] = None,
+    is_rate: bool = False,
+) -> Markup:
     """Lines over the updates of a run.
 
     Parameters
@@ -40,9 +50,9 @@ def curves(name, description, lines, y_label, best=None, is_rate=False):
     Markup
     """
 
-    def draw(axes):
+    def draw(axes: Axes) -> None:
         for i, line in enumerate(lines):
-            style = {
+            style: Dict[str, Any] = {
                 "color": svg.SERIES[i % len(svg.SERIES)],
                 "linestyle": _DASHES[i // len(svg.SERIES) % len(_DASHES)],
                 "marker": "o" if line.is_dotted and len(line.updates) <= 40 else "",
@@ -62,7 +72,7 @@ def curves(name, description, lines, y_label, best=None, is_rate=False):
     return svg.plot(name, description, draw)
 
 
-def shares_and_accuracy(name, description, groups, x_label, overall):
+def shares_and_accuracy(name: str, description: str, groups: Sequence[Group], x_label: str, overall: float) -> Markup:
     """For groups of pairs, how many they are (bars) and how many of the answers are right (dots with intervals).
 
     Parameters
@@ -79,11 +89,11 @@ def shares_and_accuracy(name, description, groups, x_label, overall):
     Markup
     """
 
-    def draw(axes):
+    def draw(axes: Axes) -> None:
         _draw_groups(axes, groups, range(len(groups)), range(len(groups)), 0.9)
         axes.axhline(overall, color=svg.MUTED, linewidth=1, linestyle=(0, (4, 3)), label="on all pairs")
         is_tight = sum(len(group.name) for group in groups) > 34
-        slant = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if is_tight else {}
+        slant: Dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if is_tight else {}
         axes.set_xticks(range(len(groups)))
         axes.set_xticklabels([group.name for group in groups], **slant)
         _finish(axes, x_label)
@@ -91,7 +101,7 @@ def shares_and_accuracy(name, description, groups, x_label, overall):
     return svg.plot(name, description, draw)
 
 
-def reliability(name, description, calibration):
+def reliability(name: str, description: str, calibration: Calibration) -> Markup:
     """Reliability diagram: accuracy over confidence, with the share of pairs in each group.
 
     Parameters
@@ -105,7 +115,7 @@ def reliability(name, description, calibration):
     Markup
     """
 
-    def draw(axes):
+    def draw(axes: Axes) -> None:
         width = 1 / len(calibration.groups)
         middles = [(i + 0.5) * width for i in range(len(calibration.groups))]
         _draw_groups(axes, calibration.groups, middles, calibration.confidence, 0.9 * width)
@@ -117,7 +127,9 @@ def reliability(name, description, calibration):
     return svg.plot(name, description, draw)
 
 
-def _draw_groups(axes, groups, bars, dots, width):
+def _draw_groups(
+    axes: Axes, groups: Sequence[Group], bars: Sequence[float], dots: Sequence[float], width: float
+) -> None:
     """Bars and dots at these places; no dots for groups without pairs."""
     total = sum(group.pairs for group in groups)
     axes.bar(bars, [group.pairs / total for group in groups], width, color=svg.FILL, label="share of pairs")
@@ -136,20 +148,20 @@ def _draw_groups(axes, groups, bars, dots, width):
     )
 
 
-def _finish(axes, x_label):
+def _finish(axes: Axes, x_label: str) -> None:
     axes.set(xlabel=x_label, ylim=(0, 1.02))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.grid(axis="x", visible=False)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=3, handlelength=1.4, columnspacing=1.2)
 
 
-def _entry(label):
+def _entry(label: str) -> str:
     """A label as an entry of a legend, which leaves out those that begin with _."""
     label = label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 1]}…"
     return f" {label}" if label.startswith("_") else label
 
 
-def _thinned(x, y):
+def _thinned(x: Sequence[float], y: Sequence[float]) -> Tuple[Any, Any]:
     """Few enough points: means of as many neighbours as it takes."""
     size = -(-len(x) // _MOST_POINTS)
     if size <= 1:

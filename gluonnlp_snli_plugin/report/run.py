@@ -1,9 +1,9 @@
-"""What a run has recorded in its output folder, read with the suspicion that files from elsewhere deserve."""
+"""Reads and checks what a run recorded in its output folder."""
 
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 from ..errors import DataError, UsageError
 from ..evaluate.predictions import FOLDER, Predictions, read_predictions, read_record
@@ -16,13 +16,13 @@ _FIRST = ("dev", "test")  # of the answers, those of the run itself
 
 @dataclasses.dataclass(frozen=True)
 class RecordedRun:
-    """A run, as far as its folder tells.
+    """A run as its output folder records it.
 
     Attributes
     ----------
     folder : Path
     config, summary : dict
-        What the files of that name hold; empty where there is none.
+        The content of the files of that name; empty if there is none.
     metrics : list of dict
         Lines of ``metrics.jsonl``, each with kind, epoch and update, and numbers.
     predictions : dict of str to Predictions
@@ -36,30 +36,29 @@ class RecordedRun:
     predictions: Dict[str, Predictions]
 
     @property
-    def name(self):
+    def name(self) -> str:
         return self.folder.resolve().name or str(self.folder)
 
     @property
-    def settings(self):
+    def settings(self) -> Dict[str, Any]:
         return self.config["settings"]
 
     @property
-    def best(self):
+    def best(self) -> Optional[Tuple[int, float]]:
         """Update and dev accuracy of the best model, or None."""
         update, accuracy = self.summary.get("best_update"), self.summary.get("dev_accuracy")
-        is_sound = (
-            type(update) is int and 0 <= update < _MOST_UPDATES and type(accuracy) is float and 0 <= accuracy <= 1
-        )
-        return (update, accuracy) if is_sound else None
+        if type(update) is not int or type(accuracy) is not float:
+            return None
+        return (update, accuracy) if 0 <= update < _MOST_UPDATES and 0 <= accuracy <= 1 else None
 
-    def curve(self, kind, figure):
+    def curve(self, kind: str, figure: str) -> Tuple[List[int], List[float]]:
         """Updates and values of a figure: two lists."""
         found = [(line["update"], line[figure]) for line in self.metrics if line["kind"] == kind and figure in line]
         return [update for update, _ in found], [value for _, value in found]
 
 
-def read_run(folder):
-    """Read the output folder of a run, come to its end or not.
+def read_run(folder: Union[str, Path]) -> RecordedRun:
+    """Read the output folder of a run, finished or not.
 
     Parameters
     ----------
@@ -72,7 +71,7 @@ def read_run(folder):
     Raises
     ------
     UsageError
-        If the folder holds neither a run nor a model's answers.
+        If the folder holds neither a run nor predictions.
     DataError
         If a file in it is damaged; names it.
     """
@@ -95,8 +94,8 @@ def read_run(folder):
     )
 
 
-def _read_all_predictions(folder):
-    """Answers by name, but for those of a model that another has replaced since."""
+def _read_all_predictions(folder: Path) -> Dict[str, Predictions]:
+    """Predictions by name, without those of a model that has been replaced."""
     names = {path.stem for path in (folder / FOLDER).glob("*.json")}
     weights = weights_sha256(folder)
     return {
@@ -106,7 +105,7 @@ def _read_all_predictions(folder):
     }
 
 
-def _read_object(path):
+def _read_object(path: Path) -> Dict[str, Any]:
     with reading(path, DataError):
         try:
             content = read_json(path)
@@ -117,7 +116,7 @@ def _read_object(path):
     return content
 
 
-def _read_metrics(path):
+def _read_metrics(path: Path) -> List[Dict[str, Any]]:
     with reading(path, DataError):
         try:
             text = read_bytes(path)
@@ -127,8 +126,8 @@ def _read_metrics(path):
         return [_checked(json.loads(line)) for line in lines]
 
 
-def _checked(line):
-    """A line of metrics; raises a ValueError, TypeError or KeyError if it is none."""
+def _checked(line: Dict[str, Any]) -> Dict[str, Any]:
+    """A line of metrics; raises a ValueError, TypeError or KeyError if it is not one."""
     if line["kind"] not in ("train", "dev"):
         raise ValueError
     for name, value in line.items():

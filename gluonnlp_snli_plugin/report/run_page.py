@@ -1,12 +1,13 @@
-"""What the page of one run tells: figures, tables and texts, ready for its template."""
+"""The content of the page of one run: figures, tables and texts for its template."""
 
 import shlex
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from markupsafe import Markup
 
 from ..evaluate.predictions import Predictions
 from . import figures, plots
+from .figures import Calibration, Group
 from .run import RecordedRun
 
 _MOST_WRONG = 20  # pairs shown
@@ -15,7 +16,7 @@ CIRCUMSTANCES = ("devices", "ranks", "comm", "threads", "operators")  # of those
 _CLASS_COLOURS = (1, 2, 5, 3, 4, 6)  # the first ones differ most
 _INTERVALS = "Lines are 95% confidence intervals."
 
-# What there is to draw over updates: title, name in metrics.jsonl, unit, which lines.
+# Curves over updates: title, name in metrics.jsonl, unit, which lines.
 _LEARNING = (
     ("Loss", "loss", "cross-entropy", ("dev", "train")),
     ("Accuracy", "accuracy", "accuracy", ("dev", "train")),
@@ -34,7 +35,7 @@ class Figure(NamedTuple):
     rows: List[List[Any]]
 
 
-def story(run):
+def run_page(run: RecordedRun) -> Dict[str, Any]:
     """Everything that the page of a run shows.
 
     Parameters
@@ -92,7 +93,7 @@ def scores(predictions: Predictions) -> Dict[str, Any]:
     }
 
 
-def _answers(name, predictions, number, is_full):
+def _answers(name: str, predictions: Predictions, number: int, is_full: bool) -> Dict[str, Any]:
     """A section about a set of answers; its drawings are named by its number."""
     found = {"name": name, "id": f"answers-{number}", "about": predictions.about, **scores(predictions)}
     if not is_full:
@@ -122,7 +123,7 @@ def _answers(name, predictions, number, is_full):
     return found
 
 
-def _wrong(predictions, i):
+def _wrong(predictions: Predictions, i: int) -> Dict[str, Any]:
     pairs, labels = predictions.pairs, predictions.pairs.labels
     probabilities = predictions.probabilities[i].tolist()
     starts = [100 * sum(probabilities[:j]) for j in range(len(labels))]
@@ -141,7 +142,7 @@ def _wrong(predictions, i):
     }
 
 
-def _reliability(name, calibration):
+def _reliability(name: str, calibration: Calibration) -> Figure:
     rows = [
         [group.name, group.pairs, f"{confidence:.4f}", f"{group.accuracy:.4f}", f"{group.low:.4f}–{group.high:.4f}"]
         for group, confidence in zip(calibration.groups, calibration.confidence)
@@ -157,7 +158,7 @@ def _reliability(name, calibration):
     )
 
 
-def _accuracy_by(name, title, what, groups, overall):
+def _accuracy_by(name: str, title: str, what: str, groups: Sequence[Group], overall: float) -> Figure:
     rows = [
         [group.name, group.pairs, f"{group.accuracy:.4f}", f"{group.low:.4f}–{group.high:.4f}"]
         for group in groups
@@ -168,7 +169,9 @@ def _accuracy_by(name, title, what, groups, overall):
     return Figure(title, drawing, _INTERVALS, [what, "pairs", "accuracy", "95% interval"], rows)
 
 
-def learning_curves(runs, names, wanted=_LEARNING):
+def learning_curves(
+    runs: Sequence[RecordedRun], names: Sequence[str], wanted: Sequence[Tuple[Any, ...]] = _LEARNING
+) -> List[Figure]:
     """Figures over the updates of one run, or of several.
 
     Parameters
@@ -199,12 +202,14 @@ def learning_curves(runs, names, wanted=_LEARNING):
     return drawings
 
 
-def _line(label, run, kind, figure):
+def _line(label: str, run: RecordedRun, kind: str, figure: str) -> plots.Line:
     updates, values = run.curve(kind, figure)
     return plots.Line(label, updates, values, is_dotted=kind == "dev")
 
 
-def _curves(title, figure, unit, lines, best):
+def _curves(
+    title: str, figure: str, unit: str, lines: Sequence[plots.Line], best: Optional[Tuple[float, float]]
+) -> Figure:
     ends = [(line.label, line.updates[0], line.values[0], line.updates[-1], line.values[-1]) for line in lines]
     seen = "; ".join(
         f"{label}: {y:.4g} after update {x}, {end_y:.4g} after {end_x}" for label, x, y, end_x, end_y in ends
@@ -215,12 +220,12 @@ def _curves(title, figure, unit, lines, best):
     return Figure(title, drawing, "", ["", "update", unit], rows)
 
 
-def _few(values, most=12):
-    """About as many values as one reads, the last one among them."""
+def _few(values: List[Any], most: int = 12) -> List[Any]:
+    """About `most` of the values, the last one among them."""
     return values[::-1][:: -(-len(values) // most)][::-1]
 
 
-def throughput(run):
+def throughput(run: RecordedRun) -> List[Tuple[str, str]]:
     """How fast the run was: (what, value) pairs."""
     units = {
         "train_pairs_per_second": ("training speed", "pairs/s"),
@@ -236,18 +241,18 @@ def throughput(run):
     ]
 
 
-def command(run):
-    """The command that repeats the run, as one types it; None if there is no record of it."""
+def command(run: RecordedRun) -> Optional[str]:
+    """The command that repeats the run; None if it is not recorded."""
     words = run.config.get("repeat")
     return " ".join(shlex.quote(str(word)) for word in words) if isinstance(words, list) else None
 
 
-def shown(value):
-    """A setting as people write it."""
+def shown(value: Any) -> Any:
+    """A setting as text."""
     return {None: "–", True: "yes", False: "no"}.get(value, value) if isinstance(value, (bool, type(None))) else value
 
 
-def _subtitle(run):
+def _subtitle(run: RecordedRun) -> str:
     settings = run.settings
     if not settings:
         return "a model's answers; no run is recorded here"
@@ -260,7 +265,7 @@ def _subtitle(run):
     return ", ".join(map(str, parts))
 
 
-def _tiles(run, answers):
+def _tiles(run: RecordedRun, answers: Sequence[Dict[str, Any]]) -> List[Tuple[str, str, str]]:
     """The few figures that matter most: (what, value, remark)."""
     tiles = [
         (

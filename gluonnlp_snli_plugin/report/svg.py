@@ -1,13 +1,14 @@
-"""A matplotlib figure as SVG in a page: it takes the page's colours and fonts, and says what it shows."""
+"""A matplotlib figure as SVG in a page: in the page's colours and fonts, with a description."""
 
 import io
 import re
 import warnings
-from typing import Any, Dict
+from typing import Any, Callable, Dict
 from xml.etree import ElementTree
 
 import matplotlib.style
 from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 _SIZE = (4.9, 3.4)  # inches of 72 units each, of which a page shows each about as large as one of its pixels
@@ -47,7 +48,7 @@ _STYLE: Dict[str, Any] = {
 }
 
 
-def plot(name, description, draw):
+def plot(name: str, description: str, draw: Callable[[Axes], None]) -> Markup:
     """Draw a figure.
 
     Parameters
@@ -55,7 +56,7 @@ def plot(name, description, draw):
     name : str
         Different from that of every other figure of the page.
     description : str
-        What there is to see, for those who do not see it.
+        The content in words, for screen readers.
     draw : callable
         Draws on the ``Axes`` that it is given.
 
@@ -74,7 +75,7 @@ def plot(name, description, draw):
     return Markup(_cleaned(content.getvalue(), name, description))
 
 
-def _cleaned(content, name, description):
+def _cleaned(content: bytes, name: str, description: str) -> str:
     drawing = ElementTree.fromstring(content)
     elements = [_without_namespace(element) for element in drawing.iter()]
     for parent in elements:
@@ -101,7 +102,7 @@ def _cleaned(content, name, description):
     return ElementTree.tostring(drawing, encoding="unicode")
 
 
-def _without_namespace(element):
+def _without_namespace(element: ElementTree.Element) -> ElementTree.Element:
     """HTML knows SVG without them."""
     element.tag = element.tag.split("}")[-1]
     for attribute in list(element.attrib):
@@ -110,7 +111,7 @@ def _without_namespace(element):
     return element
 
 
-def _use_attributes(element):
+def _use_attributes(element: ElementTree.Element) -> None:
     """Say in attributes what the element's style says, which the page's security policy forbids."""
     for declaration in filter(None, element.attrib.pop("style", "").split(";")):
         attribute, value = map(str.strip, declaration.split(":", 1))

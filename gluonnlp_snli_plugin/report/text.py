@@ -1,13 +1,14 @@
 """Texts from elsewhere, fit to be shown."""
 
 import unicodedata
+from typing import Any
 
 # Marks that turn the text around them, or end its lines.
 _MARKS = frozenset("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 
 
-def plain(value):
-    """A text in which characters that do something else than being seen are shown by their numbers.
+def plain(value: Any) -> str:
+    """A text whose control characters are shown by their numbers.
 
     Returns
     -------
@@ -16,5 +17,5 @@ def plain(value):
     return "".join(f"\\u{ord(c):04x}" if _is_hidden(c) else c for c in str(value))
 
 
-def _is_hidden(character):
+def _is_hidden(character: str) -> bool:
     return character in _MARKS or (character not in "\n\t" and unicodedata.category(character) in ("Cc", "Cs"))
