@@ -1,10 +1,11 @@
-"""Batches of pairs of like length, each padded only to its own longest pair."""
+"""Batches of pairs of similar length, each padded only to its own longest pair."""
 
-from typing import NamedTuple
+from typing import Any, Iterator, List, NamedTuple
 
 import numpy as np
 
 from ..errors import UsageError
+from .encoding import EncodedPairs
 
 _BATCHES_IN_A_POOL = 32  # shuffled pairs are sorted by length within pools of this many batches
 
@@ -20,7 +21,7 @@ class Batch(NamedTuple):
     num_pairs: int  #: pairs of the batches of all ranks together
 
 
-def pad(encoded, index, round_to=1):
+def pad(encoded: EncodedPairs, index: np.ndarray, round_to: int = 1) -> Batch:
     """The pairs `index` of `encoded`, padded to the longest of them.
 
     Parameters
@@ -49,7 +50,7 @@ def pad(encoded, index, round_to=1):
 
 
 class LengthBucketBatches:
-    """Divides encoded pairs into batches of like length, anew each epoch.
+    """Divides encoded pairs into batches of similar length, in a new order each epoch.
 
     The division is a function of (seed, epoch) alone. Every rank sees the same global batches of
     ``batch_size * num_ranks`` pairs and takes its own share of each, so all ranks take the same number of steps.
@@ -76,8 +77,16 @@ class LengthBucketBatches:
     """
 
     def __init__(
-        self, encoded, batch_size, shuffle=True, seed=0, rank=0, num_ranks=1, min_size=1, round_to=1
-    ):  # fmt: skip
+        self,
+        encoded: Any,
+        batch_size: int,
+        shuffle: bool = True,
+        seed: int = 0,
+        rank: int = 0,
+        num_ranks: int = 1,
+        min_size: int = 1,
+        round_to: int = 1,
+    ) -> None:
         if 0 < len(encoded) < num_ranks:
             raise UsageError(f"{len(encoded)} pairs cannot be divided among {num_ranks} ranks")
         self.encoded = encoded
@@ -89,17 +98,17 @@ class LengthBucketBatches:
         self.min_size = min_size
         self.round_to = round_to
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._cuts()) + 1 if len(self.encoded) else 0
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Batch]:
         return self.epoch(0)
 
-    def num_batches(self, epoch):
-        """How many batches an epoch has: here each as many as any other."""
+    def num_batches(self, epoch: int) -> int:
+        """Number of batches in an epoch, the same in every epoch."""
         return len(self)
 
-    def epoch(self, epoch, start=0):
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from batch number `start` on.
 
         Yields
@@ -110,7 +119,7 @@ class LengthBucketBatches:
             mine = index[self.rank :: self.num_ranks]  # sorted by length: all ranks get pairs of like length
             yield pad(self.encoded, mine, self.round_to)._replace(num_pairs=len(index))
 
-    def longest(self):
+    def longest(self) -> Batch:
         """A batch of the longest pairs: none of any epoch takes more memory.
 
         Returns
@@ -122,7 +131,7 @@ class LengthBucketBatches:
         longest = np.argsort(self.encoded.valid_length, kind="stable")[-mine:]
         return pad(self.encoded, longest, self.round_to)._replace(num_pairs=size)
 
-    def order(self, epoch):
+    def order(self, epoch: int) -> List[np.ndarray]:
         """Which pairs are in which global batch: a list of int64 arrays."""
         lengths = self.encoded.valid_length
         if not len(lengths):
@@ -138,10 +147,10 @@ class LengthBucketBatches:
         return [batches[i] for i in random.permutation(len(batches))]
 
     @property
-    def _global_size(self):
+    def _global_size(self) -> int:
         return self.batch_size * self.num_ranks
 
-    def _cuts(self):
+    def _cuts(self) -> List[int]:
         n = len(self.encoded)
         cuts = list(range(self._global_size, n, self._global_size))
         if cuts and n - cuts[-1] < self.min_size * self.num_ranks:

@@ -1,9 +1,11 @@
-"""Pair truncation: how many tokens of each sentence stay where a pair is too long (``--truncation``).
+"""Pair truncation: how many tokens of each sentence are kept if a pair is too long (``--truncation``).
 
 A strategy sees lengths, never tokens: ``(len_a, len_b, budget) -> (keep_a, keep_b)``, where `budget` is the number of
 tokens that the pair may keep, special tokens not counted. It works on one pair (integers) and on whole arrays at once,
 and tokens are always dropped from the end of a sentence.
 """
+
+from typing import List, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -11,11 +13,13 @@ import numpy as np
 from .. import registry
 from ..errors import UsageError
 
+Lengths = Union[int, np.ndarray]
+
 
 class Truncation:
     """Base class of the strategies; look one up with :func:`create`."""
 
-    def __call__(self, len_a, len_b, budget):
+    def __call__(self, len_a: Lengths, len_b: Lengths, budget: int) -> Tuple[np.ndarray, np.ndarray]:
         """Number of tokens to keep of each sentence.
 
         Parameters
@@ -43,7 +47,7 @@ class Truncation:
         fits = len_a + len_b <= budget
         return np.where(fits, len_a, keep_a), np.where(fits, len_b, keep_b)
 
-    def _keep(self, len_a, len_b, budget):
+    def _keep(self, len_a: np.ndarray, len_b: np.ndarray, budget: int) -> Tuple[np.ndarray, np.ndarray]:
         raise NotImplementedError
 
 
@@ -51,7 +55,7 @@ class Truncation:
 class LongestFirst(Truncation):
     """Drop from the longer sentence until the pair fits, from the second on a tie, as the BERT paper's code does."""
 
-    def _keep(self, len_a, len_b, budget):
+    def _keep(self, len_a: np.ndarray, len_b: np.ndarray, budget: int) -> Tuple[np.ndarray, np.ndarray]:
         half = budget // 2
         return np.minimum(len_a, np.maximum(budget - half, budget - len_b)), np.minimum(
             len_b, np.maximum(half, budget - len_a)
@@ -70,7 +74,7 @@ class Equal(LongestFirst):
 class Ratio(Truncation):
     """Keep both sentences in proportion to their lengths, and at least one token of each."""
 
-    def _keep(self, len_a, len_b, budget):
+    def _keep(self, len_a: np.ndarray, len_b: np.ndarray, budget: int) -> Tuple[np.ndarray, np.ndarray]:
         total = np.maximum(len_a + len_b, 1)
         keep_a = (2 * budget * len_a + total) // (2 * total)
         keep_a = np.clip(keep_a, np.minimum(len_a, 1), budget - np.minimum(len_b, 1))
@@ -81,7 +85,7 @@ class Ratio(Truncation):
 class OnlyFirst(Truncation):
     """Drop from the premise alone; the hypothesis is cut only where it is longer than the whole budget."""
 
-    def _keep(self, len_a, len_b, budget):
+    def _keep(self, len_a: np.ndarray, len_b: np.ndarray, budget: int) -> Tuple[np.ndarray, np.ndarray]:
         keep_b = np.minimum(len_b, budget)
         return budget - keep_b, keep_b
 
@@ -90,23 +94,23 @@ class OnlyFirst(Truncation):
 class OnlySecond(Truncation):
     """Drop from the hypothesis alone; the premise is cut only where it is longer than the whole budget."""
 
-    def _keep(self, len_a, len_b, budget):
+    def _keep(self, len_a: np.ndarray, len_b: np.ndarray, budget: int) -> Tuple[np.ndarray, np.ndarray]:
         keep_a = np.minimum(len_a, budget)
         return keep_a, budget - keep_a
 
 
-def list_truncations():
-    """Names of the strategies there are."""
+def list_truncations() -> List[str]:
+    """Names of the registered strategies."""
     return sorted(mx.registry.get_registry(Truncation))
 
 
-def create(name):
+def create(name: Union[str, Truncation]) -> Truncation:
     """The strategy called `name`, or `name` itself if it is a strategy already.
 
     Raises
     ------
     UsageError
-        If there is no such strategy; the message lists those there are.
+        If there is no such strategy; the message lists the names.
     """
     if isinstance(name, Truncation):
         return name

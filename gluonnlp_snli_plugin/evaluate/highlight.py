@@ -1,13 +1,15 @@
-"""Shows an explanation to people: coloured words in a terminal, a page of HTML."""
+"""Shows an explanation: coloured words in a terminal, a page of HTML."""
 
 import contextlib
 import html
 import math
 import os
 from pathlib import Path
+from typing import IO, Any, Callable, Iterator, List, Optional, Sequence, Tuple, Union
 
 from ..errors import printable
 from ..system.files import replacing, writing
+from .explanation import Explanation, Part
 
 LEVELS = 5  # of colour for, and as many against, the answer
 _FAINTEST = 0.05  # of the largest contribution; below, a word has no colour
@@ -18,8 +20,8 @@ _BLACK, _WHITE = 16, 231
 _STYLE = Path(__file__).with_name("explanation.css")
 
 
-def strengths(explanation):
-    """How strongly each part of both sentences is to be coloured.
+def strengths(explanation: Explanation) -> Tuple[List[Tuple[Part, int]], List[Tuple[Part, int]]]:
+    """How strongly to colour each part of both sentences.
 
     Parameters
     ----------
@@ -32,34 +34,35 @@ def strengths(explanation):
     """
     both = explanation.premise, explanation.hypothesis
     largest = max((abs(part.contribution or 0) for parts in both for part in parts), default=0)
-    return tuple([(part, _strength(part.contribution or 0, largest)) for part in parts] for parts in both)
+    premise, hypothesis = ([(part, _strength(part.contribution or 0, largest)) for part in parts] for parts in both)
+    return premise, hypothesis
 
 
-def _strength(value, largest):
+def _strength(value: float, largest: float) -> int:
     share = abs(value) / largest if largest else 0
     return 0 if share < _FAINTEST else int(math.copysign(math.ceil(share * LEVELS), value))
 
 
-def has_colours(output):
+def has_colours(output: Optional[IO[str]]) -> bool:
     """Whether text on this stream may be coloured (see https://no-color.org)."""
     is_terminal = output is not None and output.isatty() and os.environ.get("TERM") != "dumb"
     return is_terminal and not os.environ.get("NO_COLOR")
 
 
-def text(prediction, explanation=None, colours=False):
-    """An answer, and why it is given, as lines for a terminal.
+def text(prediction: Any, explanation: Optional[Explanation] = None, colours: bool = False) -> str:
+    """A prediction and its explanation as lines for a terminal.
 
     Parameters
     ----------
     prediction : Prediction
     explanation : Explanation or None
     colours : bool, default False
-        Colours for a terminal; without, words that count have their contributions behind them.
+        Colours for a terminal; without them, the contribution of each important word follows it.
 
     Returns
     -------
     str
-        Nothing in it controls the terminal but the colours.
+        Contains no control characters except the colours.
     """
     shares = "  ".join(f"{label} {value:.3f}" for label, value in prediction.probabilities.items())
     lines = [f"{prediction.label}  ({shares})"]
@@ -68,7 +71,7 @@ def text(prediction, explanation=None, colours=False):
     return "\n".join(lines)
 
 
-def _coloured(part, strength):
+def _coloured(part: Part, strength: int) -> str:
     if not strength:
         return _in_line(part.text)
     background = (_FOR if strength > 0 else _AGAINST)[abs(strength) - 1]
@@ -76,23 +79,23 @@ def _coloured(part, strength):
     return f"\033[38;5;{foreground};48;5;{background}m{_in_line(part.text)}\033[0m"
 
 
-def _in_line(text):
+def _in_line(text: str) -> str:
     """A part of a sentence, its line ends and tabs as spaces."""
     return printable("".join(" " if c.isspace() else c for c in text))
 
 
-def _signed(part, strength):
+def _signed(part: Part, strength: int) -> str:
     return _in_line(part.text) + (f"[{part.contribution:+.2f}]" if strength else "")
 
 
-def style():
+def style() -> str:
     """The style sheet of a page that shows explanations; str."""
     return _STYLE.read_text(encoding="utf-8")
 
 
 @contextlib.contextmanager
-def page(path):
-    """Write a page of HTML with answers and why they are given: without scripts, for any browser, whole or not at all.
+def page(path: Union[str, Path]) -> Iterator[Callable[[Any, Explanation], Any]]:
+    """Write a page of HTML with predictions and their explanations, atomically; without scripts, for any browser.
 
     Parameters
     ----------
@@ -135,7 +138,7 @@ _HEAD = """<!DOCTYPE html>
 """
 
 
-def _section(prediction, explanation):
+def _section(prediction: Any, explanation: Explanation) -> str:
     """An answer as HTML."""
     premise, hypothesis = strengths(explanation)
     bars = "".join(
@@ -152,7 +155,7 @@ def _section(prediction, explanation):
     )
 
 
-def _marked(part, strength):
+def _marked(part: Part, strength: int) -> str:
     """A part as HTML; those that count are marked, those that were cut off struck through."""
     shown = html.escape(_in_line(part.text))
     if strength:
@@ -161,7 +164,7 @@ def _marked(part, strength):
     return shown if part.contribution is not None or not part.text.strip() else f"<s>{shown}</s>"
 
 
-def _numbers(parts):
+def _numbers(parts: Sequence[Tuple[Part, int]]) -> str:
     """The contributions as a table, for those who cannot see colours."""
     rows = "".join(
         f'<tr><th scope="row">{html.escape(_in_line(part.text))}<td>{part.contribution:+.2f}'

@@ -1,14 +1,16 @@
-"""Batches for BERT pretraining: pairs of like length, padded and masked."""
+"""Batches for BERT pretraining: pairs of similar length, padded and masked."""
 
-from typing import NamedTuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
+from gluonnlp.vocab import BERTVocab
 
 from ...errors import UsageError
 from ..batches import LengthBucketBatches
 from ..encoding import SPECIAL_TOKENS
+from .documents import Documents
 from .masking import Masking
-from .pairs import draw_pairs
+from .pairs import SentencePairs, draw_pairs
 
 _ROUND_MASKS_TO = 32
 
@@ -27,7 +29,7 @@ class PretrainingBatch(NamedTuple):
     num_pairs: int  #: pairs of the batches of all ranks together
     num_masks: int  #: tokens planned to be masked in the batches of all ranks together
 
-    def part(self, rows, round_masks_to=_ROUND_MASKS_TO):
+    def part(self, rows: Union[slice, np.ndarray], round_masks_to: int = _ROUND_MASKS_TO) -> "PretrainingBatch":
         """The same batch restricted to some of its pairs, as a device gets it; of equal length, and so many as a whole.
 
         Parameters
@@ -48,13 +50,13 @@ class PretrainingBatch(NamedTuple):
         row, column = np.divmod(self.masked_position, length)
         is_mine = (new_row[row] >= 0) & (self.masked_weight > 0)
         position = new_row[row[is_mine]] * length + column[is_mine]
-        masks = _filled_up(position, self.masked_id[is_mine], round_masks_to)
-        of_pairs = ("input_ids", "segment_ids", "valid_length", "next_sentence_label", "index")
+        masks: Dict[str, Any] = _filled_up(position, self.masked_id[is_mine], round_masks_to)
+        of_pairs: Any = ("input_ids", "segment_ids", "valid_length", "next_sentence_label", "index")
         return self._replace(**masks, **{name: getattr(self, name)[rows] for name in of_pairs})
 
 
 class PretrainingBatches:
-    """Divides documents into pairs, and those into masked batches of like length, anew each epoch.
+    """Divides documents into pairs, and the pairs into masked batches of similar length, again for each epoch.
 
     Every rank sees the same global batches of ``batch_size * num_ranks`` pairs and takes its own share of each, so all
     ranks take the same number of steps. Pairs and batches are a function of (seed, epoch) alone, what is masked in them
@@ -90,9 +92,22 @@ class PretrainingBatches:
     """
 
     def __init__(
-        self, documents, vocab, batch_size, max_len, short_seq_prob=0.1, mask_ratio=0.15, whole_word_mask=False, seed=0,
-        rank=0, num_ranks=1, min_size=1, round_to=8, fixed=False, round_masks_to=_ROUND_MASKS_TO
-    ):  # fmt: skip
+        self,
+        documents: Documents,
+        vocab: BERTVocab,
+        batch_size: int,
+        max_len: int,
+        short_seq_prob: float = 0.1,
+        mask_ratio: float = 0.15,
+        whole_word_mask: bool = False,
+        seed: int = 0,
+        rank: int = 0,
+        num_ranks: int = 1,
+        min_size: int = 1,
+        round_to: int = 8,
+        fixed: bool = False,
+        round_masks_to: int = _ROUND_MASKS_TO,
+    ) -> None:
         if max_len < SPECIAL_TOKENS + 2:
             raise UsageError(f"max_len is {max_len}; a pair needs at least {SPECIAL_TOKENS + 2} tokens")
         if not 0 <= short_seq_prob <= 1:
@@ -105,24 +120,24 @@ class PretrainingBatches:
         self.short_seq_prob = short_seq_prob
         self.seed = seed
         self.fixed = fixed
-        self._division = {
+        self._division: Dict[str, Any] = {
             "batch_size": batch_size, "shuffle": not fixed, "seed": seed, "rank": rank, "num_ranks": num_ranks,
             "min_size": min_size,
         }  # fmt: skip
         self._round_to, self._round_masks_to = round_to, round_masks_to
         self._masking = Masking(vocab, mask_ratio, whole_word_mask)
         self._cls, self._sep, self._padding = vocab[[vocab.cls_token, vocab.sep_token, vocab.padding_token]]
-        self._drawn = None, None, None  # epoch, pairs, order
+        self._drawn: Optional[Tuple[int, SentencePairs, List[np.ndarray]]] = None  # epoch, pairs, order
 
-    def num_batches(self, epoch):
+    def num_batches(self, epoch: int) -> int:
         """How many batches an epoch has: the same for all ranks, but not in all epochs."""
         return len(self.draw(epoch)[1])
 
-    def num_pairs(self, epoch):
+    def num_pairs(self, epoch: int) -> int:
         """How many pairs an epoch has, those of all ranks together."""
         return len(self.draw(epoch)[0])
 
-    def epoch(self, epoch, start=0):
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[PretrainingBatch]:
         """The batches of an epoch, from batch number `start` on; those before it cost nothing.
 
         Yields
@@ -134,7 +149,7 @@ class PretrainingBatches:
         for number in range(start, len(order)):
             yield self._batch(pairs, order[number], (self.seed, epoch, number, self._division["rank"], 2))
 
-    def draw(self, epoch):
+    def draw(self, epoch: int) -> Tuple[SentencePairs, List[np.ndarray]]:
         """The pairs of an epoch, and which of them are in which global batch.
 
         Returns
@@ -143,12 +158,12 @@ class PretrainingBatches:
         order : list of ndarray of int64
         """
         epoch = 0 if self.fixed else epoch
-        if self._drawn[0] != epoch:
+        if self._drawn is None or self._drawn[0] != epoch:
             pairs = draw_pairs(self.documents, self.max_len, self.short_seq_prob, self.seed, epoch)
             self._drawn = epoch, pairs, LengthBucketBatches(pairs, **self._division).order(epoch)
         return self._drawn[1:]
 
-    def _batch(self, pairs, index, seeds):
+    def _batch(self, pairs: SentencePairs, index: np.ndarray, seeds: Sequence[int]) -> PretrainingBatch:
         mine = index[self._division["rank"] :: self._division["num_ranks"]]  # sorted by length: alike for all ranks
         input_ids, segment_ids, valid_length = self._padded(pairs, mine)
         masked_ids, position = self._masking.draw(input_ids, valid_length, np.random.default_rng(seeds))
@@ -163,7 +178,7 @@ class PretrainingBatches:
             **_filled_up(position, input_ids.reshape(-1)[position], self._round_masks_to),
         )
 
-    def _padded(self, pairs, index):
+    def _padded(self, pairs: SentencePairs, index: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Pairs put together of the documents' tokens: input ids, segment ids and lengths."""
         valid_length, len_a = pairs.valid_length[index], pairs.len_a[index]
         position = np.arange(-(-int(valid_length.max()) // self._round_to) * self._round_to)
@@ -180,10 +195,11 @@ class PretrainingBatches:
         return input_ids, (is_b & ~is_padding).astype(np.int32), valid_length
 
 
-def _filled_up(position, masked_id, round_to):
+def _filled_up(position: np.ndarray, masked_id: np.ndarray, round_to: int) -> Dict[str, np.ndarray]:
     """The fields of a batch that tell what is masked, filled up with zeros to a round number."""
     number = len(position)
     filled = [np.zeros(-(-number // round_to) * round_to, dtype) for dtype in (np.int32, np.int32, np.float32)]
-    for array, values in zip(filled, (position, masked_id, 1)):
+    contents: Tuple[Any, ...] = (position, masked_id, 1)
+    for array, values in zip(filled, contents):
         array[:number] = values
     return dict(zip(("masked_position", "masked_id", "masked_weight"), filled))

@@ -3,7 +3,7 @@
 import itertools
 import logging
 import re
-from typing import List
+from typing import Any, Callable, Dict, Iterable, Iterator, List
 
 import orjson
 
@@ -32,7 +32,7 @@ _SENTENCE_END = re.compile(
 )
 
 
-def read_documents(paths, corpus_format="auto"):
+def read_documents(paths: Iterable[Any], corpus_format: str = "auto") -> Iterator[List[str]]:
     """Iterates over the documents of some files, holding one at a time.
 
     Parameters
@@ -66,7 +66,7 @@ def read_documents(paths, corpus_format="auto"):
             document = []
 
 
-def read_parts(paths, corpus_format="auto"):
+def read_parts(paths: Iterable[Any], corpus_format: str = "auto") -> Iterator[List[str]]:
     """Iterates over the same sentences some thousands at a time: faster, and no document is ever held as a whole.
 
     Takes and raises what :func:`read_documents` does.
@@ -88,7 +88,7 @@ def read_parts(paths, corpus_format="auto"):
         yield [""]
 
 
-def _parts(path, corpus_format):
+def _parts(path: Any, corpus_format: str) -> Iterator[List[str]]:
     blocks = _blocks(path)
     if corpus_format == "auto":
         head = _head(blocks)
@@ -98,7 +98,7 @@ def _parts(path, corpus_format):
     return _of_json_lines(blocks, path) if corpus_format == "jsonl" else _PARSERS[corpus_format](blocks)
 
 
-def _blocks(path):
+def _blocks(path: Any) -> Iterator[List[str]]:
     """The lines of a file, some thousands at a time, without white space around them."""
     number, begun = 1, b""  # the line that the next block continues
     with opened(path) as file:
@@ -119,7 +119,7 @@ def _blocks(path):
         yield _lines(begun, path, number)
 
 
-def _lines(content, path, number):
+def _lines(content: bytes, path: Any, number: int) -> List[str]:
     """The lines of a part of the file that begins with the line of this number."""
     try:
         return [line.strip() for line in content.decode().split("\n")]
@@ -130,7 +130,7 @@ def _lines(content, path, number):
         raise DataError(f"{path}, line {number}: {what}") from None
 
 
-def _head(blocks):
+def _head(blocks: Iterable[List[str]]) -> List[List[str]]:
     """Blocks with the lines that tell the format."""
     head, num_lines = [], 0
     for block in blocks:
@@ -142,7 +142,7 @@ def _head(blocks):
     return head
 
 
-def _format_of(path, lines):
+def _format_of(path: Any, lines: List[str]) -> str:
     """The format of a file whose first lines, the empty ones left out, are these."""
     if _JSON_NAME.fullmatch(str(path)) or (lines and _is_json_object(lines[0])):
         return "jsonl"
@@ -152,14 +152,14 @@ def _format_of(path, lines):
     return "text" if 2 * sum(len(_sentences(line)) > 1 for line in lines) > len(lines) else "lines"
 
 
-def _is_json_object(line):
+def _is_json_object(line: str) -> bool:
     try:
         return line.startswith("{") and isinstance(orjson.loads(line), dict)
     except orjson.JSONDecodeError:
         return False
 
 
-def _of_json_lines(blocks, path):
+def _of_json_lines(blocks: Iterable[List[str]], path: Any) -> Iterator[List[str]]:
     first = 1
     for lines in blocks:
         part: List[str] = []
@@ -172,7 +172,7 @@ def _of_json_lines(blocks, path):
         first += len(lines)
 
 
-def _text_of(line, where):
+def _text_of(line: str, where: str) -> str:
     """The text of a document in JSON."""
     try:
         row = orjson.loads(line)
@@ -183,7 +183,7 @@ def _text_of(line, where):
     return row[_TEXT]
 
 
-def _of_wikitext(blocks):
+def _of_wikitext(blocks: Iterable[List[str]]) -> Iterator[List[str]]:
     for lines in blocks:
         part = []
         for line in lines:
@@ -195,14 +195,14 @@ def _of_wikitext(blocks):
         yield part
 
 
-def _without_marks(sentence):
+def _without_marks(sentence: str) -> str:
     """A sentence of WikiText without the marks of its tokenizer; ``<unk>`` stays a word between spaces."""
     for mark in "-,.":
         sentence = sentence.replace(f" @{mark}@ ", mark)
     return _BESIDE_UNKNOWN.sub(" ", sentence) if "<unk>" in sentence else sentence
 
 
-def _of_text(blocks):
+def _of_text(blocks: Iterable[List[str]]) -> Iterator[List[str]]:
     paragraph, size = [], 0
     for lines in blocks:
         part = []
@@ -222,7 +222,7 @@ def _of_text(blocks):
         yield _sentences(" ".join(paragraph))
 
 
-def _sentences(text):
+def _sentences(text: str) -> List[str]:
     """The sentences of a paragraph, or of a part of one."""
     cuts = [0]
     for match in _SENTENCE_END.finditer(text):
@@ -231,4 +231,8 @@ def _sentences(text):
     return [text[begin:end].rstrip() for begin, end in zip(cuts, cuts[1:] + [len(text)])]
 
 
-_PARSERS = {"lines": iter, "wikitext": _of_wikitext, "text": _of_text}
+_PARSERS: Dict[str, Callable[[Iterable[List[str]]], Iterator[List[str]]]] = {
+    "lines": iter,
+    "wikitext": _of_wikitext,
+    "text": _of_text,
+}

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+from typing import Any, Iterable, Tuple
 
 import numpy as np
 
@@ -26,24 +27,24 @@ class Documents:
         Document `i` has the sentences ``documents[i]`` up to ``documents[i + 1]``; none is empty.
     """
 
-    def __init__(self, ids, sentences, documents):
+    def __init__(self, ids: np.ndarray, sentences: np.ndarray, documents: np.ndarray) -> None:
         self.ids = ids
         self.sentences = sentences
         self.documents = documents
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.documents) - 1
 
     @property
-    def num_tokens(self):
+    def num_tokens(self) -> int:
         return len(self.ids)
 
     @property
-    def num_sentences(self):
+    def num_sentences(self) -> int:
         return len(self.sentences) - 1
 
     @functools.cached_property
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """SHA-256 of the arrays, as hexadecimal digits."""
         result = hashlib.sha256()
         for array in (self.ids, self.sentences, self.documents):
@@ -51,7 +52,7 @@ class Documents:
             result.update(np.ascontiguousarray(array).data)
         return result.hexdigest()
 
-    def split(self, held_out_ratio, seed):
+    def split(self, held_out_ratio: float, seed: int) -> Tuple["Documents", "Documents"]:
         """Divide at random into documents to train on and documents that are held out.
 
         Parameters
@@ -68,7 +69,7 @@ class Documents:
         Raises
         ------
         UsageError
-            If the ratio is no share.
+            If the ratio is not between 0 and 1.
         DataError
             If there are fewer than four documents.
         """
@@ -80,8 +81,8 @@ class Documents:
         is_held_out[np.random.default_rng((seed, 0, 3)).permutation(len(self))[:num_held_out]] = True
         return self._where(~is_held_out), self._where(is_held_out)
 
-    def require_two(self):
-        """Complain where there are no two documents.
+    def require_two(self) -> None:
+        """Complain if there are fewer than two documents.
 
         Raises
         ------
@@ -89,7 +90,7 @@ class Documents:
         """
         self._require(2, "a next sentence of another document")
 
-    def _require(self, number, what):
+    def _require(self, number: int, what: str) -> None:
         if len(self) < number:
             have = "1 document" if len(self) == 1 else f"{len(self)} documents"
             raise DataError(
@@ -97,15 +98,17 @@ class Documents:
                 "before a title, and at the end of each file"
             )
 
-    def _where(self, is_wanted):
+    def _where(self, is_wanted: np.ndarray) -> "Documents":
         num_sentences, num_tokens = np.diff(self.documents), np.diff(self.sentences)
         of_sentences = np.repeat(is_wanted, num_sentences)
         ids = self.ids[np.repeat(of_sentences, num_tokens)]
         return Documents(ids, _offsets(num_tokens[of_sentences]), _offsets(num_sentences[is_wanted]))
 
 
-def encode_documents(paths, tokenizer, vocab, max_len, corpus_format="auto"):
-    """Read and encode documents, never holding the texts of more than some thousand sentences.
+def encode_documents(
+    paths: Iterable[Any], tokenizer: Any, vocab: Any, max_len: int, corpus_format: str = "auto"
+) -> Documents:
+    """Read and encode documents; the texts of only some thousand sentences are held at a time.
 
     Sentences without a token are left out. One that leaves no room for another is cut into several; none of it is lost.
 
@@ -128,7 +131,7 @@ def encode_documents(paths, tokenizer, vocab, max_len, corpus_format="auto"):
     UsageError
         If there is no such format, or `max_len` leaves no room for a pair.
     DataError
-        If a file cannot be used, or there is no token in any.
+        If a file cannot be used, or the files have no tokens.
     """
     longest = max_len - SPECIAL_TOKENS
     if longest < 2:
@@ -151,7 +154,7 @@ def encode_documents(paths, tokenizer, vocab, max_len, corpus_format="auto"):
     return Documents(ids, _offsets(lengths[is_sentence]), np.unique(np.append(0, ends)))
 
 
-def _pieces(lengths, is_end, longest):
+def _pieces(lengths: np.ndarray, is_end: np.ndarray, longest: int) -> Tuple[np.ndarray, np.ndarray]:
     """The same ids in pieces that are not too long: the lengths of those, and which of them end a document."""
     if lengths.max(initial=0) <= longest:
         return lengths, is_end
@@ -162,5 +165,5 @@ def _pieces(lengths, is_end, longest):
     return pieces, np.repeat(is_end, number)
 
 
-def _offsets(lengths):
+def _offsets(lengths: np.ndarray) -> np.ndarray:
     return np.append(0, np.cumsum(lengths, dtype=np.int64))

@@ -1,6 +1,9 @@
-"""Which tokens of a batch a masked language model is to predict, and what stands in their place."""
+"""Chooses the tokens of a batch that a masked language model predicts, and replaces them."""
+
+from typing import Tuple
 
 import numpy as np
+from gluonnlp.vocab import BERTVocab
 
 from ..encoding import SPECIAL_TOKENS
 
@@ -21,7 +24,7 @@ class Masking:
         Choose all pieces of a word together; a word that would be too much is passed over.
     """
 
-    def __init__(self, vocab, mask_ratio=0.15, whole_word=False):
+    def __init__(self, vocab: BERTVocab, mask_ratio: float = 0.15, whole_word: bool = False) -> None:
         is_special = special_tokens(vocab)
         self._is_frame = is_special.copy()  # what stands around the text, and is never chosen
         self._is_frame[vocab[vocab.unknown_token]] = False
@@ -30,7 +33,7 @@ class Masking:
         self._is_first_subword = is_first_subword(vocab) if whole_word else None
         self._mask_ratio = mask_ratio
 
-    def planned(self, valid_length):
+    def planned(self, valid_length: np.ndarray) -> np.ndarray:
         """How many tokens are to be chosen; of whole words it may come out otherwise.
 
         Parameters
@@ -46,7 +49,9 @@ class Masking:
         rounded = np.rint(self._mask_ratio * valid_length).astype(np.int64)
         return np.minimum(np.maximum(rounded, 1), valid_length - SPECIAL_TOKENS)
 
-    def draw(self, input_ids, valid_length, random):
+    def draw(
+        self, input_ids: np.ndarray, valid_length: np.ndarray, random: np.random.Generator
+    ) -> Tuple[np.ndarray, np.ndarray]:
         """Choose tokens and replace them.
 
         Parameters
@@ -78,7 +83,7 @@ class Masking:
         return masked_ids, position.astype(np.int32)
 
 
-def _choose_tokens(candidate, number, random):
+def _choose_tokens(candidate: np.ndarray, number: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """So many of the candidates of each row, ndarray of bool."""
     order = _random_order(candidate, random)[:, : number.max()]
     row, rank = np.nonzero(np.arange(order.shape[1]) < number[:, None])
@@ -87,7 +92,9 @@ def _choose_tokens(candidate, number, random):
     return chosen & candidate
 
 
-def _choose_words(candidate, begins, number, random):
+def _choose_words(
+    candidate: np.ndarray, begins: np.ndarray, number: np.ndarray, random: np.random.Generator
+) -> np.ndarray:
     """Whole words of each row with so many candidates or a few less, ndarray of bool.
 
     Words come in random order, and one that would be too much is passed over. Where every word of a row is, the
@@ -118,12 +125,12 @@ def _choose_words(candidate, begins, number, random):
     return candidate & chosen_words.reshape(-1)[word]
 
 
-def _random_order(wanted, random):
+def _random_order(wanted: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """The columns of each row in random order, the wanted ones before all others."""
     return np.argsort(np.where(wanted, random.random(wanted.shape), 2.0), axis=1)
 
 
-def special_tokens(vocab):
+def special_tokens(vocab: BERTVocab) -> np.ndarray:
     """Which tokens of a vocabulary are no text: padding, unknown, ``[CLS]`` and the like; ndarray of bool."""
     tokens = [vocab.padding_token, vocab.unknown_token, vocab.cls_token, vocab.sep_token, vocab.mask_token]
     is_special = np.zeros(len(vocab), bool)
@@ -131,7 +138,7 @@ def special_tokens(vocab):
     return is_special
 
 
-def is_first_subword(vocab):
+def is_first_subword(vocab: BERTVocab) -> np.ndarray:
     """Which tokens of a vocabulary begin a word; ndarray of bool.
 
     In one of word pieces those without "##" in front, in one made of a SentencePiece model those with "\u2581".

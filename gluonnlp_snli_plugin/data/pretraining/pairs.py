@@ -1,13 +1,15 @@
-"""Pairs of text for next sentence prediction: which tokens of the documents make up which pair, anew each epoch."""
+"""Pairs of text for next sentence prediction: which tokens make up which pair, again for each epoch."""
 
 import functools
 import logging
 from dataclasses import dataclass
+from typing import Tuple
 
 import numpy as np
 
 from .. import truncation
 from ..encoding import SPECIAL_TOKENS
+from .documents import Documents
 
 IS_NEXT, IS_RANDOM = 0, 1  # GluonNLP's next_sentence_label
 
@@ -24,16 +26,16 @@ class SentencePairs:
     len_b: np.ndarray  #: int64, shape (n,); at least 1
     label: np.ndarray  #: int32, shape (n,); 0 where B follows A, 1 where it is of another document, as in GluonNLP
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.label)
 
     @functools.cached_property
-    def valid_length(self):
+    def valid_length(self) -> np.ndarray:
         """Tokens of each pair, special tokens included; ndarray of int64, shape (n,)."""
         return self.len_a + self.len_b + SPECIAL_TOKENS
 
 
-def draw_pairs(documents, max_len, short_seq_prob, seed, epoch):
+def draw_pairs(documents: Documents, max_len: int, short_seq_prob: float, seed: int, epoch: int) -> SentencePairs:
     """Draw the pairs of an epoch, as GluonNLP's ``create_pretraining_data.py`` does; a function of its arguments alone.
 
     The documents are cut into chunks of some sentences, and each chunk at a random end of a sentence into A and B. Half
@@ -45,7 +47,7 @@ def draw_pairs(documents, max_len, short_seq_prob, seed, epoch):
     documents : Documents
         At least two.
     max_len : int
-        Longest pair in tokens, special tokens included; at least 5. What a pair has more is dropped from the longer
+        Longest pair in tokens, special tokens included; at least 5. The excess of a pair is dropped from the longer
         part, at random from its front or its end.
     short_seq_prob : float
         Probability that a chunk is to have not `max_len` tokens but a random, smaller number.
@@ -86,12 +88,14 @@ def draw_pairs(documents, max_len, short_seq_prob, seed, epoch):
     return SentencePairs(a_start, keep_a, b_start, keep_b, label)
 
 
-def _document_ends(documents):
+def _document_ends(documents: Documents) -> np.ndarray:
     """For each sentence, the number of the first one after its document."""
     return np.repeat(documents.documents[1:], np.diff(documents.documents))
 
 
-def _chunks(documents, document_ends, budget, short_seq_prob, random):
+def _chunks(
+    documents: Documents, document_ends: np.ndarray, budget: int, short_seq_prob: float, random: np.random.Generator
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """First sentence of each chunk, the one after its last, and the number of tokens it should have."""
     offsets = documents.sentences
     target = np.full(documents.num_sentences, budget)
@@ -113,7 +117,7 @@ def _chunks(documents, document_ends, budget, short_seq_prob, random):
     return first, end[first], target[first]
 
 
-def _with_next(num_sentences, random):
+def _with_next(num_sentences: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Which chunks keep their own B: half of them, if as many have two sentences."""
     number = len(num_sentences) // 2
     able = np.flatnonzero(num_sentences > 1)
@@ -126,7 +130,7 @@ def _with_next(num_sentences, random):
     return random.permutation(able)[:number]
 
 
-def _chunks_of_other_documents(documents, first, random):
+def _chunks_of_other_documents(documents: Documents, first: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """For each chunk, a random one of another document."""
     document = np.searchsorted(documents.documents, first, side="right") - 1
     begin = np.searchsorted(document, document)  # the chunks of a document lie together
