@@ -1,8 +1,10 @@
-"""A SentencePiece model's table of characters, checked: SentencePiece looks things up in it without looking out.
+"""Checks a SentencePiece model's table of characters: SentencePiece reads it without checking bounds.
 
 The table is a double array of units of four bytes (darts-clone), whose leaves are places in a text of replacements,
 each of which ends with a NUL. A damaged one made some releases of SentencePiece end the process.
 """
+
+from typing import Iterator, Tuple
 
 import numpy as np
 
@@ -11,7 +13,7 @@ _CHARSMAP = 2  # of NormalizerSpec: precompiled_charsmap
 _LEAF = np.uint32(1 << 31)
 
 
-def require_sound_charsmaps(model):
+def require_sound_charsmaps(model: bytes) -> None:
     """Raise a ValueError if a table in a serialized ModelProto leads out of itself.
 
     Parameters
@@ -25,7 +27,7 @@ def require_sound_charsmaps(model):
                     _require_sound(bytes(charsmap))
 
 
-def _require_sound(charsmap):
+def _require_sound(charsmap: bytes) -> None:
     size = int.from_bytes(charsmap[:4], "little")
     text = charsmap[4 + size :]
     if size == 0 or size % 1024 or not text.endswith(b"\0"):
@@ -43,7 +45,7 @@ def _require_sound(charsmap):
         raise ValueError("the table of characters leads into the middle of a text")
 
 
-def _fields(message):
+def _fields(message: memoryview) -> Iterator[Tuple[int, memoryview]]:
     """Number and content of each field with a length of a serialized message; a ValueError if that is damaged."""
     place = 0
     while place < len(message):
@@ -63,7 +65,7 @@ def _fields(message):
             raise ValueError(f"a field is of wire type {kind}")
 
 
-def _varint(message, place):
+def _varint(message: memoryview, place: int) -> Tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         if place >= len(message):

@@ -10,10 +10,11 @@ import logging
 import re
 import subprocess
 import sys
-from typing import Counter
+from typing import Counter, Iterable, Iterator, Mapping, NoReturn, Tuple
 
 from ..errors import DataError, PluginError, UsageError
 from .bert_characters import BertWords
+from .tokenizer_settings import TokenizerSettings
 
 MODEL_TYPES = ("unigram", "bpe")
 _NO_WORDS = "the text holds no words"
@@ -50,8 +51,8 @@ _SETTINGS = {
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
-def count_words(texts, tokenizer):
-    """How often each word is there.
+def count_words(texts: Iterable[str], tokenizer: TokenizerSettings) -> Counter[str]:
+    """Count words.
 
     A word is what is given to SentencePiece: what ``BertWords`` makes of a text. One of more than 200 characters counts
     as several. Where there are more than half a million different words, rare ones are left
@@ -82,7 +83,7 @@ def count_words(texts, tokenizer):
     return words
 
 
-def _counted_parts(texts):
+def _counted_parts(texts: Iterable[str]) -> Iterator[Counter[str]]:
     """Counts of what is between spaces, some millions of characters at a time: each is to be tokenized once."""
     parts: Counter[str] = collections.Counter()
     size = 0
@@ -95,7 +96,7 @@ def _counted_parts(texts):
     yield parts
 
 
-def train_subwords(words, size, model_type="unigram", lower=True):
+def train_subwords(words: Mapping[str, int], size: int, model_type: str = "unigram", lower: bool = True) -> bytes:
     """Train a SentencePiece model for a BERT on words.
 
     Its first pieces are ``[PAD]``, ``[UNK]``, ``[CLS]``, ``[SEP]`` and ``[MASK]``, as ids 0 to 4; no text can make
@@ -122,7 +123,7 @@ def train_subwords(words, size, model_type="unigram", lower=True):
     Raises
     ------
     UsageError
-        If there is no such type, or the words cannot make so many pieces, or so few.
+        If the type is unknown, or the words cannot make a vocabulary of this size.
     DataError
         If there are no words.
     PluginError
@@ -149,14 +150,14 @@ def train_subwords(words, size, model_type="unigram", lower=True):
     return done.stdout
 
 
-def _scaled(words):
+def _scaled(words: Mapping[str, int]) -> Mapping[str, int]:
     """Counts that are smaller in proportion where the text is large: SentencePiece's memory is for that many words."""
     step = 1 + sum(len(word) * count for word, count in words.items()) // _MOST_CHARACTERS
     scaled = {word: (count + step // 2) // step for word, count in words.items()}
     return {word: count for word, count in scaled.items() if count} or words
 
 
-def _line(item):
+def _line(item: Tuple[str, int]) -> str:
     """A word and its count, as SentencePiece reads it.
 
     What is to become a piece must be followed by different things here and there, says SentencePiece's way of finding
@@ -167,8 +168,8 @@ def _line(item):
     return once + (f"{word} {word}\t{count // 2}\n" if count > 1 else "")
 
 
-def _complain(done, size):
-    """Say in our words what SentencePiece says in its own."""
+def _complain(done: "subprocess.CompletedProcess[bytes]", size: int) -> NoReturn:
+    """Raise the error that SentencePiece's message means."""
     said = done.stderr.decode(errors="replace")
     too_large = re.search(r"Vocabulary size too high .*<= (\d+)", said)
     if too_large:
@@ -184,6 +185,4 @@ def _complain(done, size):
         raise DataError(_NO_WORDS)
     if done.returncode < 0:
         raise PluginError(f"SentencePiece was ended by signal {-done.returncode}: not enough memory?")
-    raise PluginError(
-        f"SentencePiece failed: {said.strip().splitlines()[-1] if said.strip() else 'it does not say why'}"
-    )
+    raise PluginError(f"SentencePiece failed: {said.strip().splitlines()[-1] if said.strip() else 'without a message'}")

@@ -1,9 +1,9 @@
-"""From text to token ids: Hugging Face's BERT tokenizer or GluonNLP's, with a memory for words."""
+"""From text to token ids: Hugging Face's BERT tokenizer or GluonNLP's, with a cache of words."""
 
 import itertools
 import re
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Pattern, Tuple, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Pattern, Sequence, Tuple, Union
 
 import numpy as np
 from gluonnlp.data import BERTSPTokenizer, BERTTokenizer
@@ -35,7 +35,7 @@ class CachedTokenizer:
         texts whole is.
     """
 
-    def __init__(self, tokenizer, fixed=None):
+    def __init__(self, tokenizer: Any, fixed: Optional[Mapping[str, Sequence[int]]] = None) -> None:
         self._tokenizer = tokenizer
         self.vocab = tokenizer.vocab
         is_sampling = getattr(tokenizer, "_num_best", 0) not in (0, 1)
@@ -43,21 +43,21 @@ class CachedTokenizer:
         self._ids_of_word = _IdsOfWord(tokenizer, fixed or {})
 
     @property
-    def host(self):
+    def host(self) -> Any:
         """The tokenizer itself."""
         return self._tokenizer
 
-    def __call__(self, text):
+    def __call__(self, text: str) -> List[str]:
         """Tokens of `text`, a list of str."""
         return self._tokenizer(text)
 
-    def ids(self, text):
+    def ids(self, text: str) -> List[int]:
         """Ids of the tokens of `text`, a list of int, without special tokens."""
         if self._takes_whole_texts:
             return self.vocab.to_indices(self._tokenizer(text))
         return np.frombuffer(b"".join(map(self._ids_of_word.__getitem__, text.split(" "))), _ID).tolist()
 
-    def ids_of_all(self, texts):
+    def ids_of_all(self, texts: Sequence[str]) -> Tuple[np.ndarray, np.ndarray]:
         """Ids of the tokens of many texts, without special tokens.
 
         Parameters
@@ -81,31 +81,33 @@ class CachedTokenizer:
         return np.frombuffer(b"".join(ids), _ID), lengths
 
 
-def flat_ids(lists):
+def flat_ids(lists: Sequence[Sequence[int]]) -> Tuple[np.ndarray, np.ndarray]:
     """Lists of ids as one array and their lengths, as :meth:`CachedTokenizer.ids_of_all` returns them."""
     lengths = np.fromiter(map(len, lists), np.int64, len(lists))
     return np.fromiter(itertools.chain.from_iterable(lists), _ID, lengths.sum()), lengths
 
 
 class _IdsOfWord(dict):
-    """The memory: the ids of a word as bytes, of which a long text's can be put together without a Python loop."""
+    """The cache: the ids of a word as bytes, of which a long text's can be put together without a Python loop."""
 
-    def __init__(self, tokenizer, fixed):
+    def __init__(self, tokenizer: Any, fixed: Mapping[str, Sequence[int]]) -> None:
         super().__init__((word, np.array(ids, _ID).tobytes()) for word, ids in fixed.items())
         self._tokenizer = tokenizer
         self._fixed = fixed
 
-    def __missing__(self, word):
+    def __missing__(self, word: str) -> bytes:
         try:
             tokens = self._tokenizer(word)
         except UnicodeDecodeError:  # of SentencePiece, where its model's table of characters is damaged
-            raise CheckpointError(f"{self._tokenizer._path} is damaged: it makes text that is no UTF-8") from None
+            raise CheckpointError(
+                f"{self._tokenizer._path} is damaged: it makes text that is not valid UTF-8"
+            ) from None
         ids = np.array(self._tokenizer.vocab.to_indices(tokens), _ID).tobytes()
         if len(word) <= _LONGEST_REMEMBERED and len(self) < _MOST_REMEMBERED:
             self[word] = ids
         return ids
 
-    def __reduce__(self):  # a copy in another process starts afresh: its words are quickly found again
+    def __reduce__(self) -> Tuple[Any, ...]:  # a copy in another process starts empty
         return _IdsOfWord, (self._tokenizer, self._fixed)
 
 
