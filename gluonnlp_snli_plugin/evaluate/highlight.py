@@ -94,7 +94,7 @@ def style() -> str:
 
 
 @contextlib.contextmanager
-def page(path: Union[str, Path]) -> Iterator[Callable[[Any, Explanation], Any]]:
+def page(path: Union[str, "os.PathLike[str]"]) -> Iterator[Callable[[Any, Explanation], Any]]:
     """Write a page of HTML with predictions and their explanations, atomically; without scripts, for any browser.
 
     Parameters

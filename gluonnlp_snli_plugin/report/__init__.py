@@ -1,6 +1,7 @@
 """The report of a run or of several, as one page: pure functions over recorded files."""
 
 import logging
+import os
 from pathlib import Path
 from typing import List, Union
 
@@ -9,7 +10,9 @@ from ..errors import PluginError
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
-def write_report(folder: Union[str, Path, List[Union[str, Path]]], to: Union[str, Path, None] = None) -> Path:
+def write_report(
+    folder: Union[str, Path, List[Union[str, "os.PathLike[str]"]]], to: Union[str, Path, None] = None
+) -> Path:
     """Write the page of a run, or one that compares several, from their output folders.
 
     Parameters
@@ -35,7 +38,7 @@ def write_report(folder: Union[str, Path, List[Union[str, Path]]], to: Union[str
     return write(folder, to)
 
 
-def try_report(folder: Union[str, Path]) -> None:
+def try_report(folder: Union[str, "os.PathLike[str]"]) -> None:
     """As :func:`write_report` of one run, but a failure is only logged: the results of the run stay."""
     try:
         write_report(folder)

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import os
 from pathlib import Path
 from typing import Any, Dict, List, Union
 
@@ -20,7 +21,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _LONGEST_TEXT = 700  # characters; what is longer is cut
 
 
-def write(folder: Union[str, Path, List[Union[str, Path]]], to: Union[str, Path, None] = None) -> Path:
+def write(folder: Union[str, Path, List[Union[str, "os.PathLike[str]"]]], to: Union[str, Path, None] = None) -> Path:
     """As :func:`gluonnlp_snli_plugin.report.write_report`."""
     if isinstance(folder, (list, tuple)) and len(folder) > 1:
         if to is None:

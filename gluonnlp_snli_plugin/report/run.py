@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple, Union
 
@@ -57,7 +58,7 @@ class RecordedRun:
         return [update for update, _ in found], [value for _, value in found]
 
 
-def read_run(folder: Union[str, Path]) -> RecordedRun:
+def read_run(folder: Union[str, "os.PathLike[str]"]) -> RecordedRun:
     """Read the output folder of a run, finished or not.
 
     Parameters

@@ -208,12 +208,12 @@ def _are_texts(tokens: Iterable[Any]) -> bool:
     return True
 
 
-def is_sentencepiece(path: Union[str, Path]) -> bool:
+def is_sentencepiece(path: Union[str, "os.PathLike[str]"]) -> bool:
     """Whether a file, by its name, is a SentencePiece model."""
     return Path(path).suffix in (".model", ".spiece")
 
 
-def read_vocabulary(path: Union[str, Path]) -> Tuple[BERTVocab, Dict[str, str]]:
+def read_vocabulary(path: Union[str, "os.PathLike[str]"]) -> Tuple[BERTVocab, Dict[str, str]]:
     """A ``BERTVocab`` from any file that holds one, told by its name and, for ``.json``, by its content.
 
     Parameters
@@ -248,7 +248,7 @@ def read_vocabulary(path: Union[str, Path]) -> Tuple[BERTVocab, Dict[str, str]]:
     return _vocab_of_json(path, content), {}
 
 
-def _vocab_of_json(path: Union[str, Path], content: Any) -> BERTVocab:
+def _vocab_of_json(path: Union[str, "os.PathLike[str]"], content: Any) -> BERTVocab:
     """The vocabulary that GluonNLP wrote as JSON."""
     with reading(path, CheckpointError, damaged=f"{path} does not hold a vocabulary as GluonNLP's to_json writes it"):
         index = content["token_to_idx"]
@@ -265,7 +265,7 @@ def _vocab_of_json(path: Union[str, Path], content: Any) -> BERTVocab:
     return vocab
 
 
-def read_sentencepieces(path: Union[str, Path]) -> Tuple[BERTVocab, Dict[str, str]]:
+def read_sentencepieces(path: Union[str, "os.PathLike[str]"]) -> Tuple[BERTVocab, Dict[str, str]]:
     """A ``BERTVocab`` from a SentencePiece model.
 
     Returns
