@@ -3,16 +3,15 @@
 import logging
 import os
 from pathlib import Path
-from typing import List, Union
+from typing import List, Optional, Union
 
 from ..errors import PluginError
 
+PathLike = Union[str, "os.PathLike[str]"]
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
-def write_report(
-    folder: Union[str, Path, List[Union[str, "os.PathLike[str]"]]], to: Union[str, Path, None] = None
-) -> Path:
+def write_report(folder: Union[PathLike, List[PathLike]], to: Optional[PathLike] = None) -> Path:
     """Write the page of a run, or one that compares several, from their output folders.
 
     Parameters

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import os
 from pathlib import Path
-from typing import Any, Dict, List, Union
+from typing import Any, Dict, List, Optional, Union
 
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
@@ -20,8 +20,10 @@ _PAGE = "report.html"
 _TEMPLATES = Path(__file__).parent / "templates"
 _LONGEST_TEXT = 700  # characters; what is longer is cut
 
+PathLike = Union[str, "os.PathLike[str]"]
 
-def write(folder: Union[str, Path, List[Union[str, "os.PathLike[str]"]]], to: Union[str, Path, None] = None) -> Path:
+
+def write(folder: Union[PathLike, List[PathLike]], to: Optional[PathLike] = None) -> Path:
     """As :func:`gluonnlp_snli_plugin.report.write_report`."""
     if isinstance(folder, (list, tuple)) and len(folder) > 1:
         if to is None:
