@@ -2,21 +2,25 @@
 
 import math
 import time
+from typing import Any, Callable, Dict, List, Tuple
 
 import mxnet as mx
+import numpy as np
 
-from ..data.batches import LengthBucketBatches
+from ..data.batches import Batch, LengthBucketBatches
+from ..data.encoding import EncodedPairs
 from ..formats.model_folder import load_model
-from ..model.inference import for_evaluation, logits, mean_loss
+from ..model.inference import logits, mean_loss
+from ..parallel.devices import Devices
 from ..report import try_report
 from ..system.memory import give_back_large_blocks
 from .corpus import load_corpus
+from .engine import MXNetEngine
 from .finetune_config import FinetuneConfig
 from .initial_model import starting_model
-from .loop import train
-from .optimizer import Optimizer
+from .loop import Run, train
 from .progress import Meter
-from .update_batches import Stream
+from .update_batches import Group, UpdateBatches
 from .used_rows import TABLE, UsedRows
 
 
@@ -54,11 +58,11 @@ def finetune(comm=None, resume=None, resume_anyway=False, **options):
     --------
     >>> finetune(dataset_name='minilm_uncased', train_file='train.jsonl', dev_file='dev.jsonl', output_dir='out')
     """
-    return train(FinetuneConfig, FineTuning, options, comm, resume, resume_anyway)
+    return train(FinetuneConfig, FineTuning, FineTuning.report, options, comm, resume, resume_anyway)
 
 
 class FineTuning:
-    """What fine-tuning brings to the training loop.
+    """Fine-tuning, a :class:`.job.Job`.
 
     Parameters
     ----------
@@ -66,11 +70,10 @@ class FineTuning:
 
     Attributes
     ----------
-    net : SNLIBertClassifier
-    stream : Stream
-    optimizer : Optimizer
+    engine : MXNetEngine
+    update_batches : UpdateBatches
     meter : Meter
-    judge : Best
+    evaluator : Best
     num_updates : int
         Of the whole run.
     has_epochs : bool
@@ -79,18 +82,19 @@ class FineTuning:
 
     has_epochs = True
 
-    def __init__(self, run):
-        config, ranks = run.config, run.ranks
+    def __init__(self, run: Run) -> None:
+        config: Any = run.config
+        ranks = run.ranks
         self._run = run
         give_back_large_blocks()
         self._model = starting_model(config, run.devices.contexts)
-        self.net = self._model.net
-        ranks.share(self.net.collect_params().values())
+        self._net = self._model.net
+        ranks.share(self._net.collect_params().values())
         self._corpus = load_corpus(config, self._model.encoder(), tells=ranks.rank == 0)
         encoded = {name: segment.encoded for name, segment in self._corpus.items()}
         self._rows = None
         if config.optimizer == "bertadam" or not config.weight_decay:  # Adam's decay moves unused rows in its own way
-            self._rows = UsedRows(self.net, encoded)
+            self._rows = UsedRows(self._net, encoded)
             encoded = {name: self._rows.renumber(pairs) for name, pairs in encoded.items()}
         batches = LengthBucketBatches(
             encoded["train"],
@@ -101,52 +105,47 @@ class FineTuning:
             min_size=len(run.devices),
         )
         run.require_pairs_for_all(len(encoded["train"]))
-        self._is_native = run.accelerate(self.net)
         self._cross_entropy = mx.gluon.loss.SoftmaxCrossEntropyLoss()
         self._cross_entropy.hybridize(static_alloc=True)
         self.num_updates = math.ceil(len(batches) / config.accumulate) * config.epochs
-        self.optimizer = Optimizer(self.net, config, self.num_updates, ranks)
-        self.stream = Stream(batches, config.accumulate)
+        self.engine = MXNetEngine(self._net, self._losses, config, self.num_updates, run.devices, ranks)
+        self.update_batches = UpdateBatches(batches, config.accumulate)
         self.meter = Meter(ranks, {"loss": "pairs", "accuracy": "pairs"}, rate="pairs")
-        self.judge = Best(run, for_evaluation(self.net), encoded["dev"], self._save)
-        self._reserve_memory(batches.longest())
+        self.evaluator = Best(run, self.engine, encoded["dev"], self._save)
+        longest = batches.longest()
+        self.engine.reserve_memory(lambda: [self._loss(*part[:4])[1] for part in run.devices.split(longest)])
 
-    def circumstances(self):
+    def circumstances(self) -> Dict[str, Any]:
         """What the result depends on besides the settings, for ``config.json``."""
         return {
-            "operators": "C++" if self._is_native else "MXNet",
+            "operators": self.engine.operators,
             "weights": self._rows.fingerprint if self._rows else None,
             "data": {name: segment.provenance for name, segment in self._corpus.items()},
         }
 
-    def _reserve_memory(self, batch):
-        """Let MXNet take the memory that training needs, by a batch of the longest pairs whose gradients are forgotten.
+    def _loss(
+        self, input_ids: mx.nd.NDArray, segment_ids: mx.nd.NDArray, valid_length: mx.nd.NDArray, label: mx.nd.NDArray
+    ) -> Tuple[mx.nd.NDArray, mx.nd.NDArray]:
+        """The logits of a part of a batch, and its loss, summed over the pairs."""
+        out = self._net(input_ids, segment_ids, valid_length)
+        return out, self._cross_entropy(out, label).sum()
 
-        Otherwise each batch that is longer than all before it takes new memory and wastes a part of the old: it grows
-        for thousands of updates.
-        """
-        for input_ids, segment_ids, valid_length, label, _ in self._run.devices.split(batch):
-            with mx.autograd.record():
-                self._cross_entropy(self.net(input_ids, segment_ids, valid_length), label).backward()
-        self.optimizer.forget_gradients()
-
-    def losses(self, update, batch, group):
+    def _losses(self, update: int, batch: Batch, group: Group) -> List[mx.nd.NDArray]:
         """The losses of a batch, one on each device; their sums over a group and the ranks are a mean over pairs."""
         num_pairs = sum(one.num_pairs for one in group.batches) / self._run.ranks.num_ranks
         losses = []
         for input_ids, segment_ids, valid_length, label, index in self._run.devices.split(batch):
-            out = self.net(input_ids, segment_ids, valid_length)
-            loss = self._cross_entropy(out, label).sum()
+            out, loss = self._loss(input_ids, segment_ids, valid_length, label)
             losses.append(loss / num_pairs)
             with mx.autograd.pause():
                 hits = (out.argmax(axis=1).astype("int32") == label).sum()
             self.meter.add(update, index, loss=loss, accuracy=hits, pairs=len(label))
         return losses
 
-    def finish(self):
-        """What there is to do after the last update; gives figures for ``summary.json``."""
-        best, config, output = self.judge, self._run.config, self._run.output
-        summary = {
+    def finish(self) -> Dict[str, Any]:
+        """Score the test pairs, if there are some; returns figures for ``summary.json``."""
+        best, config, output = self.evaluator, self._run.config, self._run.output
+        summary: Dict[str, Any] = {
             "dev_accuracy": best.accuracy,
             "best_epoch": best.epoch,
             "best_update": best.update,
@@ -162,27 +161,27 @@ class FineTuning:
         return summary
 
     @staticmethod
-    def report(folder):
+    def report(folder: str) -> None:
         """Write ``report.html``; whether that works has no effect on the run."""
         try_report(folder)
 
-    def _save(self, scores):
+    def _save(self, scores: np.ndarray) -> None:
         output = self._run.output
-        output.save(self._model, {TABLE: self._rows.table(self.optimizer.decay)} if self._rows else {})
+        output.save(self._model, {TABLE: self._rows.table(self.engine.optimizer.decay)} if self._rows else {})
         output.write_predictions("dev", self._corpus["dev"], scores, self._run.config.dtype)
 
 
 class Best:
-    """Scores the model on the dev pairs and keeps the best one in the output folder.
+    """Scores the model on the dev pairs and saves the best one in the output folder; a :class:`.job.Evaluator`.
 
     Parameters
     ----------
     run : Run
-    net : SNLIBertClassifier
+    engine : MXNetEngine
     encoded : EncodedPairs
         The dev pairs.
     save : callable
-        Keeps the model; gets its logits for those pairs.
+        Saves the model; gets its logits for those pairs.
 
     Attributes
     ----------
@@ -195,21 +194,19 @@ class Best:
 
     _CHANGES = ("accuracy", "epoch", "update", "is_final", "_since_best", "_seconds", "_num_pairs")
 
-    def __init__(self, run, net, encoded, save):
-        self._run, self._net, self._encoded, self._save = run, net, encoded, save
+    def __init__(
+        self, run: Run, engine: MXNetEngine, encoded: EncodedPairs, save: Callable[[np.ndarray], None]
+    ) -> None:
+        self._run, self._engine, self._encoded, self._save = run, engine, encoded, save
         self._since_best = 0
         self._seconds = 0.0
         self._num_pairs = 0
         self.accuracy, self.epoch, self.update = -1.0, 0, 0
         self.is_final = False
 
-    def evaluate(self, epoch, update):
+    def evaluate(self, epoch: int, update: int) -> None:
         begin = time.perf_counter()
-        ranks = self._run.ranks
-        scores = logits(
-            self._net, self._encoded, self._run.devices.contexts, rank=ranks.rank, num_ranks=ranks.num_ranks
-        )
-        scores = ranks.add_up("scores", scores)  # each rank has those of its share, and zeros
+        scores = self._engine.logits(self._encoded)
         accuracy = float((scores.argmax(axis=1) == self._encoded.labels).mean())
         loss = mean_loss(scores, self._encoded.labels)
         self._seconds += time.perf_counter() - begin
@@ -226,22 +223,22 @@ class Best:
             self._since_best += 1
             self.is_final = self._since_best == self._run.config.early_stop
 
-    def state(self):
-        """What :meth:`go_on_from` needs, in a form that JSON can hold."""
+    def state_dict(self) -> Dict[str, Any]:
+        """The best score so far and when it was reached, in a form that JSON can hold."""
         return {name: getattr(self, name) for name in self._CHANGES}
 
-    def go_on_from(self, state):
+    def load_state_dict(self, state: Dict[str, Any]) -> None:
         for name in self._CHANGES:
             setattr(self, name, state[name])
         if self.update:
             self._run.output.require_model()
 
     @property
-    def pairs_per_second(self):
+    def pairs_per_second(self) -> float:
         return self._num_pairs / self._seconds if self._seconds else 0.0
 
 
-def _test_scores(folder, encoded, devices):
+def _test_scores(folder: str, encoded: EncodedPairs, devices: Devices) -> np.ndarray:
     """Logits of the saved model, the best one, for the test pairs."""
     net = load_model(folder, devices.contexts).net
     net.hybridize(static_alloc=True)

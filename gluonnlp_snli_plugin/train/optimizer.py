@@ -1,21 +1,23 @@
 """From gradients to new weights: learning rate, clipping, update; by default as GluonNLP's fine-tuning script does."""
 
 import math
-from typing import Any, Dict
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import gluonnlp as nlp
 import mxnet as mx
+import numpy as np
 
 from ..errors import PluginError
 from ..native import is_accelerated
 from ..native.adam import Adam
-from ..parallel.ranks import ALONE
+from ..parallel.ranks import ALONE, Ranks
+from .config import RunConfig
 
 _EPSILON = {"bertadam": 1e-6, "adam": 1e-8}
 _MOMENTS = ("mean", "variance")
 
 
-def learning_rate(update, num_updates, lr, warmup_ratio, schedule="linear"):
+def learning_rate(update: int, num_updates: int, lr: float, warmup_ratio: float, schedule: str = "linear") -> float:
     """Learning rate of an update: a linear rise, then a linear fall to zero or none.
 
     Parameters
@@ -63,7 +65,7 @@ class Optimizer:
         What all updates so far, by weight decay alone, have left of a word embedding without gradient.
     """
 
-    def __init__(self, net, config, num_updates, ranks=ALONE):
+    def __init__(self, net: mx.gluon.HybridBlock, config: RunConfig, num_updates: int, ranks: Ranks = ALONE) -> None:
         parameters = net.collect_params()
         for parameter in net.collect_params(".*beta|.*gamma|.*bias").values():
             parameter.wd_mult = 0.0
@@ -78,7 +80,7 @@ class Optimizer:
             for parameter in self._parameters:
                 parameter.grad_req = "add"
         self._decays_unused_rows = config.optimizer == "bertadam"
-        self._native = None
+        self._native: Optional[Adam] = None
         if is_accelerated(net):
             self._native = Adam(self._parameters, config.optimizer, epsilon, config.weight_decay, config.clip)
         self._config = config
@@ -88,12 +90,12 @@ class Optimizer:
         self.decay = 1.0
 
     @property
-    def next_learning_rate(self):
+    def next_learning_rate(self) -> float:
         config = self._config
         return learning_rate(self.num_updates_done, self._num_updates, config.lr, config.warmup_ratio, config.schedule)
 
-    def require_sound_gradients(self):
-        """Complain if the last gradients were no numbers: the C++ operators make no update then, without a word."""
+    def require_sound_gradients(self) -> None:
+        """Complain if the last gradients were not finite: the C++ operators silently make no update then."""
         norm = float(self._native.norm_and_factor[0].asscalar()) if self._native else 0.0
         if not math.isfinite(norm):
             raise PluginError(
@@ -101,7 +103,7 @@ class Optimizer:
                 "longer warm-up (--warmup-ratio)"
             )
 
-    def backward(self, losses):
+    def backward(self, losses: List[mx.nd.NDArray]) -> None:
         """Compute gradients; call it once for each batch, inside ``autograd.record``.
 
         Parameters
@@ -111,7 +113,7 @@ class Optimizer:
         """
         mx.autograd.backward(losses)
 
-    def update(self):
+    def update(self) -> None:
         """Add up the gradients of all devices, average them over the ranks, clip them and make one update."""
         learning_rate = self.next_learning_rate
         self._trainer.allreduce_grads()
@@ -128,13 +130,13 @@ class Optimizer:
             self.decay *= 1 - learning_rate * self._config.weight_decay
         self.num_updates_done += 1
 
-    def forget_gradients(self):
-        """Begin anew where those of several batches are added up; otherwise the next ones take their place anyway."""
+    def forget_gradients(self) -> None:
+        """Set them to zero where those of several batches are added up; otherwise the next ones replace them."""
         if self._accumulates:
             for parameter in self._parameters:
                 parameter.zero_grad()
 
-    def state(self):
+    def state(self) -> Tuple[Dict[str, Any], Dict[str, Any]]:
         """What the next updates depend on, besides the parameters.
 
         Returns
@@ -148,8 +150,8 @@ class Optimizer:
         numbers: Dict[str, Any] = {"updates": self.num_updates_done, "decay": self.decay}
         return arrays, numbers
 
-    def go_on_from(self, arrays, numbers):
-        """Take up a state of :meth:`state`, the arrays given as ndarrays."""
+    def load_state(self, arrays: Mapping[str, np.ndarray], numbers: Dict[str, Any]) -> None:
+        """Continue from a :meth:`state`, the arrays given as ndarrays."""
         self.num_updates_done, self.decay = numbers["updates"], numbers["decay"]
         if self._native:
             self._native.num_updates = self.num_updates_done
@@ -159,7 +161,7 @@ class Optimizer:
                 for kind, array in zip(_MOMENTS, pair):
                     array[:] = arrays[f"{kind}/{name}"]
 
-    def _moments(self, device):
+    def _moments(self, device: int) -> Dict[str, Any]:
         """Mean and variance of each parameter's gradients on a device, by name."""
         if self._native:
             return dict(zip(self._names, zip(*self._native.moments[device])))

@@ -206,7 +206,7 @@ class OutputFolder:
             if self._scalars:
                 self._scalars.add(kind, update, values)
 
-    def metrics_state(self):
+    def state_dict(self):
         """What ``metrics.jsonl`` holds so far, which is on the disk now: its size and hash, a dict."""
         with self._recording(_METRICS):
             os.fsync(self._metrics.fileno())
@@ -216,8 +216,8 @@ class OutputFolder:
         with open(self.path / _METRICS, "rb") as metrics:
             return {"size": size, "sha256": hashlib.sha256(metrics.read(size)).hexdigest()}
 
-    def go_on_from(self, state):
-        """Forget the lines of ``metrics.jsonl`` that were added after a :meth:`metrics_state`; None for all of them."""
+    def load_state_dict(self, state):
+        """Forget the lines of ``metrics.jsonl`` that were added after a :meth:`state_dict`; None for all of them."""
         with self._writing(_METRICS):
             size = state["size"] if state else 0
             if state and self._metrics_state(size) != state:
@@ -272,7 +272,7 @@ class NoOutput:
         """Write nothing."""
 
     write_config = write_record = write_metrics = write_summary = write_predictions = ignore
-    save = go_on_from = require_model = ignore
+    save = load_state_dict = require_model = ignore
 
 
 def versions():

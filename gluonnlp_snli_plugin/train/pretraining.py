@@ -2,6 +2,7 @@
 
 import os
 import time
+from typing import Any, Dict, List, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -19,11 +20,11 @@ from ..system.files import digest
 from ..system.reading import read_bytes
 from ..text.tokenizers import bert_tokenizer
 from ..text.vocabulary import is_sentencepiece, read_vocabulary
-from .loop import train
-from .optimizer import Optimizer
+from .engine import MXNetEngine
+from .loop import Run, train
 from .pretrain_config import PretrainConfig
 from .progress import Meter
-from .update_batches import Stream
+from .update_batches import Group, UpdateBatches
 
 _MEANS = {"mlm_loss": "masks", "mlm_accuracy": "masks", "nsp_loss": "pairs", "nsp_accuracy": "pairs"}
 
@@ -59,11 +60,11 @@ def pretrain(comm=None, resume=None, resume_anyway=False, **options):
     >>> pretrain(name='my_bert_uncased', vocab='my_vocab_uncased', corpus=['text.txt'], steps=10000)
     >>> finetune(dataset_name='my_bert_uncased', output_dir='out')
     """
-    return train(PretrainConfig, Pretraining, options, comm, resume, resume_anyway)
+    return train(PretrainConfig, Pretraining, Pretraining.report, options, comm, resume, resume_anyway)
 
 
 class Pretraining:
-    """What pretraining brings to the training loop; see :class:`~.finetuning.FineTuning`.
+    """Pretraining, a :class:`.job.Job`.
 
     Parameters
     ----------
@@ -72,8 +73,9 @@ class Pretraining:
 
     has_epochs = False
 
-    def __init__(self, run):
-        config, ranks = run.config, run.ranks
+    def __init__(self, run: Run) -> None:
+        config: Any = run.config
+        ranks = run.ranks
         self._run = run
         backbone = config.backbone or (store.only_backbone(config.init_from) if config.init_from else "bert_2_256_4")
         if config.init_from:
@@ -84,7 +86,7 @@ class Pretraining:
         self._vocab_content = read_bytes(self._vocab_file) if self._is_spiece else self._vocab.to_json().encode()
         self._source = os.path.realpath(config.output_dir)
         stored = store.checkpoints().get(f"{backbone}_{config.name}")
-        # What this run itself has put there, and ended before it could say so, is no obstacle to going on with it.
+        # A BERT that this run itself has put there, before it was killed, may be replaced.
         is_own = run.is_resumed and stored and stored.source == self._source
         self._overwrite = bool(config.overwrite or is_own)
         source, spiece = config.init_from or config.vocab, self._vocab_file if self._is_spiece else None
@@ -106,19 +108,18 @@ class Pretraining:
         ranks.share(self.net.collect_params().values())
         batches = self._batches(self._train, seed=config.seed, min_size=len(run.devices))
         run.require_pairs_for_all(batches.num_pairs(0))
-        self._is_native = run.accelerate(self.net)
         self._of_words = mx.gluon.loss.SoftmaxCrossEntropyLoss()
         self._of_order = mx.gluon.loss.SoftmaxCrossEntropyLoss()
         for cross_entropy in (self._of_words, self._of_order):
             cross_entropy.hybridize(static_alloc=True)
         self.num_updates = config.steps
-        self.optimizer = Optimizer(self.net, config, self.num_updates, ranks)
-        self.stream = Stream(batches, config.accumulate)
+        self.engine = MXNetEngine(self.net, self._losses, config, self.num_updates, run.devices, ranks)
+        self.update_batches = UpdateBatches(batches, config.accumulate)
         self.meter = Meter(ranks, _MEANS, rate="tokens")
-        self.judge = _HeldOut(self, run, self._batches(held_out, fixed=True))
+        self.evaluator = _HeldOut(self, run, self._batches(held_out, fixed=True))
         self._held_out = held_out
 
-    def _batches(self, documents, **settings):
+    def _batches(self, documents: Any, **settings: Any) -> PretrainingBatches:
         config, ranks = self._run.config, self._run.ranks
         return PretrainingBatches(
             documents,
@@ -133,16 +134,16 @@ class Pretraining:
             **settings,
         )
 
-    def circumstances(self):
+    def circumstances(self) -> Dict[str, Any]:
         """What the result depends on besides the settings, for ``config.json``."""
         data = {
             name: {"sha256": documents.fingerprint, "documents": len(documents), "tokens": documents.num_tokens}
             for name, documents in (("train", self._train), ("held_out", self._held_out))
         }
         data["vocabulary"] = {"sha256": digest(self._vocab_file), "tokens": len(self._vocab)}
-        return {"operators": "C++" if self._is_native else "MXNet", "backbone": self._backbone, "data": data}
+        return {"operators": self.engine.operators, "backbone": self._backbone, "data": data}
 
-    def losses(self, update, batch, group):
+    def _losses(self, update: int, batch: Any, group: Group) -> List[mx.nd.NDArray]:
         """The losses of a batch, one on each device; their sums over a group and the ranks are means."""
         num_ranks = self._run.ranks.num_ranks
         num_masks = sum(one.num_masks for one in group.batches) / num_ranks
@@ -154,7 +155,7 @@ class Pretraining:
             self.meter.add(update, part.index, **figures)
         return losses
 
-    def _parts(self, batch):
+    def _parts(self, batch: Any) -> List[Tuple[Any, mx.Context]]:
         """The share of each device, and the device."""
         contexts = self._run.devices.contexts
         if len(contexts) == 1:
@@ -162,10 +163,10 @@ class Pretraining:
         rows = np.array_split(np.arange(len(batch.index)), len(contexts))
         return [(batch.part(mine), ctx) for mine, ctx in zip(rows, contexts)]
 
-    def compute(self, net, batch, ctx):
+    def compute(self, net: mx.gluon.HybridBlock, batch: Any, ctx: mx.Context) -> Tuple[Any, Any, Dict[str, Any]]:
         """Both losses of a batch on a device, summed over masks and pairs, and what a meter counts of it."""
 
-        def load(array):
+        def load(array: np.ndarray) -> mx.nd.NDArray:
             return mx.nd.array(array, ctx, array.dtype)
 
         masked_id, weight, label = map(load, (batch.masked_id, batch.masked_weight, batch.next_sentence_label))
@@ -187,11 +188,11 @@ class Pretraining:
             }
         return mlm_loss, nsp_loss, figures
 
-    def finish(self):
-        """Put the BERT into the model store; gives figures for ``summary.json``."""
+    def finish(self) -> Dict[str, Any]:
+        """Put the BERT into the model store; returns figures for ``summary.json``."""
         config = self._run.config
         summary = {
-            **self.judge.figures,
+            **self.evaluator.figures,
             "train_tokens_per_second": round(self.meter.speed, 1),
             "backbone": self._backbone,
             "dataset_name": config.name,
@@ -211,7 +212,7 @@ class Pretraining:
         return summary
 
     @staticmethod
-    def report(folder):
+    def report(folder: str) -> None:
         """There is no page about pretraining."""
 
 
@@ -228,12 +229,12 @@ class _HeldOut:
 
     is_final = False
 
-    def __init__(self, job, run, batches):
+    def __init__(self, job: Pretraining, run: Run, batches: PretrainingBatches) -> None:
         self._job, self._run, self._batches = job, run, batches
         self._net = for_evaluation(job.net)
-        self.figures = {}
+        self.figures: Dict[str, float] = {}
 
-    def evaluate(self, epoch, update):
+    def evaluate(self, epoch: int, update: int) -> None:
         begin = time.perf_counter()
         sums = dict.fromkeys([*_MEANS, "masks", "pairs", "tokens"], 0.0)
         contexts = self._run.devices.contexts
@@ -248,15 +249,15 @@ class _HeldOut:
         text = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in self.figures.items())
         self._run.progress.say(f"update {update}, held-out documents: {text}")
 
-    def state(self):
-        """What :meth:`go_on_from` needs, in a form that JSON can hold."""
+    def state_dict(self) -> Dict[str, Any]:
+        """The last figures, in a form that JSON can hold."""
         return {"figures": self.figures}
 
-    def go_on_from(self, state):
+    def load_state_dict(self, state: Dict[str, Any]) -> None:
         self.figures = state["figures"]
 
 
-def _vocabulary_file(config):
+def _vocabulary_file(config: Any) -> Any:
     """The file of the vocabulary that a run is about."""
     if not config.init_from:
         return store.find_vocabulary(config.vocab)
@@ -268,10 +269,10 @@ def _vocabulary_file(config):
     return file
 
 
-def _documents(config, tokenizer):
+def _documents(config: Any, tokenizer: Any) -> Tuple[Any, Any]:
     """Documents to train on, and to evaluate on."""
 
-    def encode(paths):
+    def encode(paths: Any) -> Any:
         return encode_documents(paths, tokenizer, tokenizer.vocab, config.max_len, config.corpus_format)
 
     train = encode(config.corpus)

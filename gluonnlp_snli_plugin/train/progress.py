@@ -1,22 +1,23 @@
-"""What a run shows while it goes on: a progress bar on a terminal, plain lines of log elsewhere."""
+"""What a run shows: a progress bar on a terminal, plain lines of log elsewhere."""
 
 import logging
 import math
 import sys
 import time
-from typing import List, Tuple
+from typing import Any, Dict, List, Mapping, Tuple
 
 import mxnet as mx
 import numpy as np
 from tqdm import tqdm
 
 from ..errors import PluginError
+from ..parallel.ranks import Ranks
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
 class Meter:
-    """Adds up figures on the devices, so that training waits for them only when somebody reads.
+    """Adds up figures on the devices, so that training waits for them only when they are read.
 
     Parameters
     ----------
@@ -28,7 +29,7 @@ class Meter:
         What speed is counted in.
     """
 
-    def __init__(self, ranks, means, rate):
+    def __init__(self, ranks: Ranks, means: Mapping[str, str], rate: str) -> None:
         self._ranks = ranks
         self._means = means
         self._rate = rate
@@ -37,13 +38,13 @@ class Meter:
         self._num_read = 0
         self.restart()
 
-    def restart(self):
+    def restart(self) -> None:
         """Forget what has not been read, and start the clock."""
         self._waiting: List[Tuple] = []
         self._sums = np.zeros(len(self._names))
         self._begin = time.perf_counter()
 
-    def add(self, update, index, **sums):
+    def add(self, update: int, index: np.ndarray, **sums: Any) -> None:
         """Count one batch on one device.
 
         Parameters
@@ -59,7 +60,7 @@ class Meter:
         values = [value.detach() if isinstance(value, mx.nd.NDArray) else value for value in values]
         self._waiting.append((update, index, values))
 
-    def read(self):
+    def read(self) -> Dict[str, float]:
         """Figures since the last reading: a dict of the means, and of the speed, ``pairs_per_second``.
 
         Raises
@@ -75,18 +76,18 @@ class Meter:
         means = {name: sums[name] / sums[count] if sums[count] else 0.0 for name, count in self._means.items()}
         return {**means, f"{self._rate}_per_second": sums[self._rate] / seconds}
 
-    def state(self):
-        """What :meth:`go_on_from` needs, in a form that JSON can hold."""
+    def state_dict(self) -> Dict[str, Any]:
+        """Figures not yet read, in a form that JSON can hold."""
         seconds = time.perf_counter() - self._begin
         return {"by_rank": self._by_rank().tolist(), "seconds": seconds, "read": [self._seconds, self._num_read]}
 
-    def go_on_from(self, state):
-        """Count on from a state, the same on all ranks."""
+    def load_state_dict(self, state: Dict[str, Any]) -> None:
+        """Continue counting from a state, the same on all ranks."""
         self._sums = np.array(state["by_rank"][self._ranks.rank])
         self._seconds, self._num_read = state["read"]
         self._begin = time.perf_counter() - state["seconds"]
 
-    def _by_rank(self):
+    def _by_rank(self) -> np.ndarray:
         """Sums since the last reading, a row for each rank."""
         for update, index, values in self._waiting:
             numbers = [value.asscalar() if isinstance(value, mx.nd.NDArray) else value for value in values]
@@ -102,7 +103,7 @@ class Meter:
         return self._ranks.gather(self._sums)
 
     @property
-    def speed(self):
+    def speed(self) -> float:
         """Of all readings, each second."""
         return self._num_read / self._seconds if self._seconds else 0.0
 
@@ -121,35 +122,35 @@ class Progress:
         Updates of the whole run, to be set before it begins.
     """
 
-    def __init__(self, is_shown=True):
+    def __init__(self, is_shown: bool = True) -> None:
         self.num_updates = 0
         self._is_shown = is_shown
         self._done = self._first = 0
         self._begin = time.perf_counter()
-        self._bar = None
+        self._bar: Any = None
 
-    def __enter__(self):
+    def __enter__(self) -> "Progress":
         if self._is_shown and sys.stderr.isatty():
             self._bar = tqdm(total=self.num_updates, unit="update", dynamic_ncols=True)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         if self._bar:
             self._bar.close()
 
-    def go_on_from(self, update):
+    def begin_at(self, update: int) -> None:
         """Begin with so many updates done."""
         self._done = self._first = update
         if self._bar:
             self._bar.n = self._bar.initial = update
 
-    def advance(self):
+    def advance(self) -> None:
         """One more update is done."""
         self._done += 1
         if self._bar:
             self._bar.update()
 
-    def show(self, epoch, figures, lr):
+    def show(self, epoch: int, figures: Mapping[str, float], lr: float) -> None:
         """Show the figures of the last updates, a dict."""
         text = ", ".join([*(_text(*figure) for figure in figures.items()), f"lr {lr:.2e}"])
         if self._bar:
@@ -162,7 +163,7 @@ class Progress:
         update = f"update {self._done}/{self.num_updates}"
         _log.info("epoch %d, %s: %s, %s left", epoch, update, text, tqdm.format_interval(left))
 
-    def say(self, text):
+    def say(self, text: str) -> None:
         """One line that stays."""
         if self._bar:
             self._bar.write(text, file=sys.stderr)
@@ -170,7 +171,7 @@ class Progress:
             _log.info("%s", text)
 
 
-def _text(name, value):
+def _text(name: str, value: float) -> str:
     """``loss 1.0986``; ``52 pairs/s`` for a figure called ``pairs_per_second``."""
     unit, rate, _ = name.partition("_per_second")
     return f"{value:.0f} {unit}/s" if rate else f"{name.replace('_', ' ')} {value:.4f}"

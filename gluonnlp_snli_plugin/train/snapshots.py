@@ -1,13 +1,17 @@
 """A run in the middle: takes everything that changes while it trains, and puts it back."""
 
 import time
+from pathlib import Path
+from typing import Any, Dict
 
 from ..errors import CheckpointError, PluginError
+from ..parallel.ranks import Ranks
 from .checkpoint import Checkpoints
+from .job import Job, Stateful
 
 
 class Snapshots:
-    """Writes the checkpoints of a run, and takes up the newest one.
+    """Writes the checkpoints of a run, and loads the newest one.
 
     Called by all ranks alike; rank 0 writes.
 
@@ -16,14 +20,12 @@ class Snapshots:
     folder : Path
         The output folder, which on resuming all ranks must see.
     keep : int
-    net : HybridBlock
+    job : Job
+        Its engine holds weights and moments; meter, evaluator and batches are :class:`.job.Stateful`.
     ranks : Ranks
     output : OutputFolder or NoOutput
-    parts : dict of str to object
-        What else changes, by name: each with ``state()``, which gives what JSON can hold, and ``go_on_from(state)``.
     run : dict
-        What does not change, and what a run that is resumed is compared with, see :mod:`.record_check`.
-    optimizer : Optimizer
+        What does not change, and what a resumed run is compared with, see :mod:`.record_check`.
 
     Attributes
     ----------
@@ -31,37 +33,41 @@ class Snapshots:
         What the last one took.
     """
 
-    def __init__(self, folder, keep, net, optimizer, ranks, output, parts, run):
+    def __init__(
+        self,
+        folder: Path,
+        keep: int,
+        job: Job,
+        ranks: Ranks,
+        output: Any,
+        run: Dict[str, Any],
+    ) -> None:
         self._checkpoints = Checkpoints(folder / "checkpoints", keep)
-        self._net, self._optimizer, self._ranks, self._output, self._parts = net, optimizer, ranks, output, parts
-        self._run = run
+        self._engine, self._ranks, self._output, self._run = job.engine, ranks, output, run
+        self._parts: Dict[str, Stateful] = {"meter": job.meter, "best": job.evaluator, "stream": job.update_batches}
         self._last = -1
         self.seconds_to_write = 0.0
 
-    def write(self, wait=False):
+    def write(self, wait: bool = False) -> None:
         """Write a checkpoint, in the background unless told to wait."""
         begin = time.perf_counter()
-        state = {name: part.state() for name, part in self._parts.items()}
-        update = self._optimizer.num_updates_done
+        state: Dict[str, Any] = {name: part.state_dict() for name, part in self._parts.items()}
+        update = self._engine.num_updates_done
         if self._ranks.rank == 0 and update != self._last:
-            arrays, numbers = self._optimizer.state()
-            arrays.update(
-                (f"weight/{name}", parameter.list_data()[0])
-                for name, parameter in self._net._collect_params_with_prefix().items()
-            )
-            state.update(run=self._run, optimizer=numbers, metrics=self._output.metrics_state())
+            arrays, numbers = self._engine.state()
+            state.update(run=self._run, optimizer=numbers, metrics=self._output.state_dict())
             self._checkpoints.write(update, arrays, state)
             self._last = update
         if wait:
             self._checkpoints.wait()
-            self._ranks.wait()  # nobody leaves before it is there: the launcher would end the others
+            self._ranks.wait()  # no rank leaves before it is written: the launcher would end the others
             self.seconds_to_write = time.perf_counter() - begin
 
-    def wait(self):
+    def wait(self) -> None:
         """Wait until the last checkpoint is on the disk."""
         self._checkpoints.wait()
 
-    def resume(self):
+    def resume(self) -> int:
         """Put everything back as the newest checkpoint has it.
 
         Returns
@@ -79,19 +85,13 @@ class Snapshots:
         if len(set(self._ranks.gather([update]).ravel().tolist())) > 1:
             raise PluginError("the ranks see different checkpoints: resume from a folder that all of them see")
         if found is None:
-            self._output.go_on_from(None)
+            self._output.load_state_dict(None)
             return 0
         try:
-            for name, parameter in self._net._collect_params_with_prefix().items():
-                array = found.arrays[f"weight/{name}"]
-                if array.shape != parameter.shape:
-                    raise CheckpointError(f"checkpoint {update}: {name} is {array.shape}, not {parameter.shape}")
-                for data in parameter.list_data():
-                    data[:] = array
-            self._optimizer.go_on_from(found.arrays, found.state["optimizer"])
+            self._engine.load_state(found.arrays, found.state["optimizer"], f"checkpoint {update}")
             for name, part in self._parts.items():
-                part.go_on_from(found.state[name])
-            self._output.go_on_from(found.state["metrics"])
+                part.load_state_dict(found.state[name])
+            self._output.load_state_dict(found.state["metrics"])
         except KeyError as error:
             raise CheckpointError(f"checkpoint {update} is one of another net: {error} is missing") from None
         self._ranks.wait()  # until all have read theirs

@@ -1,7 +1,7 @@
 """The batches of a run, epoch after epoch, in groups of which each makes one update."""
 
 import itertools
-from typing import Any, List, NamedTuple
+from typing import Any, Dict, Iterator, List, NamedTuple
 
 
 class Group(NamedTuple):
@@ -12,8 +12,8 @@ class Group(NamedTuple):
     ends_epoch: bool
 
 
-class Stream:
-    """Iterates over the groups of a run without an end, from where it stands.
+class UpdateBatches:
+    """Iterates over the groups of a run, epoch after epoch without end.
 
     Parameters
     ----------
@@ -23,11 +23,11 @@ class Stream:
         Batches a group; the last one of an epoch may have fewer.
     """
 
-    def __init__(self, batches, accumulate):
+    def __init__(self, batches: Any, accumulate: int) -> None:
         self._batches, self._accumulate = batches, accumulate
         self._epoch = self._done = 0  # epochs done, batches done of the one after
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Group]:
         while True:
             batches = self._batches.epoch(self._epoch, self._done)
             size = self._batches.num_batches(self._epoch)
@@ -37,10 +37,10 @@ class Stream:
                 yield Group(group, self._epoch + 1, self._done == size)
             self._epoch, self._done = self._epoch + 1, 0
 
-    def state(self):
-        """What :meth:`go_on_from` needs: the place behind the last group given."""
+    def state_dict(self) -> Dict[str, int]:
+        """The place behind the last group given."""
         return {"epoch": self._epoch, "done": self._done}
 
-    def go_on_from(self, state):
-        """Go on from a place; before iteration begins."""
+    def load_state_dict(self, state: Dict[str, int]) -> None:
+        """Continue from a place; before iteration begins."""
         self._epoch, self._done = state["epoch"], state["done"]

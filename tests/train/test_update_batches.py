@@ -2,7 +2,7 @@
 
 import itertools
 
-from gluonnlp_snli_plugin.train.update_batches import Group, Stream
+from gluonnlp_snli_plugin.train.update_batches import Group, UpdateBatches
 
 
 class Batches:
@@ -20,7 +20,7 @@ def _first(stream, n):
 
 
 def test_groups_end_with_their_epoch():
-    assert _first(Stream(Batches(), 2), 4) == [
+    assert _first(UpdateBatches(Batches(), 2), 4) == [
         Group([(0, 0), (0, 1)], 1, False),
         Group([(0, 2)], 1, True),
         Group([(1, 0), (1, 1)], 2, False),
@@ -30,10 +30,10 @@ def test_groups_end_with_their_epoch():
 
 def test_it_goes_on_from_behind_any_group():
     for size in (1, 2, 5):
-        expected = _first(Stream(Batches(), size), 20)
+        expected = _first(UpdateBatches(Batches(), size), 20)
         for n in range(20):
-            begun = Stream(Batches(), size)
+            begun = UpdateBatches(Batches(), size)
             assert _first(begun, n) == expected[:n]
-            resumed = Stream(Batches(), size)
-            resumed.go_on_from(begun.state())
+            resumed = UpdateBatches(Batches(), size)
+            resumed.load_state_dict(begun.state_dict())
             assert _first(resumed, 20 - n) == expected[n:]
