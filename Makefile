@@ -60,7 +60,7 @@ test-interop: venv  ## The tests that ask Horovod or Hugging Face's transformers
 
 test-faults: venv  ## Runs that are killed, interrupted and starved, then resumed; KILLS=25 kills one that often.
 	KILLS=$(or $(KILLS),25) $(python) -m pytest tests/integration/test_faults.py tests/integration/test_kill_points.py \
-	    tests/parallel/test_launch.py tests/train/test_resume.py
+	    tests/parallel/test_launch.py tests/train/recovery/test_resume.py
 
 # The other two files take every character and every test of the operators, where other targets take some.
 fuzz: venv  ## Damaged files, hostile strings, EXAMPLES=1000 new ones of each kind; all characters and instruction sets.

@@ -6,7 +6,7 @@ import os
 from typing import Any, Callable, Dict, Optional, Type
 
 from ..errors import UsageError
-from ..train.config import RunConfig, option_name
+from ..train.settings.config import RunConfig, option_name
 from .options import add_rank_arguments, run_on_ranks
 
 _HERE = ""  # of --resume: the folder that the other options name
@@ -83,8 +83,8 @@ def run_training(
     """
     from ..parallel.devices import parse_devices
     from ..parallel.place import known_rank
-    from ..train.record_check import require_unedited
-    from ..train.resume import CHANGEABLE, recorded_run
+    from ..train.recovery.record_check import require_unedited
+    from ..train.recovery.resume import CHANGEABLE, recorded_run
 
     settings = _given(options, kind)
     if options.resume == _HERE:
@@ -112,7 +112,7 @@ def run_training(
 
 def _run_begun(config: RunConfig) -> Optional[str]:
     """The output folder of a run if one with these settings is in it; None if there is no run."""
-    from ..train.resume import CHANGEABLE, absolute, recorded_run
+    from ..train.recovery.resume import CHANGEABLE, absolute, recorded_run
 
     folder = config.output_dir
     if not os.path.exists(os.path.join(folder, "config.json")):

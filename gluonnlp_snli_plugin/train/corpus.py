@@ -13,7 +13,7 @@ from ..tasks.sample import sample_pairs
 from ..tasks.task import PairTask, find_task
 
 if TYPE_CHECKING:
-    from .finetune_config import FinetuneConfig
+    from .settings.finetune_config import FinetuneConfig
 
 _USES = ("train", "dev", "test")
 

@@ -15,8 +15,8 @@ from ..native import accelerate, use_bfloat16
 from ..parallel.devices import Devices
 from ..parallel.ranks import Ranks
 from ..system import threads
-from .config import RunConfig
 from .optimizer import Optimizer
+from .settings.config import RunConfig
 from .update_batches import Group
 
 

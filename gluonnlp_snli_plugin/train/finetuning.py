@@ -2,7 +2,7 @@
 
 import math
 import time
-from typing import Any, Callable, Dict, List, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -16,29 +16,39 @@ from ..report import try_report
 from ..system.memory import give_back_large_blocks
 from .corpus import load_corpus
 from .engine import MXNetEngine
-from .finetune_config import FinetuneConfig
 from .initial_model import starting_model
 from .loop import Run, train
 from .progress import Meter
+from .settings.finetune_config import FinetuneConfig
+from .settings.options import FinetuneOptions, with_options_of
 from .update_batches import Group, UpdateBatches
 from .used_rows import TABLE, UsedRows
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
-def finetune(comm=None, resume=None, resume_anyway=False, **options):
+
+@with_options_of(FinetuneConfig)
+def finetune(
+    comm: Optional[str] = None,
+    resume: Optional[str] = None,
+    resume_anyway: bool = False,
+    **options: "Unpack[FinetuneOptions]",
+) -> Dict[str, Any]:
     """Fine-tune a BERT for natural language inference.
 
     Parameters
     ----------
     comm : {'dist_sync', 'horovod', None}
         How this process, started as one of several ranks, talks to the others: MXNet's parameter server or Horovod.
-        None for a process that is alone. Rank 0 writes the output.
+        None for a single process. Rank 0 writes the output.
     resume : str or None
-        The output folder of a run that has not come to its end: go on from its newest checkpoint, to the same result.
+        The output folder of a run that is not finished: continue from its newest checkpoint, to the same result.
     resume_anyway : bool, default False
         Even where data, packages, devices or anything else that matters has changed since.
     **options
-        The fields of :class:`~gluonnlp_snli_plugin.train.finetune_config.FinetuneConfig`, by name; ``output_dir`` is
-        required. With `resume` only ``checkpoint_steps``, ``keep`` and ``max_seconds``.
+        The fields of :class:`~.settings.finetune_config.FinetuneConfig`, by name; ``output_dir`` is required.
+        With `resume`, only ``checkpoint_steps``, ``keep`` and ``max_seconds``.
 
     Returns
     -------
@@ -58,7 +68,7 @@ def finetune(comm=None, resume=None, resume_anyway=False, **options):
     --------
     >>> finetune(dataset_name='minilm_uncased', train_file='train.jsonl', dev_file='dev.jsonl', output_dir='out')
     """
-    return train(FinetuneConfig, FineTuning, FineTuning.report, options, comm, resume, resume_anyway)
+    return train(FinetuneConfig, FineTuning, FineTuning.report, dict(options), comm, resume, resume_anyway)
 
 
 class FineTuning:

@@ -14,13 +14,13 @@ from ..parallel.backends import join_ranks
 from ..parallel.devices import parse_devices
 from ..parallel.place import known_rank, place_on_machine
 from ..system import threads
-from .config import RunConfig
 from .job import Job
 from .output import NoOutput, OutputFolder, peak_rss_mb, versions
 from .progress import Progress
-from .record_check import finished, require_unedited, what_stays
-from .resume import recorded_run, require_data, require_same, with_new_places
-from .snapshots import Snapshots
+from .recovery.record_check import finished, require_unedited, what_stays
+from .recovery.resume import recorded_run, require_data, require_same, with_new_places
+from .recovery.snapshots import Snapshots
+from .settings.config import RunConfig
 from .stopping import Stopping
 
 

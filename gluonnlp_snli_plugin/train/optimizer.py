@@ -11,7 +11,7 @@ from ..errors import PluginError
 from ..native import is_accelerated
 from ..native.adam import Adam
 from ..parallel.ranks import ALONE, Ranks
-from .config import RunConfig
+from .settings.config import RunConfig
 
 _EPSILON = {"bertadam": 1e-6, "adam": 1e-8}
 _MOMENTS = ("mean", "variance")

@@ -2,7 +2,7 @@
 
 import os
 import time
-from typing import Any, Dict, List, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -22,14 +22,24 @@ from ..text.tokenizers import bert_tokenizer
 from ..text.vocabulary import is_sentencepiece, read_vocabulary
 from .engine import MXNetEngine
 from .loop import Run, train
-from .pretrain_config import PretrainConfig
 from .progress import Meter
+from .settings.options import PretrainOptions, with_options_of
+from .settings.pretrain_config import PretrainConfig
 from .update_batches import Group, UpdateBatches
 
 _MEANS = {"mlm_loss": "masks", "mlm_accuracy": "masks", "nsp_loss": "pairs", "nsp_accuracy": "pairs"}
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
-def pretrain(comm=None, resume=None, resume_anyway=False, **options):
+
+@with_options_of(PretrainConfig)
+def pretrain(
+    comm: Optional[str] = None,
+    resume: Optional[str] = None,
+    resume_anyway: bool = False,
+    **options: "Unpack[PretrainOptions]",
+) -> Dict[str, Any]:
     """Pretrain a BERT on text: masked words and next sentences.
 
     Parameters
@@ -37,7 +47,7 @@ def pretrain(comm=None, resume=None, resume_anyway=False, **options):
     comm, resume, resume_anyway
         As :func:`~gluonnlp_snli_plugin.finetune` takes them.
     **options
-        The fields of :class:`~gluonnlp_snli_plugin.train.pretrain_config.PretrainConfig`, by name; ``name``,
+        The fields of :class:`~gluonnlp_snli_plugin.train.settings.pretrain_config.PretrainConfig`, by name; ``name``,
         ``corpus``, ``steps`` and ``vocab`` or ``init_from`` are required.
 
     Returns
@@ -60,7 +70,7 @@ def pretrain(comm=None, resume=None, resume_anyway=False, **options):
     >>> pretrain(name='my_bert_uncased', vocab='my_vocab_uncased', corpus=['text.txt'], steps=10000)
     >>> finetune(dataset_name='my_bert_uncased', output_dir='out')
     """
-    return train(PretrainConfig, Pretraining, Pretraining.report, options, comm, resume, resume_anyway)
+    return train(PretrainConfig, Pretraining, Pretraining.report, dict(options), comm, resume, resume_anyway)
 
 
 class Pretraining:

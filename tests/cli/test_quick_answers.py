@@ -131,7 +131,7 @@ def test_the_choices_that_are_written_down_are_those_that_there_are():
     from gluonnlp_snli_plugin.model.initialization import INITIALIZATIONS
     from gluonnlp_snli_plugin.parallel import place
     from gluonnlp_snli_plugin.text.subwords import MODEL_TYPES
-    from gluonnlp_snli_plugin.train.pretrain_config import PretrainConfig
+    from gluonnlp_snli_plugin.train.settings.pretrain_config import PretrainConfig
 
     assert options.DTYPES == predictor.DTYPES
     assert options.BACKENDS == place.BACKENDS

@@ -22,7 +22,7 @@ from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.text.tokenizers import bert_tokenizer
 from gluonnlp_snli_plugin.text.vocabulary import wordpiece_vocab
 from gluonnlp_snli_plugin.train.corpus import load_corpus
-from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
+from gluonnlp_snli_plugin.train.settings.finetune_config import FinetuneConfig
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{c}" for c in LETTERS), "the", "dog", "."]

@@ -12,7 +12,7 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gluonnlp_snli_plugin.train.checkpoint import Checkpoints
+from gluonnlp_snli_plugin.train.recovery.checkpoint import Checkpoints
 
 FILES = ["arrays.safetensors", "state.json", "manifest.json"]
 STATE = {"meter": {"seconds": 1.5, "texts": ["a", None]}, "metrics_size": 7}

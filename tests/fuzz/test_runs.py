@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from gluonnlp_snli_plugin.errors import UsageError
 from gluonnlp_snli_plugin.system.files import write_json
-from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
 from gluonnlp_snli_plugin.train.output import OutputFolder, versions
-from gluonnlp_snli_plugin.train.record_check import finished, require_unedited
-from gluonnlp_snli_plugin.train.resume import recorded_run, require_same
+from gluonnlp_snli_plugin.train.recovery.record_check import finished, require_unedited
+from gluonnlp_snli_plugin.train.recovery.resume import recorded_run, require_same
+from gluonnlp_snli_plugin.train.settings.finetune_config import FinetuneConfig
 
 MORE = [1, 2, 0.5, "cpu:0", "mlp", "pooled", "bert_2_16_2", "adam", "equal", "train.jsonl", "/tmp", ["a"], {"a": "b"}]
 

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 from gluonnlp_snli_plugin import finetune, store
 from gluonnlp_snli_plugin.errors import PluginError
-from gluonnlp_snli_plugin.train.config import option_name
+from gluonnlp_snli_plugin.train.settings.config import option_name
 
 PROGRAM = [sys.executable, "-m", "gluonnlp_snli_plugin"]
 KILLS = int(os.environ.get("KILLS", 2))

@@ -18,7 +18,7 @@ import pytest
 from gluonnlp_snli_plugin import finetune
 from gluonnlp_snli_plugin.system import threads
 from gluonnlp_snli_plugin.tasks.snli import LABELS
-from gluonnlp_snli_plugin.train.config import option_name
+from gluonnlp_snli_plugin.train.settings.config import option_name
 
 # Each rank gets its share of the cores where nobody has said how many threads there are.
 UNCHOSEN = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}

@@ -7,8 +7,8 @@ import pytest
 from gluonnlp_snli_plugin.errors import UsageError
 from gluonnlp_snli_plugin.model.classifier import SNLIBertClassifier
 from gluonnlp_snli_plugin.native import accelerate, is_accelerated, operators, restore
-from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
 from gluonnlp_snli_plugin.train.finetuning import finetune
+from gluonnlp_snli_plugin.train.settings.finetune_config import FinetuneConfig
 
 
 @pytest.fixture(params=["mlp", "pooled"])

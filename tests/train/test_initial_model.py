@@ -8,8 +8,8 @@ import pytest
 from gluonnlp_snli_plugin import train_vocabulary
 from gluonnlp_snli_plugin.errors import UsageError
 from gluonnlp_snli_plugin.text.vocabulary import wordpiece_vocab
-from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
 from gluonnlp_snli_plugin.train.initial_model import starting_model
+from gluonnlp_snli_plugin.train.settings.finetune_config import FinetuneConfig
 
 
 def _start(**options):

@@ -5,8 +5,8 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
 from gluonnlp_snli_plugin.train.optimizer import Optimizer, learning_rate
+from gluonnlp_snli_plugin.train.settings.finetune_config import FinetuneConfig
 
 
 def _script_learning_rate(step_num, num_train_steps, lr, warmup_ratio):

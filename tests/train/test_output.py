@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gluonnlp_snli_plugin.errors import PluginError, UsageError
-from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
 from gluonnlp_snli_plugin.train.output import OutputFolder, versions
+from gluonnlp_snli_plugin.train.settings.finetune_config import FinetuneConfig
 
 
 def _leave_a_run(path):

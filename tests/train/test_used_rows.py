@@ -10,8 +10,8 @@ from gluonnlp_snli_plugin.data.encoding import EncodedPairs
 from gluonnlp_snli_plugin.formats.model_folder import load_model, save_model
 from gluonnlp_snli_plugin.model.inference import logits
 from gluonnlp_snli_plugin.train import finetuning
-from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
 from gluonnlp_snli_plugin.train.initial_model import starting_model
+from gluonnlp_snli_plugin.train.settings.finetune_config import FinetuneConfig
 from gluonnlp_snli_plugin.train.used_rows import TABLE, UsedRows
 
 

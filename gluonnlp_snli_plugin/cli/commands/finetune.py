@@ -5,7 +5,7 @@ import os
 from typing import Any, Dict, Optional
 
 from ...errors import printable
-from ...train.finetune_config import FinetuneConfig
+from ...train.settings.finetune_config import FinetuneConfig
 from ..training import add_training_arguments, check_training, run_training
 
 

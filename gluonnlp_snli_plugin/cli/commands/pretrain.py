@@ -4,7 +4,7 @@ import argparse
 from typing import Any, Dict, Optional
 
 from ...errors import printable
-from ...train.pretrain_config import PretrainConfig
+from ...train.settings.pretrain_config import PretrainConfig
 from ..training import add_training_arguments, check_training, run_training
 
 

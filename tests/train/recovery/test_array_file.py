@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from gluonnlp_snli_plugin.train.array_file import ArrayFile
+from gluonnlp_snli_plugin.train.recovery.array_file import ArrayFile
 
 DTYPES = {"half": "float16", "weight/a": "float32", "double": "float64", "count": "int64", "byte": "uint8"}
 

@@ -3,7 +3,7 @@
 import pytest
 
 from gluonnlp_snli_plugin.errors import UsageError
-from gluonnlp_snli_plugin.train.pretrain_config import PretrainConfig
+from gluonnlp_snli_plugin.train.settings.pretrain_config import PretrainConfig
 
 SOUND = {"name": "mine_uncased", "vocab": "v.txt", "corpus": ("a.txt", "b.txt"), "steps": 10}
 

@@ -8,7 +8,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluonnlp_snli_plugin.train.checkpoint import Checkpoints
+from gluonnlp_snli_plugin.train.recovery.checkpoint import Checkpoints
 
 
 @pytest.fixture(params=["disk", "memory", "no O_DIRECT"])
@@ -22,7 +22,7 @@ def folder(request, tmp_path, monkeypatch):
                 raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(path))
             return original(path, flags, *mode, **more)
 
-        monkeypatch.setattr("gluonnlp_snli_plugin.train.checkpoint.os.open", without)
+        monkeypatch.setattr("gluonnlp_snli_plugin.train.recovery.checkpoint.os.open", without)
     if request.param != "memory":
         yield tmp_path
         return

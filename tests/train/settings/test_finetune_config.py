@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from gluonnlp_snli_plugin.errors import UsageError
-from gluonnlp_snli_plugin.train.finetune_config import FinetuneConfig
+from gluonnlp_snli_plugin.train.settings.finetune_config import FinetuneConfig
 
 
 def test_defaults_are_those_of_gluonnlps_script():

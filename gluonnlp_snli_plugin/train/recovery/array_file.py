@@ -10,7 +10,7 @@ from typing import Dict, Optional
 import mxnet as mx
 import numpy as np
 
-from ..system.tensor_file import header_of, pack_header
+from ...system.tensor_file import header_of, pack_header
 
 _BLOCK = 1 << 16  # numbers checked at once: the result stays in the processor's cache
 

@@ -3,9 +3,9 @@
 import dataclasses
 from typing import Any, ClassVar, Dict, Iterator, Mapping, Optional, Tuple
 
-from ..data.assignments import written
-from ..errors import NO_GPUS, UsageError
-from ..system.files import is_utf8
+from ...data.assignments import written
+from ...errors import NO_GPUS, UsageError
+from ...system.files import is_utf8
 
 _END_OF_NUMBERS = 1 << 31  # of what MXNet takes
 _SMALLEST, _LARGEST = 1e-30, 1e30  # of what it calculates with

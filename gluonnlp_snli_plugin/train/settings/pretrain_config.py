@@ -3,7 +3,7 @@
 import dataclasses
 from typing import ClassVar, Optional, Tuple
 
-from ..data.pretraining.corpus import CORPUS_FORMATS
+from ...data.pretraining.corpus import CORPUS_FORMATS
 from .config import RunConfig, option
 
 
@@ -55,7 +55,7 @@ class PretrainConfig(RunConfig):
         return {"output_dir": f"out/{options['name']}"} if options.get("name") else {}
 
     def _check_names(self) -> None:
-        from ..store import require_name  # imports MXNet, which a parser of options does without
+        from ...store import require_name  # imports MXNet, which a parser of options does without
 
         require_name(self.name)
 

@@ -5,10 +5,10 @@ import os
 from pathlib import Path
 from typing import Any, Dict
 
-from ..errors import PluginError, UsageError
-from ..store import NAME
-from ..system.reading import read_json
-from .config import option_name
+from ...errors import PluginError, UsageError
+from ...store import NAME
+from ...system.reading import read_json
+from ..settings.config import option_name
 
 # What may be different from now on: none of it has any effect on the result.
 CHANGEABLE = ("checkpoint_steps", "keep", "max_seconds")

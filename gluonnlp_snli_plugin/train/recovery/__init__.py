@@ -1,0 +1,1 @@
+"""A run that was stopped or killed: checkpoints, and how it is resumed."""
