@@ -177,7 +177,7 @@ def test_tokenizers_are_those_of_the_store_only_when_told(
     root.mkdir()
     store.add_vocabulary(entry, tmp_path / "vocab", root)
     in_store = store.vocabularies(root)
-    monkeypatch.setattr(store, "vocabularies", lambda root=None: in_store)
+    monkeypatch.setattr(store.lookup, "vocabularies", lambda root=None: in_store)
     assert transforms.BERTTokenizer(vocab, lower=True).settings == settings
     assert nlp.data.BERTTokenizer(vocab, lower=False).settings == TokenizerSettings.bert(False, special_tokens(vocab))
     file = train_sentencepiece(tmp_path / "spiece.model", ["the café is closed"] * 20)
