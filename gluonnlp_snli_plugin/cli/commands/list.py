@@ -3,7 +3,7 @@
 import argparse
 from typing import List
 
-_KINDS = ("datasets", "tasks", "models", "weights", "vocabularies", "truncations", "heads")
+_KINDS = ("datasets", "tasks", "models", "weights", "vocabularies", "truncations", "heads", "formats")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
