@@ -9,7 +9,8 @@ import numpy as np
 
 from ..data.encoding import EncodedPairs
 from ..errors import CheckpointError, UsageError
-from ..formats.model_folder import Model, ModelSettings
+from ..formats.model_folder import Model
+from ..formats.model_settings import ModelSettings
 from ..formats.reading import load_finetuned
 from ..model.inference import logits, probabilities
 from ..native import accelerate, dtype_for_inference, require_cpu, use_bfloat16
@@ -175,7 +176,7 @@ class Predictor:
 
     @property
     def settings(self) -> ModelSettings:
-        """The model's :class:`~gluonnlp_snli_plugin.formats.model_folder.ModelSettings`."""
+        """The model's :class:`~gluonnlp_snli_plugin.formats.model_settings.ModelSettings`."""
         return self._model.settings
 
     @property

@@ -4,72 +4,31 @@ import dataclasses
 import os
 import shutil
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple, Union
 
 import mxnet as mx
 from gluonnlp.vocab import BERTVocab
 
-from ..data.encoding import SPECIAL_TOKENS, PairEncoder
-from ..data.truncation import list_truncations
+from ..data.encoding import PairEncoder
 from ..errors import CheckpointError
-from ..model.bert import is_dropout
 from ..model.classifier import SNLIBertClassifier
 from ..model.family import family_of
-from ..model.heads import head_named, head_names
+from ..model.heads import head_named
 from ..system.files import digest, publish, replacing, write_json
 from ..system.params_layout import read_layout
 from ..system.reading import read_json, reading
 from ..system.temporary import temporary_file
-from ..tasks.snli import LABELS
-from ..text.tokenizer_settings import TokenizerSettings
 from ..text.tokenizers import bert_tokenizer
 from ..text.vocabulary import read_vocabulary
+from .model_settings import ModelSettings, problem_of, settings_from_json
+
+PathLike = Union[str, "os.PathLike[str]"]
 
 _FORMAT = 3
 _FORMATS = (1, _FORMAT)  # 1 knows GluonNLP's tokenizer alone
 _FORMATS_OF_8_BITS = (2, 4)
 _FILES = ("weights", "vocab")
 _SETTINGS = "config.json"
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelSettings:
-    """What, besides weights and vocabulary, makes a fine-tuned model.
-
-    Attributes
-    ----------
-    backbone : str
-        BERT architecture, ``bert_L_H_A``.
-    hparams : dict
-        All hyper-parameters of the backbone, as GluonNLP names them.
-    head : str
-        Name of a head.
-    hidden_units : int
-        Of the 'mlp' head.
-    dropout : float
-        Of the head.
-    tokenizer : TokenizerSettings
-        What is done with text.
-    max_len : int
-        Longest input in tokens.
-    truncation : str
-        Name of the strategy.
-    labels : tuple of str
-        Names of the classes, in the order of the logits.
-    task : str
-        Name of the task that the model was made for.
-    """
-
-    backbone: str
-    hparams: Dict[str, Any]
-    head: str
-    hidden_units: int
-    dropout: float
-    tokenizer: TokenizerSettings
-    max_len: int
-    truncation: str
-    labels: Tuple[str, ...] = LABELS
-    task: str = "SNLI"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,13 +50,13 @@ class Model:
     settings: ModelSettings
     spiece: Optional[Path] = None
 
-    def encoder(self):
+    def encoder(self) -> PairEncoder:
         """The ``PairEncoder`` that makes this model's inputs."""
         tokenizer = bert_tokenizer(self.vocab, self.settings.tokenizer, self.spiece)
         return PairEncoder(tokenizer, self.vocab, self.settings.max_len, self.settings.truncation, self.settings.labels)
 
 
-def save_model(model, folder, arrays=None):
+def save_model(model: Model, folder: PathLike, arrays: Optional[Dict[str, mx.nd.NDArray]] = None) -> None:
     """Write a model folder; one that is there stays whole until the new one is.
 
     The weights go to a file named by their hash; ``config.json``, replaced last, says which file counts.
@@ -128,7 +87,7 @@ def save_model(model, folder, arrays=None):
     remove_other_weights(folder)
 
 
-def remove_other_weights(folder):
+def remove_other_weights(folder: Path) -> None:
     """Remove from a model folder the weights that do not count: older ones, and those of a process that was killed."""
     try:
         name = read_json(folder / _SETTINGS)["files"]["weights"]["name"]
@@ -139,7 +98,7 @@ def remove_other_weights(folder):
             path.unlink()
 
 
-def write_settings(folder, settings, files):
+def write_settings(folder: Path, settings: ModelSettings, files: Dict[str, Tuple[Path, str]]) -> None:
     """Write ``config.json``, which makes a model of a folder.
 
     Parameters
@@ -163,13 +122,13 @@ def write_settings(folder, settings, files):
     write_json(folder / _SETTINGS, content)
 
 
-def _require_sound(settings, folder):
-    problem = _problem(settings)
+def _require_sound(settings: ModelSettings, folder: Path) -> None:
+    problem = problem_of(settings)
     if problem:
         raise CheckpointError(f"{folder}: no model can be written: {problem}")
 
 
-def load_model(folder, ctx=None):
+def load_model(folder: PathLike, ctx: Any = None) -> Model:
     """Read a model folder, or the output folder that holds one.
 
     Parameters
@@ -199,7 +158,7 @@ def load_model(folder, ctx=None):
     return Model(net, vocab, settings, spiece)
 
 
-def weights_sha256(folder):
+def weights_sha256(folder: PathLike) -> Optional[str]:
     """Which weights the model in an output folder has, as its settings say; None if there is no sound model.
 
     Parameters
@@ -216,14 +175,14 @@ def weights_sha256(folder):
         return None
 
 
-def build_net(settings, vocab):
+def build_net(settings: ModelSettings, vocab: BERTVocab) -> SNLIBertClassifier:
     """The net that settings describe, without weights."""
     needs_pooler = head_named(settings.head).needs_pooler
     backbone = family_of(settings.backbone).build(settings.backbone, vocab, settings.hparams, needs_pooler)
     return SNLIBertClassifier(backbone, len(settings.labels), settings.head, settings.hidden_units, settings.dropout)
 
 
-def _read_settings(folder):
+def _read_settings(folder: Path) -> Tuple[ModelSettings, Dict[str, Path]]:
     """Settings and files (a dict by use) of a model folder, the files checked against their fingerprints."""
     path = folder / _SETTINGS
     no_model = f"{folder} holds no model: give the output folder of gluonnlp-snli finetune"
@@ -254,72 +213,7 @@ def _read_settings(folder):
     return settings, files
 
 
-def _settings(content):
-    """ModelSettings from JSON; a KeyError, TypeError or ValueError if it is damaged."""
-    content = dict(content)
-    if "lower" in content:
-        content["tokenizer"] = TokenizerSettings.gluonnlp(content.pop("lower"))
-    else:
-        content["tokenizer"] = TokenizerSettings.from_json(content["tokenizer"])
-    if not isinstance(content["labels"], list):
-        raise TypeError
-    return ModelSettings(**{**content, "labels": tuple(content["labels"])})
-
-
-def settings_from_json(content: Any, path: Path) -> ModelSettings:
-    """Settings from what ``dataclasses.asdict`` makes of them.
-
-    Parameters
-    ----------
-    content : dict
-        As JSON has it.
-    path : Path
-        What it was read from.
-
-    Raises
-    ------
-    CheckpointError
-        If it is damaged, or there can be no model of these settings.
-    """
-    try:
-        settings = _settings(content)
-        problem = _problem(settings)
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise CheckpointError(f"{path} is damaged") from None
-    if problem:
-        raise CheckpointError(f"{path} is damaged: {problem}")
-    return settings
-
-
-def _problem(settings):
-    """Why there can be no model of these settings, be it about to be written or just read; None if there can.
-
-    May raise a KeyError, TypeError or ValueError where they are nonsense.
-    """
-    TokenizerSettings.from_json(dataclasses.asdict(settings.tokenizer))
-    least, most = SPECIAL_TOKENS + 2, settings.hparams["max_length"]
-    problems = {
-        f"its hyper-parameters are not those of a {settings.backbone}": not family_of(settings.backbone).are_hparams(
-            settings.backbone, settings.hparams
-        ),
-        f"its dropout is {settings.dropout!r}": not is_dropout(settings.dropout),
-        f"there is no head {settings.head!r}": settings.head not in head_names(),
-        f"its head has {settings.hidden_units!r} hidden units": not (
-            type(settings.hidden_units) is int and 0 <= settings.hidden_units < 1 << 24
-        ),
-        f"max_len is {settings.max_len!r}; a pair takes from {least} to {most} tokens": not (
-            type(settings.max_len) is int and least <= settings.max_len <= most
-        ),
-        f"there is no truncation {settings.truncation!r}": settings.truncation not in list_truncations(),
-        f"its labels are {settings.labels!r}": len(settings.labels) < 2
-        or len(set(settings.labels)) < len(settings.labels)
-        or not all(type(label) is str and label for label in settings.labels),
-        f"its task is {settings.task!r}": type(settings.task) is not str,
-    }
-    return next((what for what, is_one in problems.items() if is_one), None)
-
-
-def _check_weights(settings, vocab_size, path):
+def _check_weights(settings: ModelSettings, vocab_size: int, path: Path) -> None:
     """Make sure that the weights are those of the net that the settings describe, before it is built."""
     found = {name: entry.shape for name, entry in read_layout(path).items()}
     head = head_named(settings.head)

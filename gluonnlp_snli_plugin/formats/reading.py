@@ -9,7 +9,8 @@ from gluonnlp.vocab import BERTVocab
 
 from ..errors import CheckpointError, UsageError
 from .format import PathLike, format_of
-from .model_folder import Model, ModelSettings, build_net
+from .model_folder import Model, build_net
+from .model_settings import ModelSettings
 
 
 def load_finetuned(

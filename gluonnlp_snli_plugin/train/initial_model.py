@@ -4,7 +4,8 @@ import os
 
 from .. import store
 from ..errors import UsageError
-from ..formats.model_folder import Model, ModelSettings
+from ..formats.model_folder import Model
+from ..formats.model_settings import ModelSettings
 from ..formats.models import snli_bert_classifier
 from ..model.family import hparams_of
 from ..tasks.sample import sample_vocabulary

@@ -21,7 +21,8 @@ def make_predictor(tiny_name):
     import gluonnlp as nlp
     import mxnet as mx
 
-    from gluonnlp_snli_plugin.formats.model_folder import Model, ModelSettings
+    from gluonnlp_snli_plugin.formats.model_folder import Model
+    from gluonnlp_snli_plugin.formats.model_settings import ModelSettings
 
     def make(seed=0, max_len=32, labels=LABELS):
         mx.random.seed(seed)

@@ -7,7 +7,8 @@ import pytest
 
 from gluonnlp_snli_plugin import Predictor
 from gluonnlp_snli_plugin.evaluate.explanation import contributions, explain, logits_of
-from gluonnlp_snli_plugin.formats.model_folder import Model, ModelSettings
+from gluonnlp_snli_plugin.formats.model_folder import Model
+from gluonnlp_snli_plugin.formats.model_settings import ModelSettings
 from gluonnlp_snli_plugin.native import accelerate, operators
 from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.text.vocabulary import read_sentencepieces

@@ -7,7 +7,8 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluonnlp_snli_plugin.formats.model_folder import Model, ModelSettings, build_net, save_model
+from gluonnlp_snli_plugin.formats.model_folder import Model, build_net, save_model
+from gluonnlp_snli_plugin.formats.model_settings import ModelSettings
 from gluonnlp_snli_plugin.model.bert import BERT
 from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.text.vocabulary import read_sentencepieces, read_wordpieces

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from gluonnlp_snli_plugin.errors import CheckpointError
-from gluonnlp_snli_plugin.formats.model_folder import Model, ModelSettings, load_model, save_model
+from gluonnlp_snli_plugin.formats.model_folder import Model, load_model, save_model
+from gluonnlp_snli_plugin.formats.model_settings import ModelSettings
 from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
 
 UNCASED = TokenizerSettings.gluonnlp(lower=True)

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gluonnlp_snli_plugin.cli import COMMANDS, main
-from gluonnlp_snli_plugin.formats.model_folder import Model, ModelSettings, save_model
+from gluonnlp_snli_plugin.formats.model_folder import Model, save_model
+from gluonnlp_snli_plugin.formats.model_settings import ModelSettings
 from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
 
 UNCASED = TokenizerSettings.gluonnlp(lower=True)

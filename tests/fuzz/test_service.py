@@ -10,7 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gluonnlp_snli_plugin.evaluate.predictor import Predictor
-from gluonnlp_snli_plugin.formats.model_folder import Model, ModelSettings
+from gluonnlp_snli_plugin.formats.model_folder import Model
+from gluonnlp_snli_plugin.formats.model_settings import ModelSettings
 from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
 
 pytest.importorskip("starlette")

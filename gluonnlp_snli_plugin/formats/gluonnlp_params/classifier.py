@@ -12,7 +12,8 @@ from ...model.bert import BERT
 from ...tasks.snli import LABELS
 from ...text.tokenizer_settings import TokenizerSettings
 from ...text.vocabulary import read_vocabulary
-from ..model_folder import Model, ModelSettings
+from ..model_folder import Model
+from ..model_settings import ModelSettings
 from ..reading import model_of
 from .parameters import check_backbone, check_bert, read_parameters, sizes, split, with_settings
 

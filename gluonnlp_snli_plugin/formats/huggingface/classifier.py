@@ -9,7 +9,8 @@ from ...errors import CheckpointError, UsageError
 from ...model.bert import is_dropout
 from ...tasks.snli import LABELS
 from ..format import PathLike
-from ..model_folder import Model, ModelSettings
+from ..model_folder import Model
+from ..model_settings import ModelSettings
 from ..reading import model_of
 from .checkpoint import FILES, read_architecture
 from .files import find_folder, read_config

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ...errors import UsageError
 from ...model.heads import DenseLayer, head_named
-from ..model_folder import ModelSettings
+from ..model_settings import ModelSettings
 
 OPSET = 13
 _ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh"}  # of a head

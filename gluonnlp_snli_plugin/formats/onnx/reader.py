@@ -11,7 +11,8 @@ from ...errors import CheckpointError, UsageError
 from ...system.files import digest
 from ...text.vocabulary import SPECIAL_TOKENS, read_vocabulary, vocab_of_index, wordpiece_index
 from ..format import content_of
-from ..model_folder import Model, settings_from_json
+from ..model_folder import Model
+from ..model_settings import settings_from_json
 from .export import GRAPH, SETTINGS
 
 

@@ -1,0 +1,119 @@
+"""What, besides weights and vocabulary, makes a fine-tuned model: read from JSON, and checked."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Dict, Optional, Tuple
+
+from ..data.encoding import SPECIAL_TOKENS
+from ..data.truncation import list_truncations
+from ..errors import CheckpointError
+from ..model.bert import is_dropout
+from ..model.family import family_of
+from ..model.heads import head_names
+from ..tasks.snli import LABELS
+from ..text.tokenizer_settings import TokenizerSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSettings:
+    """What, besides weights and vocabulary, makes a fine-tuned model.
+
+    Attributes
+    ----------
+    backbone : str
+        BERT architecture, ``bert_L_H_A``.
+    hparams : dict
+        All hyper-parameters of the backbone, as GluonNLP names them.
+    head : str
+        Name of a head.
+    hidden_units : int
+        Of the 'mlp' head.
+    dropout : float
+        Of the head.
+    tokenizer : TokenizerSettings
+        What is done with text.
+    max_len : int
+        Longest input in tokens.
+    truncation : str
+        Name of the strategy.
+    labels : tuple of str
+        Names of the classes, in the order of the logits.
+    task : str
+        Name of the task that the model was made for.
+    """
+
+    backbone: str
+    hparams: Dict[str, Any]
+    head: str
+    hidden_units: int
+    dropout: float
+    tokenizer: TokenizerSettings
+    max_len: int
+    truncation: str
+    labels: Tuple[str, ...] = LABELS
+    task: str = "SNLI"
+
+
+def _settings(content: Dict[str, Any]) -> ModelSettings:
+    """ModelSettings from JSON; a KeyError, TypeError or ValueError if it is damaged."""
+    content = dict(content)
+    if "lower" in content:
+        content["tokenizer"] = TokenizerSettings.gluonnlp(content.pop("lower"))
+    else:
+        content["tokenizer"] = TokenizerSettings.from_json(content["tokenizer"])
+    if not isinstance(content["labels"], list):
+        raise TypeError
+    return ModelSettings(**{**content, "labels": tuple(content["labels"])})
+
+
+def settings_from_json(content: Any, path: Path) -> ModelSettings:
+    """Settings from what ``dataclasses.asdict`` makes of them.
+
+    Parameters
+    ----------
+    content : dict
+        As JSON has it.
+    path : Path
+        What it was read from.
+
+    Raises
+    ------
+    CheckpointError
+        If it is damaged, or there can be no model of these settings.
+    """
+    try:
+        settings = _settings(content)
+        problem = problem_of(settings)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise CheckpointError(f"{path} is damaged") from None
+    if problem:
+        raise CheckpointError(f"{path} is damaged: {problem}")
+    return settings
+
+
+def problem_of(settings: ModelSettings) -> Optional[str]:
+    """Why there can be no model of these settings, be it about to be written or just read; None if there can.
+
+    May raise a KeyError, TypeError or ValueError where they make no sense.
+    """
+    TokenizerSettings.from_json(dataclasses.asdict(settings.tokenizer))
+    least, most = SPECIAL_TOKENS + 2, settings.hparams["max_length"]
+    problems = {
+        f"its hyper-parameters are not those of a {settings.backbone}": not family_of(settings.backbone).are_hparams(
+            settings.backbone, settings.hparams
+        ),
+        f"its dropout is {settings.dropout!r}": not is_dropout(settings.dropout),
+        f"there is no head {settings.head!r}": settings.head not in head_names(),
+        f"its head has {settings.hidden_units!r} hidden units": not (
+            type(settings.hidden_units) is int and 0 <= settings.hidden_units < 1 << 24
+        ),
+        f"max_len is {settings.max_len!r}; a pair takes from {least} to {most} tokens": not (
+            type(settings.max_len) is int and least <= settings.max_len <= most
+        ),
+        f"there is no truncation {settings.truncation!r}": settings.truncation not in list_truncations(),
+        f"its labels are {settings.labels!r}": len(settings.labels) < 2
+        or len(set(settings.labels)) < len(settings.labels)
+        or not all(type(label) is str and label for label in settings.labels),
+        f"its task is {settings.task!r}": type(settings.task) is not str,
+    }
+    return next((what for what, is_one in problems.items() if is_one), None)
