@@ -38,10 +38,12 @@ def pad(encoded: EncodedPairs, index: np.ndarray, round_to: int = 1) -> Batch:
     start, lengths = encoded.offsets[index], encoded.offsets[index + 1] - encoded.offsets[index]
     position = np.arange(-(-int(lengths.max()) // round_to) * round_to)
     inside = position < lengths[:, None]
+    layout = encoded.layout
+    is_second = position >= layout.second(encoded.len_a[index, None]) if layout.has_segments else np.False_
     flat = np.minimum(start[:, None] + position, len(encoded.input_ids) - 1)
     return Batch(
         np.where(inside, encoded.input_ids[flat], np.int32(encoded.padding_id)),
-        (inside & (position >= encoded.len_a[index, None] + 2)).astype(np.int32),
+        (inside & is_second).astype(np.int32),
         lengths.astype(np.float32),
         np.zeros(len(index), np.int32) if encoded.labels is None else encoded.labels[index],
         index,

@@ -196,10 +196,10 @@ def _read(file: Path, key: str, encoder: PairEncoder) -> Tuple[EncodedPairs, int
     input_ids, len_a, len_b, labels = (
         np.frombuffer(data[slice(*header[name]["data_offsets"])], _INT) for name in _ARRAYS
     )
-    offsets = offsets_of(len_a, len_b)
+    offsets = offsets_of(len_a, len_b, encoder.layout)
     padding_id = encoder.vocab[encoder.vocab.padding_token]
     truncated, unlabelled, bad = (int(about[name]) for name in ("truncated", "unlabelled", "bad"))
-    encoded = EncodedPairs(input_ids, offsets, len_a, len_b, labels, padding_id, truncated)
+    encoded = EncodedPairs(input_ids, offsets, len_a, len_b, labels, padding_id, truncated, encoder.layout)
     return encoded, unlabelled, bad, about.get("first_bad")
 
 

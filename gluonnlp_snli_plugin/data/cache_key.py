@@ -17,7 +17,7 @@ from ..text.tokenizers import CachedTokenizer, HuggingFaceBERTTokenizer
 from . import truncation
 from .encoding import PairEncoder
 
-_ENCODER = 3  # raise it whenever the same input is read, encoded or stored differently
+_ENCODER = 4  # raise it whenever the same input is read, encoded or stored differently
 _TRUNCATIONS = (
     truncation.LongestFirst,
     truncation.Equal,
@@ -63,6 +63,7 @@ def cache_key(encoder: PairEncoder, sha256: str, reading: List[Any]) -> Optional
         "tokenizer": tokenizer,
         "vocab": _vocab_settings(host.vocab),
         "special": None if encoder.vocab is host.vocab else _vocab_settings(encoder.vocab),
+        "layout": encoder.layout,
         "max_len": int(encoder.max_len),
         "truncation": type(encoder.truncation).__name__,
     }

@@ -1,4 +1,4 @@
-"""From pairs of sentences to BERT inputs: ``[CLS] premise [SEP] hypothesis [SEP]``."""
+"""From pairs of sentences to inputs of BERT and its kin: ``[CLS] premise [SEP] hypothesis [SEP]``."""
 
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
@@ -8,9 +8,10 @@ import numpy as np
 from ..errors import UsageError
 from ..text.tokenizers import CachedTokenizer, flat_ids
 from . import truncation as truncations
+from .layout import BERT_LAYOUT, PairLayout
 from .schema import schema_or_default
 
-SPECIAL_TOKENS = 3  # [CLS], [SEP], [SEP]
+SPECIAL_TOKENS = BERT_LAYOUT.num_special  # [CLS], [SEP], [SEP]
 _PAIRS_AT_ONCE = 2048  # enough for whole-array work to pay, few enough for the processor's cache
 
 
@@ -34,6 +35,7 @@ class EncodedPairs(mx.gluon.data.Dataset):
         Id of the padding token.
     num_truncated : int
         How many pairs lost tokens.
+    layout : PairLayout
     """
 
     def __init__(
@@ -45,8 +47,10 @@ class EncodedPairs(mx.gluon.data.Dataset):
         labels: Optional[np.ndarray],
         padding_id: int,
         num_truncated: int = 0,
+        layout: PairLayout = BERT_LAYOUT,
     ) -> None:
         self.input_ids = input_ids
+        self.layout = layout
         self.offsets = offsets
         self.len_a = len_a
         self.len_b = len_b
@@ -62,9 +66,7 @@ class EncodedPairs(mx.gluon.data.Dataset):
             raise IndexError(f"pair {i} of {len(self)}")
         i %= len(self)
         ids = self.input_ids[self.offsets[i] : self.offsets[i + 1]]
-        segments = np.zeros_like(ids)
-        segments[self.len_a[i] + 2 :] = 1
-        pair = (ids, segments, np.int32(len(ids)))
+        pair = (ids, self.layout.segment_ids(self.len_a[i], len(ids)), np.int32(len(ids)))
         return pair if self.labels is None else (*pair, self.labels[i])
 
     @property
@@ -89,6 +91,8 @@ class PairEncoder:
         What is cut from a pair that is longer; see ``gluonnlp_snli_plugin.data.truncation``.
     labels : sequence of str or None
         Names of the classes, in the order of their indices; default those of the task SNLI.
+    layout : PairLayout, default BERT's
+        The special tokens around the sentences, and the segments.
 
     Raises
     ------
@@ -103,9 +107,11 @@ class PairEncoder:
         max_len: int = 128,
         truncation: Union[str, truncations.Truncation] = "longest_first",
         labels: Optional[Sequence[str]] = None,
+        layout: PairLayout = BERT_LAYOUT,
     ) -> None:
-        if max_len < SPECIAL_TOKENS + 2:
-            raise UsageError(f"max_len is {max_len}; a pair needs at least {SPECIAL_TOKENS + 2} tokens")
+        if max_len < layout.num_special + 2:
+            raise UsageError(f"max_len is {max_len}; a pair needs at least {layout.num_special + 2} tokens")
+        self.layout = layout
         self.tokenizer = tokenizer if hasattr(tokenizer, "ids") else CachedTokenizer(tokenizer)
         self.vocab = vocab
         self.max_len = max_len
@@ -129,14 +135,13 @@ class PairEncoder:
         """
         row = premise if hypothesis is None else (premise, hypothesis, label)
         a, b = self.tokenizer.ids(row[0]), self.tokenizer.ids(row[1])
-        budget = self.max_len - SPECIAL_TOKENS
+        budget = self.max_len - self.layout.num_special
         if len(a) + len(b) > budget:
             keep_a, keep_b = self.truncation(len(a), len(b), budget)
             a, b = a[:keep_a], b[:keep_b]
-        cls, sep = self._cls_and_sep()
-        input_ids = np.array([cls, *a, sep, *b, sep], np.int32)
-        segment_ids = np.array([0] * (len(a) + 2) + [1] * (len(b) + 1), np.int32)
-        pair = (input_ids, segment_ids, np.int32(len(input_ids)))
+        before, between, after = self.layout.ids(self.vocab)
+        input_ids = np.array([*before, *a, *between, *b, *after], np.int32)
+        pair = (input_ids, self.layout.segment_ids(len(a), len(input_ids)), np.int32(len(input_ids)))
         return pair if len(row) < 3 or row[2] is None else (*pair, label_indices([row[2]], self.labels)[0])
 
     def encode(
@@ -205,7 +210,7 @@ class PairEncoder:
         for start in range(0, len(premises), _PAIRS_AT_ONCE):
             part = slice(start, start + _PAIRS_AT_ONCE)
             a, b, (_, lengths) = self._ids(premises[part], hypotheses[part])
-            sums.append(lengths[a] + lengths[b] + SPECIAL_TOKENS)
+            sums.append(lengths[a] + lengths[b] + self.layout.num_special)
         return np.concatenate(sums)
 
     def _encode_parts(self, parts: Iterable[Sequence[Any]], classes: Optional[Sequence[str]]) -> EncodedPairs:
@@ -221,12 +226,13 @@ class PairEncoder:
         input_ids, len_a, len_b, labels = (np.frombuffer(column, np.int32) for column in columns)
         return EncodedPairs(
             input_ids,
-            offsets_of(len_a, len_b),
+            offsets_of(len_a, len_b, self.layout),
             len_a,
             len_b,
             labels if classes else None,
             self.vocab[self.vocab.padding_token],
             num_truncated,
+            self.layout,
         )
 
     def _encode_part(
@@ -236,14 +242,15 @@ class PairEncoder:
         a, b, (flat, lengths) = self._ids(premises, hypotheses)
         starts = np.cumsum(lengths) - lengths
         len_a, len_b = lengths[a], lengths[b]
-        keep_a, keep_b = self.truncation(len_a, len_b, self.max_len - SPECIAL_TOKENS)
+        keep_a, keep_b = self.truncation(len_a, len_b, self.max_len - self.layout.num_special)
 
-        # Each pair is put together of five slices: [CLS], the premise's, [SEP], the hypothesis's, [SEP].
-        source = np.concatenate([flat, np.array(self._cls_and_sep(), np.int32)])
-        cls_at, sep_at = len(flat), len(flat) + 1
+        # Each pair is put together from five slices, of BERT: [CLS], the premise's, [SEP], the hypothesis's, [SEP].
+        special = self.layout.ids(self.vocab)
+        source = np.concatenate([flat, *(np.array(ids, np.int32) for ids in special)])
+        sizes = np.array([len(ids) for ids in special])
         slice_starts = np.empty((len(a), 5), np.int64)
-        slice_lengths = np.ones((len(a), 5), np.int64)
-        slice_starts[:, 0], slice_starts[:, 2], slice_starts[:, 4] = cls_at, sep_at, sep_at
+        slice_lengths = np.empty((len(a), 5), np.int64)
+        slice_starts[:, ::2], slice_lengths[:, ::2] = len(flat) + np.cumsum(sizes) - sizes, sizes
         slice_starts[:, 1], slice_lengths[:, 1] = starts[a], keep_a
         slice_starts[:, 3], slice_lengths[:, 3] = starts[b], keep_b
         input_ids = source[_ranges(slice_starts.ravel(), slice_lengths.ravel())]
@@ -258,19 +265,16 @@ class PairEncoder:
         b = np.fromiter((number.setdefault(text, len(number)) for text in hypotheses), np.int64, len(hypotheses))
         return a, b, self._ids_of_all(list(number))
 
-    def _cls_and_sep(self) -> List[int]:
-        return self.vocab[[self.vocab.cls_token, self.vocab.sep_token]]
-
     def _ids_of_all(self, texts: List[str]) -> Tuple[np.ndarray, np.ndarray]:
         if hasattr(self.tokenizer, "ids_of_all"):
             return self.tokenizer.ids_of_all(texts)
         return flat_ids([self.tokenizer.ids(text) for text in texts])
 
 
-def offsets_of(len_a: np.ndarray, len_b: np.ndarray) -> np.ndarray:
+def offsets_of(len_a: np.ndarray, len_b: np.ndarray, layout: PairLayout = BERT_LAYOUT) -> np.ndarray:
     """Where pairs begin that have these many tokens besides the special ones; ndarray of int64, shape (pairs + 1,)."""
     offsets = np.zeros(len(len_a) + 1, np.int64)
-    np.cumsum(len_a.astype(np.int64) + len_b + SPECIAL_TOKENS, out=offsets[1:])
+    np.cumsum(len_a.astype(np.int64) + len_b + layout.num_special, out=offsets[1:])
     return offsets
 
 

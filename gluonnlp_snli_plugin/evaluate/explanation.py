@@ -75,15 +75,17 @@ def explain(model, encoder, premise, hypothesis, ctx=None, label=None):
     vocab, labels = model.vocab, model.settings.labels
     masked_ids = np.full_like(input_ids, vocab[vocab.mask_token])
     len_a, len_b = int(encoded.len_a[0]), int(encoded.len_b[0])
-    special = [0, len_a + 1, len_a + len_b + 2]  # [CLS], [SEP], [SEP]
+    layout = encoder.layout
+    special = layout.special_positions(len_a, len_b)
+    first, second = len(layout.before), layout.second(len_a)
     masked_ids[special] = input_ids[special]
     values, target, odds, masked_odds = contributions(
         model.net, input_ids, masked_ids, segment_ids, ctx or mx.cpu(), None if label is None else labels.index(label)
     )
     return Explanation(
         labels[target],
-        _parts(encoder.tokenizer, premise, values[1 : 1 + len_a]),
-        _parts(encoder.tokenizer, hypothesis, values[len_a + 2 : -1]),
+        _parts(encoder.tokenizer, premise, values[first : first + len_a]),
+        _parts(encoder.tokenizer, hypothesis, values[second : second + len_b]),
         list(zip(vocab.to_tokens(input_ids.tolist()), values.tolist())),
         odds,
         masked_odds,

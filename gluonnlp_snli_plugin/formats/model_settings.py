@@ -4,7 +4,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
-from ..data.encoding import SPECIAL_TOKENS
 from ..data.truncation import list_truncations
 from ..errors import CheckpointError
 from ..model.bert import is_dropout
@@ -97,9 +96,10 @@ def problem_of(settings: ModelSettings) -> Optional[str]:
     May raise a KeyError, TypeError or ValueError where they make no sense.
     """
     TokenizerSettings.from_json(dataclasses.asdict(settings.tokenizer))
-    least, most = SPECIAL_TOKENS + 2, settings.hparams["max_length"]
+    family = family_of(settings.backbone)
+    least, most = family.layout.num_special + 2, settings.hparams["max_length"]
     problems = {
-        f"its hyper-parameters are not those of a {settings.backbone}": not family_of(settings.backbone).are_hparams(
+        f"its hyper-parameters are not those of a {settings.backbone}": not family.are_hparams(
             settings.backbone, settings.hparams
         ),
         f"its dropout is {settings.dropout!r}": not is_dropout(settings.dropout),

@@ -8,6 +8,7 @@ from gluonnlp.model import bert
 from gluonnlp.vocab import BERTVocab
 
 from .. import registry
+from ..data.layout import BERT_LAYOUT
 from ..errors import CheckpointError, UsageError
 
 _SHAPE = re.compile(r"bert_([0-9]{1,4})_([0-9]{1,6})_([0-9]{1,6})")  # more than that no machine holds
@@ -43,6 +44,7 @@ class BertFamily:
 
     form = "bert_LAYERS_UNITS_HEADS, such as bert_12_768_12"
     model_type = "bert"
+    layout = BERT_LAYOUT
 
     def knows(self, backbone: str) -> bool:
         return bool(_SHAPE.fullmatch(backbone))

@@ -10,6 +10,7 @@ import mxnet as mx
 from gluonnlp.vocab import BERTVocab
 
 from .. import registry
+from ..data.layout import PairLayout
 from ..errors import UsageError
 
 
@@ -18,6 +19,8 @@ class Family(Protocol):
 
     #: How the names of its architectures are formed, for people: 'bert_LAYERS_UNITS_HEADS, such as bert_12_768_12'.
     form: str
+    #: How a pair is laid out in tokens.
+    layout: PairLayout
     #: What ``model_type`` says in Hugging Face's ``config.json``.
     model_type: str
 

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from ...data.layout import BERT_LAYOUT
 from ...errors import UsageError
 from ...system.files import digest, json_text, write_json
 from ...text.vocabulary import SPECIAL_TOKENS
@@ -37,6 +38,8 @@ def write(job: Job, folder: Path) -> None:
     from .graph import build
 
     settings, parameters, vocab = job.model.settings, job.parameters(), job.model.vocab
+    if job.model.encoder().layout != BERT_LAYOUT:
+        raise UsageError(f"{settings.backbone} lays pairs out in another way than BERT: example.py cannot do it")
     if settings.truncation not in _KEEP_B:
         raise UsageError(f"truncation {settings.truncation!r} is not one of this package's: example.py cannot do it")
     size = sum(array.nbytes for array in parameters.values())
