@@ -1,4 +1,4 @@
-"""C++ operators for MXNet on CPU, built on first use, and what puts them into a GluonNLP BERT."""
+"""C++ operators for MXNet on CPU, built on first use, and the functions that make a GluonNLP BERT use them."""
 
 from .accelerate import accelerate, is_accelerated, restore, stock_products
 from .precision import dtype_for_inference, require_bfloat16, require_cpu, require_instructions, use_bfloat16

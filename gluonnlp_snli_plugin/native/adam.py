@@ -1,6 +1,7 @@
 """AdamW and Adam for all parameters of a net in two operator calls: norm of the gradients, then clipping and update."""
 
 import math
+from typing import Sequence
 
 import mxnet as mx
 
@@ -8,19 +9,19 @@ from . import operators
 
 
 class Adam:
-    """Does what ``Trainer.update`` does with optimizer 'bertadam' or 'adam', on CPU, clipping included.
+    """Equivalent to ``Trainer.update`` with optimizer 'bertadam' or 'adam', on CPU, including clipping.
 
     Parameters
     ----------
     parameters : list of Parameter
         Initialized, float32, on one or several CPU devices.
     rule : {'bertadam', 'adam'}
-        AdamW as in GluonNLP's ``BERTAdam`` (decay beside the step, no bias correction), or MXNet's ``Adam``.
+        AdamW as in GluonNLP's ``BERTAdam`` (decoupled weight decay, no bias correction), or MXNet's ``Adam``.
     epsilon : float
     weight_decay : float
         Times each parameter's ``wd_mult``.
     clip : float
-        Largest global norm of the gradients; 0 for any.
+        Largest global norm of the gradients; 0 for no limit.
 
     Attributes
     ----------
@@ -29,7 +30,9 @@ class Adam:
         For each device the means, and the variances, of all parameters' gradients: two lists of NDArray.
     """
 
-    def __init__(self, parameters, rule, epsilon, weight_decay, clip):
+    def __init__(
+        self, parameters: Sequence[mx.gluon.Parameter], rule: str, epsilon: float, weight_decay: float, clip: float
+    ) -> None:
         self._parameters = list(parameters)
         self._is_adamw = rule == "bertadam"
         self._settings = {"beta1": 0.9, "beta2": 0.999, "epsilon": epsilon, "decoupled": self._is_adamw}
@@ -42,7 +45,7 @@ class Adam:
             for weights in zip(*(parameter.list_data() for parameter in self._parameters))
         ]
 
-    def update(self, learning_rate):
+    def update(self, learning_rate: float) -> None:
         """Make one update from the gradients that the parameters hold, the same on every device."""
         self.num_updates += 1
         if not self._is_adamw:

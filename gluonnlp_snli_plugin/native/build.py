@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from typing import List, Sequence, Tuple
 
 import mxnet as mx
 
@@ -20,27 +21,26 @@ from . import isa
 
 _SOURCES = Path(__file__).parent / "src"
 _MXNET = Path(mx.__file__).parent
-# NaN and infinity keep their meaning; only what nobody reads, errno and the floating-point flags, is given up.
+# NaN and infinity keep their meaning; only errno and the floating-point flags, which are never read, are given up.
 _FLAGS = "-std=c++17 -O3 -mtune=native -fopenmp -fPIC -fno-math-errno -fno-trapping-math".split()
-# Its own functions, not those of the same names in another extension of the process (Horovod has an older lib_api.cc).
+# Bind to our own functions, not to those of the same name in another extension (Horovod has an older lib_api.cc).
 _LINK_FLAGS = ["-shared", "-fopenmp", "-Wl,-Bsymbolic"]
-_GLUE_FLAGS = [flag for flag in _FLAGS if flag != "-O3"]  # MXNet's own file: long to optimise, and nothing gained
+_GLUE_FLAGS = [flag for flag in _FLAGS if flag != "-O3"]  # MXNet's own file: slow to optimize, without gain
 
 _MONTH = 30 * 24 * 3600  # seconds
 
 
 class BuildError(Exception):
-    """There is no library; the message says why in one line."""
+    """The library cannot be built; the message says why in one line."""
 
 
-def library():
-    """The path of the compiled library, compiling it first if need be.
+def library() -> Path:
+    """The path of the compiled library; compiles it first if necessary.
 
     It is for the newest instruction set that this processor has, ``GLUONNLP_SNLI_ISA`` permits and the compiler knows.
-    It is kept under a name made from everything it depends on (sources, MXNet, compiler, instruction set, processor)
-    and from its own content, so a library of another machine or a damaged one is never loaded. Where the cache cannot
-    be written, the library serves this process alone. After a build, libraries that nobody has used for a month are
-    removed.
+    Its file name has a hash of everything it depends on (sources, MXNet, compiler, instruction set, processor) and one
+    of its content, so a library of another machine or a damaged one is never loaded. If the cache is not writable, the
+    library is used by this process alone. After a build, libraries that have not been used for a month are removed.
 
     Returns
     -------
@@ -49,9 +49,9 @@ def library():
     Raises
     ------
     BuildError
-        If there is no compiler, or it fails.
+        If no compiler is found, or it fails.
     UsageError
-        If ``GLUONNLP_SNLI_ISA`` names no instruction set.
+        If ``GLUONNLP_SNLI_ISA`` is not the name of an instruction set.
     """
     compiler = _compiler()
     options, version = _options(compiler)
@@ -60,7 +60,7 @@ def library():
         try:
             folder = cache_folder("native")
             _require_own(folder)
-            stack.enter_context(locked(folder / ".lock"))  # who comes second finds what the first has built
+            stack.enter_context(locked(folder / ".lock"))  # a second process waits, then finds the finished library
         except OSError:
             for_this_process = contextlib.ExitStack()
             folder = for_this_process.enter_context(temporary_folder())
@@ -79,18 +79,18 @@ def library():
     return path
 
 
-def _build(compiler, options, folder, key):
+def _build(compiler: str, options: List[str], folder: Path, key: str) -> Path:
     glue = _MXNET / "src" / "lib_api.cc"
     with temporary_folder() as workspace:
 
-        def compile_(source):
+        def compile_(source: Path) -> str:
             target = f"{workspace}/{source.stem}.o"
             flags = _GLUE_FLAGS if source == glue else _FLAGS
             _run([compiler, *flags, *options, f"-I{_MXNET / 'include'}", "-c", str(source), "-o", target])
             return target
 
         with concurrent.futures.ThreadPoolExecutor(threads.cores()) as pool:
-            objects = list(pool.map(compile_, [glue, *_sources(".cc")]))  # the longest first
+            objects = list(pool.map(compile_, [glue, *_sources(".cc")]))  # the slowest first
         linked = f"{workspace}/library.so"
         _run([compiler, *_LINK_FLAGS, *objects, "-o", linked])
         path = folder / f"{key}-{digest(linked)[:16]}.so"
@@ -99,8 +99,8 @@ def _build(compiler, options, folder, key):
     return path
 
 
-def _remove_unused(folder):
-    """Remove the libraries that nobody has used for a month: those of other versions, compilers or machines."""
+def _remove_unused(folder: Path) -> None:
+    """Remove the libraries that have not been used for a month: those of other versions, compilers or machines."""
     digits = 16 * "[0-9a-f]"
     for path in folder.glob(f"{digits}-{digits}.so"):
         with contextlib.suppress(OSError):
@@ -108,7 +108,7 @@ def _remove_unused(folder):
                 path.unlink()
 
 
-def _run(command):
+def _run(command: Sequence[str]) -> str:
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
     except OSError as error:
@@ -122,34 +122,34 @@ def _run(command):
     return done.stderr
 
 
-def _compiler():
+def _compiler() -> str:
     for name in filter(None, (os.environ.get("CXX"), "c++", "g++", "clang++")):
         path = shutil.which(name)
         if path:
             return path
-    raise BuildError("there is no C++ compiler (on Debian: apt-get install g++)")
+    raise BuildError("no C++ compiler was found (on Debian: apt-get install g++)")
 
 
-def _sources(suffix):
+def _sources(suffix: str) -> List[Path]:
     return sorted(_SOURCES.glob(f"*{suffix}"))
 
 
-def _options(compiler):
-    """The options for the newest instruction set that processor and compiler know, and what the compiler is."""
+def _options(compiler: str) -> Tuple[List[str], str]:
+    """The options for the newest instruction set that processor and compiler support, and the compiler's version."""
     *newer, plain = (isa.compiler_options(name) for name in reversed(isa.available()))
     for options in newer:
-        with contextlib.suppress(BuildError):  # an old compiler does not know them
+        with contextlib.suppress(BuildError):  # an old compiler does not support them
             return options, _version(compiler, options)
     return plain, _version(compiler, plain)
 
 
-def _version(compiler, options):
-    """What a compiler says that it is, if it knows these options."""
-    said = _run([compiler, "-v", *_FLAGS, *options, "-E", "-x", "c++", os.devnull, "-o", os.devnull])
-    return "\n".join(line for line in said.splitlines() if "version" in line)
+def _version(compiler: str, options: List[str]) -> str:
+    """The version that a compiler reports; a BuildError if it does not support these options."""
+    output = _run([compiler, "-v", *_FLAGS, *options, "-E", "-x", "c++", os.devnull, "-o", os.devnull])
+    return "\n".join(line for line in output.splitlines() if "version" in line)
 
 
-def _key(compiler, version, options):
+def _key(compiler: str, version: str, options: List[str]) -> str:
     """Digest of everything that the library depends on."""
     result = hashlib.sha256()
     for path in [*_sources(".h"), *_sources(".cc"), _MXNET / "src" / "lib_api.cc", _MXNET / "include/mxnet/lib_api.h"]:
@@ -166,16 +166,16 @@ def _key(compiler, version, options):
     return result.hexdigest()[:16]
 
 
-def _processor():
-    """What tells one processor from another: its model and what it can do."""
+def _processor() -> str:
+    """What distinguishes processors: model and instructions."""
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split("\n\n")[0].splitlines()
         return "\n".join(line for line in lines if line.startswith(("vendor_id", "cpu family", "model", "flags")))
     return platform.processor()
 
 
-def _require_own(folder):
-    """Refuse a folder that somebody else could put a library into."""
+def _require_own(folder: Path) -> None:
+    """Raise a PermissionError if another user could put a library into a folder."""
     status = folder.stat()
     if status.st_uid != os.getuid() or status.st_mode & 0o022:
-        raise PermissionError(f"{folder} belongs to, or can be written by, somebody else")
+        raise PermissionError(f"{folder} is owned or writable by another user")

@@ -1,13 +1,13 @@
 """Inference with 8-bit integers on CPU: the dense layers of any net, most of its work, in a third of the time.
 
-Weights get 8 bits once, each unit its own scale. Inputs of a layer get 8 bits as they come, each token its own scale
-and offset, in a C++ operator (:mod:`gluonnlp_snli_plugin.native`); so nothing has to be calibrated. MXNet's own
-``quantize_net_v2`` fixes one range for all tokens beforehand, and a few large numbers, for which BERT's layers are
-known (Dettmers et al., LLM.int8(), 2022), then leave few of the 256 steps to all the others.
+Weights are quantized once, with a scale for each unit. A layer's inputs are quantized dynamically, with a scale and an
+offset for each token, by a C++ operator (:mod:`gluonnlp_snli_plugin.native`); no calibration is needed. MXNet's own
+``quantize_net_v2`` fixes one range for all tokens beforehand. The few outliers for which BERT's layers are known
+(Dettmers et al., LLM.int8(), 2022) then leave few of the 256 steps to all other values.
 """
 
 import json
-from typing import Any, Dict, List
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -15,13 +15,16 @@ import numpy as np
 from . import require_cpu, require_instructions, stock_products
 
 _OPERATOR = "_snli_dense_int8"
-_BLOCK = 64  # units that lie together, four inputs of each at a time: what the operator multiplies at once
-_FEWEST_UNITS = 16  # of a layer to convert: fewer are no work, and often the logits
+_BLOCK = 64  # units that are stored together, four inputs of each at a time: what the operator multiplies at once
+_FEWEST_UNITS = 16  # of a layer to convert: smaller ones take little time and are often the logits
 _INPUTS = {"input_ids": "int32", "segment_ids": "int32", "valid_length": "float32"}
 
+_Graph = Dict[str, Any]  # MXNet's JSON
+_Entry = Sequence[int]  # an output of a node: index of the node, index of the output, version
 
-def quantize(net):
-    """A net with the same answers, nearly, whose dense layers compute with 8-bit integers.
+
+def quantize(net: mx.gluon.HybridBlock) -> mx.gluon.SymbolBlock:
+    """A net with nearly the same answers whose dense layers compute with 8-bit integers.
 
     All dense layers of 16 units or more are converted, with the GELU or ReLU behind them, whatever block they are in;
     the few units that make the logits, embeddings, attention and layer normalization remain in float32. It needs a
@@ -30,8 +33,8 @@ def quantize(net):
     Parameters
     ----------
     net : SNLIBertClassifier
-        Float32 and on CPU, accelerated or not (:func:`gluonnlp_snli_plugin.native.accelerate`). It stays as it is;
-        what is not converted, it shares with the new net.
+        Float32 and on CPU, accelerated or not (:func:`gluonnlp_snli_plugin.native.accelerate`). It is not
+        changed and shares what is not converted with the new net.
 
     Returns
     -------
@@ -41,7 +44,7 @@ def quantize(net):
     Raises
     ------
     UsageError
-        If the net is on a GPU, or there is no operator for this processor.
+        If the net is on a GPU, or the processor has no such instructions.
     """
     parameters = net.collect_params()
     contexts = next(iter(parameters.values())).list_ctx()
@@ -62,8 +65,8 @@ def quantize(net):
     return quantized
 
 
-def pack(weight, bias=None):
-    """Weights of a dense layer with 8 bits, in the order in which they are multiplied.
+def pack(weight: np.ndarray, bias: Optional[np.ndarray] = None) -> Tuple[np.ndarray, np.ndarray]:
+    """The 8-bit weights of a dense layer, in the order in which they are multiplied.
 
     Parameters
     ----------
@@ -73,7 +76,7 @@ def pack(weight, bias=None):
     Returns
     -------
     weight : ndarray of int8, shape (blocks, ceil(C / 4), 64, 4)
-        Multiples of the scale, filled up with zeros.
+        Multiples of the scale, padded with zeros.
     columns : ndarray of float32, shape (3, 64 * blocks)
         Of each unit: scale; scale times the sum of its weights; bias.
     """
@@ -91,8 +94,8 @@ def pack(weight, bias=None):
     return packed.reshape(blocks, _BLOCK, quads, 4).transpose(0, 2, 1, 3), columns
 
 
-def _convert(graph, parameters):
-    """The graph (MXNet's JSON as a dict) with other dense layers, and the ndarrays that these need, by name."""
+def _convert(graph: _Graph, parameters: mx.gluon.ParameterDict) -> Tuple[_Graph, Dict[str, np.ndarray]]:
+    """The graph with converted dense layers, and the ndarrays that these need, by name."""
     nodes = graph["nodes"]
     weights = _weights(graph, parameters)
     uses = _count([entry for node in nodes for entry in node["inputs"]] + graph["heads"])
@@ -100,7 +103,7 @@ def _convert(graph, parameters):
     arrays: Dict[str, np.ndarray] = {}
     place: Dict[int, int] = {}  # the new index of an old node
 
-    def add(op, name, inputs=(), **attributes):
+    def add(op: str, name: str, inputs: Iterable[_Entry] = (), **attributes: Any) -> List[int]:
         new_nodes.append({"op": op, "name": name, "inputs": list(inputs)})
         if attributes:
             new_nodes[-1]["attrs"] = {key: str(value) for key, value in attributes.items()}
@@ -125,8 +128,8 @@ def _convert(graph, parameters):
     return _graph(new_nodes, [_moved(entry, place) for entry in graph["heads"]], graph), arrays
 
 
-def _weights(graph, parameters):
-    """Weights and biases of the dense layers to convert, by index of the node: ndarrays.
+def _weights(graph: _Graph, parameters: mx.gluon.ParameterDict) -> Dict[int, List[np.ndarray]]:
+    """Weights and biases of the dense layers to convert, by index of the node.
 
     They may be computed in the graph, as GluonNLP's attention interleaves those of queries, keys and values.
     """
@@ -152,27 +155,28 @@ def _weights(graph, parameters):
     return {i: [next(values).asnumpy() for _ in nodes[i]["inputs"][1:]] for i in layers}
 
 
-def _activation(node):
-    """What the operator can do of a node behind a dense layer: 'gelu', 'relu' or nothing."""
+def _activation(node: Dict[str, Any]) -> Optional[str]:
+    """The activation after a dense layer that the operator can compute: 'gelu', 'relu' or None."""
     kind = node["op"], node.get("attrs", {}).get("act_type")
-    return {("LeakyReLU", "gelu"): "gelu", ("_snli_gelu", None): "gelu", ("Activation", "relu"): "relu"}.get(kind)
+    activations = {("LeakyReLU", "gelu"): "gelu", ("_snli_gelu", None): "gelu", ("Activation", "relu"): "relu"}
+    return activations.get(kind)
 
 
-def _graph(nodes, heads, graph):
+def _graph(nodes: List[Dict[str, Any]], heads: Sequence[_Entry], graph: _Graph) -> _Graph:
     arguments = [i for i, node in enumerate(nodes) if node["op"] == "null"]
     return {"nodes": nodes, "arg_nodes": arguments, "heads": heads, "attrs": graph["attrs"]}
 
 
-def _moved(entry, place):
+def _moved(entry: _Entry, place: Dict[int, int]) -> List[int]:
     return [place[entry[0]], *entry[1:]]
 
 
-def _count(entries):
+def _count(entries: Iterable[_Entry]) -> Dict[int, int]:
     uses: Dict[int, int] = {}
     for source, *_ in entries:
         uses[source] = uses.get(source, 0) + 1
     return uses
 
 
-def _is_true(text):
+def _is_true(text: str) -> bool:
     return text in ("True", "true", "1")

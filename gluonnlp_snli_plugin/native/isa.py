@@ -1,15 +1,18 @@
 """The instruction sets that the C++ operators can be compiled for, and which of them this processor has.
 
-``GLUONNLP_SNLI_ISA`` names the newest one to use. Each has code of its own in ``src/``, which is tested on every
-processor that can run it.
+``GLUONNLP_SNLI_ISA`` names the newest one to use. Each has its own code in ``src/``, which is tested on every processor
+that can run it.
 """
 
 import os
 from pathlib import Path
+from typing import List, Set, Union
 
 from ..errors import UsageError
 
 VARIABLE = "GLUONNLP_SNLI_ISA"
+
+_Path = Union[str, "os.PathLike[str]"]
 
 _AVX2 = ("avx2", "fma")
 _AVX512 = (*_AVX2, "avx512f", "avx512bw", "avx512dq", "avx512vl")
@@ -25,16 +28,16 @@ INSTRUCTIONS = {
 }
 
 
-def available(cpuinfo="/proc/cpuinfo"):
-    """The instruction sets that may be used here, a list of their names from the oldest to the newest.
+def available(cpuinfo: _Path = "/proc/cpuinfo") -> List[str]:
+    """The names of the instruction sets that may be used here, from the oldest to the newest.
 
-    The kernel's list of instructions counts, not the processor's own: it lacks what a hypervisor or the kernel itself
-    does not permit.
+    They are read from the kernel's list of instructions, not from the processor: it leaves out what a hypervisor or the
+    kernel itself disables.
 
     Raises
     ------
     UsageError
-        If ``GLUONNLP_SNLI_ISA`` names none.
+        If ``GLUONNLP_SNLI_ISA`` is not the name of an instruction set.
     """
     names = list(INSTRUCTIONS)
     newest = os.environ.get(VARIABLE) or names[-1]
@@ -44,16 +47,16 @@ def available(cpuinfo="/proc/cpuinfo"):
     return [name for name in names[: names.index(newest) + 1] if flags.issuperset(INSTRUCTIONS[name])]
 
 
-def compiler_options(name):
-    """What lets a compiler use the instructions of a set."""
+def compiler_options(name: str) -> List[str]:
+    """The compiler options that enable an instruction set."""
     return [f"-m{_compilers_name(instruction)}" for instruction in INSTRUCTIONS[name]]
 
 
-def _compilers_name(instruction):
+def _compilers_name(instruction: str) -> str:
     return instruction.replace("_", "-" if instruction.startswith("amx") else "")
 
 
-def _flags(cpuinfo):
+def _flags(cpuinfo: _Path) -> Set[str]:
     try:
         lines = Path(cpuinfo).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

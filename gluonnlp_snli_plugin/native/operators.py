@@ -1,8 +1,9 @@
-"""The C++ operators as functions of MXNet: the same call makes arrays or, in a graph, symbols."""
+"""The C++ operators as MXNet functions, for arrays and, in a graph, for symbols."""
 
 import ctypes
 import functools
 import logging
+from typing import Any, Callable, Sequence
 
 import mxnet as mx
 from mxnet.base import _LIB, OpHandle, c_str, check_call
@@ -14,63 +15,65 @@ from .build import BuildError, library
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
-def are_available():
-    """Whether the operators are there; the first call builds and loads them, and logs a line where that fails."""
+def are_available() -> bool:
+    """Whether the operators are available; the first call builds and loads them, and logs a warning if that fails."""
     return _loaded() is not None
 
 
-def has_amx():
+def has_amx() -> bool:
     """Whether this processor has AMX, with which :func:`dense` is faster than MXNet's own layer, in float32 too."""
     return are_available() and bool(_loaded().snli_has_amx())
 
 
-def has_int8():
-    """Whether this processor has instructions for products of 8-bit integers; without, there is no such operator."""
+def has_int8() -> bool:
+    """Whether this processor has instructions for products of 8-bit integers, which the int8 operator needs."""
     return are_available() and bool(_loaded().snli_has_int8())
 
 
 @functools.lru_cache(maxsize=None)
-def _loaded():
-    """The library, which MXNet has loaded too, or None."""
+def _loaded() -> Any:
+    """The library (ctypes.CDLL), also loaded into MXNet; None if that fails."""
     try:
         path = str(library())
-        # Not mx.library.load, which makes every function of mx.nd anew.
+        # Not mx.library.load, which recreates every function of mx.nd.
         check_call(_LIB.MXLoadLib(c_str(path), mx.base.mx_uint(0)))
         return ctypes.CDLL(path)
     except (BuildError, OSError, mx.MXNetError) as error:
         reason = str(error).strip().splitlines()[-1]  # MXNet's messages begin with a traceback
-        _log.warning("MXNet's own operators are used, which are slower than this program's: %s", reason)
+        _log.warning("using MXNet's own operators, which are slower than this package's: %s", reason)
         return None
 
 
 @functools.lru_cache(maxsize=None)
-def _function(name, is_symbolic):
+def _function(name: str, is_symbolic: bool) -> Callable[..., Any]:
     handle = OpHandle()
     check_call(_LIB.NNGetOpHandle(c_str(name), ctypes.byref(handle)))
     return (_make_symbol_function if is_symbolic else _make_ndarray_function)(handle, name, name)
 
 
-def _call(name, *arrays, **attributes):
+def _call(name: str, *arrays: Any, **attributes: Any) -> Any:
     return _function(name, isinstance(arrays[0], mx.sym.Symbol))(*arrays, **attributes)
 
 
-def dropout_key(F):
-    """64 random bits that follow ``mx.random.seed`` while MXNet trains; outside, a key that drops nothing.
+def dropout_key(F: Any) -> Any:
+    """64 random bits that follow ``mx.random.seed`` in training mode; otherwise a key that drops nothing.
 
     Returns
     -------
     NDArray or Symbol of float32, shape (64,)
-        What MXNet's own Dropout makes of ones.
+        MXNet's own Dropout of an array of ones.
     """
     return F.BlockGrad(F.Dropout(F.ones((64,)), p=0.5))
 
 
-def dropout(data, key, p):
+def dropout(data: Any, key: Any, p: float) -> Any:
     """Dropout at rate `p` of an array of float32 of any shape, with a key from :func:`dropout_key`."""
     return _call("_snli_dropout", data, key, p=p)
 
 
-def layer_norm(data, gamma, beta, residual=None, key=None, eps=1e-5, p=0.0):
+def layer_norm(
+    data: Any, gamma: Any, beta: Any, residual: Any = None, key: Any = None, eps: float = 1e-5, p: float = 0.0
+) -> Any:
     """``LayerNorm(dropout(data) + residual)`` over the last axis.
 
     Parameters
@@ -79,10 +82,10 @@ def layer_norm(data, gamma, beta, residual=None, key=None, eps=1e-5, p=0.0):
     gamma, beta : of shape (C,)
     residual : of the shape of `data`, or None
     key : NDArray or Symbol from :func:`dropout_key`, or None
-        Each use wants a key of its own.
+        Each call needs its own key.
     eps : float, default 1e-5
     p : float, default 0
-        Rate of dropout.
+        Dropout rate.
 
     Returns
     -------
@@ -94,13 +97,13 @@ def layer_norm(data, gamma, beta, residual=None, key=None, eps=1e-5, p=0.0):
     return _call("_snli_layer_norm", *arrays, eps=eps, p=p, **flags)[0]
 
 
-def gelu(data):
+def gelu(data: Any) -> Any:
     """``x * Phi(x)``, exact to 1e-7, of an array of float32 of any shape."""
     return _call("_snli_gelu", data)
 
 
-def dense(data, weight, bias, units, dtype="float32", gelu=False):
-    """A dense layer over the last axis whose matrix products, also those of its gradients, are made of bfloat16's.
+def dense(data: Any, weight: Any, bias: Any, units: int, dtype: str = "float32", gelu: bool = False) -> Any:
+    """A dense layer over the last axis whose matrix products, including those of its gradients, use bfloat16 products.
 
     Parameters
     ----------
@@ -109,10 +112,10 @@ def dense(data, weight, bias, units, dtype="float32", gelu=False):
     bias : of shape (units,), or None
     units : int
     dtype : {'float32', 'bfloat16'}, default 'float32'
-        'bfloat16' rounds the factors of the products to it. 'float32' makes each number the sum of three of bfloat16
-        and errs less than adding up in float32 does.
+        'bfloat16' rounds the factors of the products. 'float32' splits each factor into the sum of three bfloat16
+        numbers; its error is smaller than that of summation in float32.
     gelu : bool, default False
-        Whether the layer is one of ``gelu(data)``.
+        Whether the layer is applied to ``gelu(data)``.
 
     Returns
     -------
@@ -124,7 +127,9 @@ def dense(data, weight, bias, units, dtype="float32", gelu=False):
     return _call("_snli_dense", *arrays, units=units, pieces=pieces, **flags)
 
 
-def attention(query, key, value, length=None, dropout_key=None, heads=1, p=0.0):
+def attention(
+    query: Any, key: Any, value: Any, length: Any = None, dropout_key: Any = None, heads: int = 1, p: float = 0.0
+) -> Any:
     """Softmax attention of all heads over projected vectors.
 
     Parameters
@@ -132,11 +137,11 @@ def attention(query, key, value, length=None, dropout_key=None, heads=1, p=0.0):
     query : NDArray or Symbol of float32, shape (queries, batch, heads * size)
     key, value : of shape (length, batch, heads * size)
     length : NDArray or Symbol of int32, shape (batch, queries), or None
-        How many keys count, for each query.
+        Number of valid keys for each query.
     dropout_key : NDArray or Symbol from :func:`dropout_key`, or None
     heads : int
     p : float, default 0
-        Rate of dropout of the attention weights.
+        Dropout rate of the attention weights.
 
     Returns
     -------
@@ -148,8 +153,8 @@ def attention(query, key, value, length=None, dropout_key=None, heads=1, p=0.0):
     return _call("_snli_attention", *arrays, heads=heads, p=p, **flags)[0]
 
 
-def clip_factor(gradients, max_norm):
-    """Global norm of gradients, and what to multiply them by so that it is at most `max_norm` (0 for any).
+def clip_factor(gradients: Sequence[mx.nd.NDArray], max_norm: float) -> mx.nd.NDArray:
+    """Global norm of gradients, and the factor that limits it to `max_norm` (0 for no limit).
 
     Returns
     -------
@@ -158,18 +163,27 @@ def clip_factor(gradients, max_norm):
     return _call("_snli_clip_factor", *gradients, num=len(gradients), max_norm=max_norm)
 
 
-def adam(weights, gradients, means, variances, factor, lrs, wds, **settings):
+def adam(
+    weights: Sequence[mx.nd.NDArray],
+    gradients: Sequence[mx.nd.NDArray],
+    means: Sequence[mx.nd.NDArray],
+    variances: Sequence[mx.nd.NDArray],
+    factor: mx.nd.NDArray,
+    lrs: Sequence[float],
+    wds: Sequence[float],
+    **settings: Any,
+) -> None:
     """One update of many parameters in place: AdamW as GluonNLP's ``BERTAdam``, or Adam.
 
     Parameters
     ----------
     weights, gradients, means, variances : lists of NDArray of float32
     factor : NDArray of float32, shape (1,)
-        What the gradients are multiplied by; one that is not finite leaves all as it is.
+        Multiplies the gradients; if it is not finite, nothing is updated.
     lrs, wds : lists of float
-        Learning rate and weight decay of each.
+        Learning rate and weight decay of each parameter.
     **settings
-        beta1, beta2, epsilon; decoupled: whether weight decay stays out of the gradient (AdamW).
+        beta1, beta2, epsilon; decoupled: whether weight decay is decoupled from the gradient (AdamW).
     """
     settings["decoupled"] = int(settings.get("decoupled", True))
     _call(

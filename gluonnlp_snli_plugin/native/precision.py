@@ -1,6 +1,9 @@
-"""Matrix products of fewer bits as an option of commands: where they pay, and one line where they do not."""
+"""``--dtype``: low-precision matrix products, where the processor makes them faster."""
 
 import logging
+from typing import Optional, Sequence
+
+import mxnet as mx
 
 from ..errors import UsageError
 from . import operators
@@ -10,21 +13,21 @@ _log = logging.getLogger("gluonnlp_snli_plugin")
 _INSTRUCTIONS = {"bfloat16": "AMX", "int8": "VNNI"}
 
 
-def require_cpu(dtype, contexts):
-    """Raise a UsageError where one of the devices is a GPU."""
+def require_cpu(dtype: str, contexts: Sequence[mx.Context]) -> None:
+    """Raise a UsageError if one of the devices is a GPU."""
     if any(ctx.device_type != "cpu" for ctx in contexts):
         raise UsageError(f"--dtype {dtype} is for CPU; leave it out for a GPU")
 
 
-def require_instructions(dtype):
-    """Raise a UsageError where this processor has no fast products of 'bfloat16' or 'int8'."""
+def require_instructions(dtype: str) -> None:
+    """Raise a UsageError if this processor has no instructions for products of 'bfloat16' or 'int8'."""
     lacking = _what_is_lacking(dtype)
     if lacking:
         raise UsageError(f"{lacking}; leave it out")
 
 
-def dtype_for_inference(dtype):
-    """`dtype`, or 'float32' and a line in the log on a processor that would be slower with `dtype`.
+def dtype_for_inference(dtype: str) -> str:
+    """`dtype`, or 'float32' with a warning if `dtype` is not faster on this processor.
 
     Raises
     ------
@@ -38,10 +41,10 @@ def dtype_for_inference(dtype):
     return "float32"
 
 
-def require_bfloat16(contexts):
-    """Raise a UsageError where a net on these devices cannot be trained with bfloat16.
+def require_bfloat16(contexts: Sequence[mx.Context]) -> None:
+    """Raise a UsageError if a net on these devices cannot be trained with bfloat16.
 
-    It is not trained with float32 instead: a run is recorded, repeated and resumed with the precision asked for.
+    There is no fallback to float32: a run is recorded, repeated and resumed with the requested precision.
     """
     require_cpu("bfloat16", contexts)
     if adds_gradients_in_place():
@@ -49,8 +52,8 @@ def require_bfloat16(contexts):
     require_instructions("bfloat16")
 
 
-def _what_is_lacking(dtype):
-    """Why this processor is no faster with a type of numbers, or None if it is."""
+def _what_is_lacking(dtype: str) -> Optional[str]:
+    """Why `dtype` is not faster than float32 on this processor, or None if it is."""
     if not operators.are_available():
         raise UsageError(f"--dtype {dtype} needs operators that must be compiled: install a C++ compiler, such as g++")
     if {"bfloat16": operators.has_amx, "int8": operators.has_int8}[dtype]():
@@ -58,7 +61,7 @@ def _what_is_lacking(dtype):
     return f"--dtype {dtype} is no faster than float32 on this processor, which has no {_INSTRUCTIONS[dtype]}"
 
 
-def use_bfloat16(net):
+def use_bfloat16(net: mx.gluon.Block) -> None:
     """Let a net multiply matrices in bfloat16, or raise a UsageError; see :func:`.accelerate`."""
     restore(net)
     if not accelerate(net, "bfloat16"):

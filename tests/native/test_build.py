@@ -35,7 +35,7 @@ def _start(script, *arguments, **environment):
 
 def _log_lines(stderr):
     """What the plugin has logged; MXNet may have remarks of its own."""
-    return [line for line in stderr.splitlines() if "operators are used" in line]
+    return [line for line in stderr.splitlines() if "using MXNet's own operators" in line]
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +196,7 @@ def _damage(path, how):
         "a bit flipped": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
         "truncated": content[:middle],
         "empty": b"",
-        "another library": b"a library of somebody else",
+        "another library": b"a library of another user",
     }
     path.write_bytes(damaged[how])
 
@@ -231,7 +231,7 @@ def test_a_folder_that_others_can_write_into_is_not_trusted(empty_cache, quick_c
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
-def test_a_folder_of_somebody_else_is_not_trusted(empty_cache, quick_compiler):
+def test_a_folder_of_another_user_is_not_trusted(empty_cache, quick_compiler):
     build.library()
     os.chown(str(empty_cache), 12345, 12345)
     assert build.library().parent != empty_cache
@@ -326,7 +326,7 @@ def complaint(empty_cache, caplog):
         assert operators._loaded.__wrapped__() is None
         (record,) = caplog.records
         assert record.name == "gluonnlp_snli_plugin" and record.levelno == logging.WARNING
-        assert "\n" not in record.getMessage() and "MXNet's own operators are used" in record.getMessage()
+        assert "\n" not in record.getMessage() and "using MXNet's own operators" in record.getMessage()
         assert not list(empty_cache.glob("*.so")) if empty_cache.exists() else True
         return record.getMessage()
 
@@ -336,7 +336,7 @@ def complaint(empty_cache, caplog):
 def test_without_a_compiler_a_line_says_what_is_missing(complaint, monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("CXX", "/nonexistent/c++")
-    assert "there is no C++ compiler" in complaint() and "apt-get install g++" in complaint()
+    assert "no C++ compiler was found" in complaint() and "apt-get install g++" in complaint()
 
 
 def test_a_compilers_error_is_in_the_line(complaint, compiler):
