@@ -1,1 +1,1 @@
-"""Networks: BERT backbones, the classification head, and what BERT is pretrained with."""
+"""Networks: BERT backbones, the classification head, and the pretraining network."""

@@ -11,9 +11,9 @@ from .. import registry
 from ..data.layout import BERT_LAYOUT
 from ..errors import CheckpointError, UsageError
 
-_SHAPE = re.compile(r"bert_([0-9]{1,4})_([0-9]{1,6})_([0-9]{1,6})")  # more than that no machine holds
-_SMALLEST = 1e-30  # of the numbers that MXNet can read in a net's description
-_HIDDEN_SIZE = {"bert_2_256_4": 512}  # the chapter's; elsewhere it is four times the units, as in the BERT paper
+_SHAPE = re.compile(r"bert_([0-9]{1,4})_([0-9]{1,6})_([0-9]{1,6})")  # larger models do not fit any machine
+_SMALLEST = 1e-30  # positive number that MXNet can parse in a net's description
+_HIDDEN_SIZE = {"bert_2_256_4": 512}  # as in the D2L chapter; otherwise four times the units, as in the BERT paper
 _EPS = 1e-12  # of LayerNorm, unless a checkpoint says otherwise
 # Hugging Face's names of activations -> GluonNLP's.
 _ACTIVATIONS = {
@@ -127,7 +127,7 @@ class BertFamily:
                 raise CheckpointError(f"{path}: {key} is {'missing' if value is None else repr(value)[:60]}")
         sizes = {ours: config[theirs] for theirs, ours in _SIZES.items()}
         if sizes["token_type_vocab_size"] < 2:
-            raise CheckpointError(f"{path}: type_vocab_size is 1; telling premise from hypothesis takes 2")
+            raise CheckpointError(f"{path}: type_vocab_size is 1; a pair of sentences needs 2")
         activation = config.get("hidden_act", "gelu")
         if not isinstance(activation, str) or activation not in _ACTIVATIONS:
             raise CheckpointError(f"{path}: hidden_act {activation!r}; GluonNLP has {', '.join(sorted(_ACTIVATIONS))}")
@@ -160,7 +160,7 @@ BERT = registry.family("bert")(BertFamily())
 
 
 def is_dropout(value: Any) -> bool:
-    """Whether `value` can be a share of numbers to drop."""
+    """Whether `value` is a valid dropout rate."""
     return type(value) in (int, float) and (value == 0 or _SMALLEST <= value < 1)
 
 

@@ -31,7 +31,7 @@ class SNLIBertClassifier(mx.gluon.HybridBlock):
     Raises
     ------
     UsageError
-        If there is no such head.
+        If the head is not registered.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class SNLIBertClassifier(mx.gluon.HybridBlock):
         return self.classifier(encoding)
 
     def classify(self, sequence: mx.nd.NDArray) -> mx.nd.NDArray:
-        """Logits from what BERT's encoder makes of pairs without padding.
+        """Logits from the encoder output of pairs without padding.
 
         Parameters
         ----------

@@ -1,7 +1,7 @@
-"""Families of backbones: what the names of their architectures mean, and what their parameters are called.
+"""Families of backbones: their architecture names, hyper-parameters and parameter names.
 
-A family is one object, registered with ``@registry.family(NAME)`` on its class. Whatever is done with a backbone by
-name asks its family: building it, checking its files, importing and exporting them.
+A family is one object, registered with ``@registry.family(NAME)`` on its class. It is used to build a backbone by name,
+to validate its files, and to import and export them.
 """
 
 from typing import Any, Dict, List, Protocol, Sequence, Tuple
@@ -15,17 +15,17 @@ from ..errors import UsageError
 
 
 class Family(Protocol):
-    """What the rest of the package asks about backbones of one kind."""
+    """Interface of the rest of the package to backbones of one kind."""
 
-    #: How the names of its architectures are formed, for people: 'bert_LAYERS_UNITS_HEADS, such as bert_12_768_12'.
+    #: The form of its architecture names, for messages: 'bert_LAYERS_UNITS_HEADS, such as bert_12_768_12'.
     form: str
     #: How a pair is laid out in tokens.
     layout: PairLayout
-    #: What ``model_type`` says in Hugging Face's ``config.json``.
+    #: ``model_type`` in Hugging Face's ``config.json``.
     model_type: str
 
     def knows(self, backbone: str) -> bool:
-        """Whether a name has the form of this family's."""
+        """Whether a name has the form of this family's names."""
 
     def hparams(self, backbone: str) -> Dict[str, Any]:
         """The usual hyper-parameters of an architecture, by GluonNLP's names.
@@ -33,16 +33,16 @@ class Family(Protocol):
         Raises
         ------
         UsageError
-            If there is no such architecture.
+            If the architecture does not exist.
         """
 
     def are_hparams(self, backbone: str, hparams: Dict[str, Any]) -> bool:
-        """Whether what a file says can be all the hyper-parameters of an architecture."""
+        """Whether `hparams`, read from a file, are complete and valid for an architecture."""
 
     def parameters(
         self, hparams: Dict[str, Any], vocab_size: int, parts: Sequence[str] = ()
     ) -> Dict[str, Tuple[str, Tuple[int, ...]]]:
-        """GluonNLP's name of each parameter -> (Hugging Face's name, shape): of the encoder and the given parts.
+        """GluonNLP's name of each parameter -> (Hugging Face's name, shape), for the encoder and the given parts.
 
         Parameters
         ----------
@@ -60,11 +60,11 @@ class Family(Protocol):
         Raises
         ------
         CheckpointError
-            If GluonNLP cannot compute it; names `path`.
+            If GluonNLP does not support it; names `path`.
         """
 
     def write_config(self, hparams: Dict[str, Any]) -> Dict[str, Any]:
-        """What Hugging Face's ``config.json`` says of an architecture."""
+        """The entries of Hugging Face's ``config.json`` that describe an architecture."""
 
 
 def families() -> List[Family]:
@@ -78,7 +78,7 @@ def family_of(backbone: str) -> Family:
     Raises
     ------
     UsageError
-        If the name is not of any family's form.
+        If the name does not have the form of any family.
     """
     for family in families():
         if family.knows(backbone):

@@ -1,10 +1,12 @@
-"""BERT for what reads only the encoding of ``[CLS]``: the last layer computes that one position and no other."""
+"""BERT for heads that read only the encoding of ``[CLS]``: the last layer computes that position alone."""
+
+from typing import Any, List, Sequence, Tuple
 
 from gluonnlp.model.bert import BERTEncoderCell, DotProductSelfAttentionCell
 
 
-def encode_first_token_only(bert):
-    """Let the last layer of a BERT encode ``[CLS]`` alone.
+def encode_first_token_only(bert: Any) -> None:
+    """Make the last layer of a BERT encode ``[CLS]`` alone.
 
     Its keys and values come from all positions as before; queries, output projection and feed-forward layer, five
     sixths of its work, are computed for the first position. Encoding and gradients are those of the whole layer.
@@ -12,8 +14,8 @@ def encode_first_token_only(bert):
     Parameters
     ----------
     bert : gluonnlp.model.BERTModel
-        Changed in place: its sequence output is of length 1 then. Its parameters are untouched. A BERT that gives the
-        encodings of all layers or the attention weights is left as it is.
+        Changed in place: its sequence output then has length 1. Its parameters are not changed. A BERT that returns the
+        encodings of all layers or the attention weights is not changed.
     """
     cell = bert.encoder.transformer_cells[-1]
     if bert.encoder._output_all_encodings or bert.encoder._output_attention or type(cell) is not BERTEncoderCell:
@@ -25,7 +27,7 @@ def encode_first_token_only(bert):
 class FirstTokenAttention(DotProductSelfAttentionCell):
     """Attention of the first position over all."""
 
-    def hybrid_forward(self, F, inputs, valid_len, **weights):
+    def hybrid_forward(self, F: Any, inputs: Any, valid_len: Any, **weights: Any) -> Tuple[Any, None]:
         """The context vector of the first position.
 
         Parameters
@@ -51,10 +53,17 @@ class FirstTokenAttention(DotProductSelfAttentionCell):
         return context, None
 
     def _project(
-        self, F, inputs, query_weight, key_weight, value_weight, query_bias=None, key_bias=None, value_bias=None
-    ):
+        self,
+        F: Any,
+        inputs: Any,
+        query_weight: Any,
+        key_weight: Any,
+        value_weight: Any,
+        query_bias: Any = None,
+        key_bias: Any = None,
+        value_bias: Any = None,
+    ) -> Tuple[Any, Any]:
         """The first position's query (1, batch, units); all keys and values, interleaved (length, batch, 2 units)."""
-
         weight = interleave_weights(F, (key_weight, value_weight), self._num_heads)
         bias = interleave_biases(F, (key_bias, value_bias), self._num_heads) if self._use_bias else None
         query = project(F, first(inputs, 0), query_weight, query_bias, self.units)
@@ -64,7 +73,7 @@ class FirstTokenAttention(DotProductSelfAttentionCell):
 class FirstTokenCell(BERTEncoderCell):
     """An encoder layer whose output is the first position's alone."""
 
-    def hybrid_forward(self, F, inputs, valid_len=None):
+    def hybrid_forward(self, F: Any, inputs: Any, valid_len: Any = None) -> Tuple[Any, List[Any]]:
         """The first position's encoding.
 
         Parameters
@@ -86,23 +95,23 @@ class FirstTokenCell(BERTEncoderCell):
         return self.ffn(outputs), []
 
 
-def first(array, axis):
-    """The first element along an axis, which stays."""
+def first(array: Any, axis: int) -> Any:
+    """The first element along an axis, which is kept."""
     return array.slice_axis(axis=axis, begin=0, end=1)
 
 
-def interleave_weights(F, weights, num_heads):
+def interleave_weights(F: Any, weights: Sequence[Any], num_heads: int) -> Any:
     """Weights (units, in) of several projections as one: all of the first head, then all of the second, …"""
     by_head = [weight.reshape(shape=(num_heads, -1, 0), reverse=True) for weight in weights]
     return F.concat(*by_head, dim=1).reshape(shape=(-3, 0))
 
 
-def interleave_biases(F, biases, num_heads):
+def interleave_biases(F: Any, biases: Sequence[Any], num_heads: int) -> Any:
     """Biases (units,) in the same order."""
     return F.concat(*(bias.reshape(shape=(num_heads, -1)) for bias in biases), dim=1).reshape(shape=(-1,))
 
 
-def project(F, data, weight, bias, units):
+def project(F: Any, data: Any, weight: Any, bias: Any, units: int) -> Any:
     """A linear layer over the last axis; `bias` may be None."""
     arrays = (data, weight) if bias is None else (data, weight, bias)
     return F.FullyConnected(*arrays, num_hidden=units, no_bias=bias is None, flatten=False)

@@ -1,8 +1,8 @@
 """Classification heads: what turns BERT's encoding of a pair into logits.
 
-A head is one class, registered under its name with ``@registry.head(NAME)``. It says what it reads and which dense
-layers it has; the net, the model folder and the exports ask it. From then on ``--head NAME`` and
-``get_model('snli_bert_classifier', head=NAME)`` know it.
+A head is one class, registered under its name with ``@registry.head(NAME)``. It defines its input and its dense layers
+for the net, the model folder and the exports. Once registered, it is available as ``--head NAME`` and
+``get_model('snli_bert_classifier', head=NAME)``.
 """
 
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
@@ -20,15 +20,15 @@ class DenseLayer(NamedTuple):
 
 
 class Head:
-    """Base class of the heads: one dense layer on the encoding of ``[CLS]``, behind a dropout.
+    """Base class of the heads: one dense layer on the encoding of ``[CLS]``, after a dropout.
 
     Attributes
     ----------
     name : str
-        Under which it is registered.
+        The name it is registered under.
     pooling : {'first', 'mean', None}
         How :meth:`encoding` makes one vector of a pair: that of ``[CLS]``, or the mean over all tokens. None for
-        another way, which exports to formats with operators of their own cannot express.
+        anything else, which exports to formats with operators of their own do not support.
     needs_pooler : bool
         Whether it reads BERT's pooled output, a dense layer with tanh on the encoding of ``[CLS]``.
     is_berts : bool
@@ -63,7 +63,7 @@ class Head:
         return [DenseLayer("classifier.1", units, num_classes, None)]
 
     def encoding(self, F: Any, sequence: Any, valid_length: Any) -> Any:
-        """What the first of its own layers reads.
+        """The input of the first of its own layers.
 
         Parameters
         ----------
@@ -91,7 +91,7 @@ class Head:
         return shapes
 
     def own_layers(self, units: int, num_classes: int, hidden_units: int) -> List[DenseLayer]:
-        """Its dense layers but for BERT's pooler."""
+        """Its dense layers except BERT's pooler."""
         layers = self.dense_layers(units, num_classes, hidden_units)
         return [layer for layer in layers if layer.name.startswith("classifier.")]
 
@@ -100,7 +100,7 @@ class Head:
 class MLPHead(Head):
     """Two dense layers on the encoding of ``[CLS]``, with ReLU and a dropout between them.
 
-    As in the *Dive into Deep Learning* chapter, whose first layer is BERT's own tanh layer; this one is new.
+    As in the *Dive into Deep Learning* chapter, except that the first layer is new; there it is BERT's own.
     """
 
     def dense_layers(self, units: int, num_classes: int, hidden_units: int) -> List[DenseLayer]:
@@ -137,7 +137,7 @@ def head_named(name: str) -> Head:
     Raises
     ------
     UsageError
-        If there is none; the message lists those there are.
+        If no head has that name; the message lists the registered ones.
     """
     head: Head = registry.head[name]()
     head.name = name

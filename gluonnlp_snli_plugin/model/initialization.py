@@ -1,11 +1,15 @@
-"""Random weights for a BERT that starts from none."""
+"""Random weights for a BERT that is trained from scratch."""
+
+from typing import Any, Sequence, Union
 
 import mxnet as mx
 
 INITIALIZATIONS = ("width", "bert")
 
 
-def initialize(net, bert, contexts, how="width"):
+def initialize(
+    net: mx.gluon.Block, bert: Any, contexts: Union[mx.Context, Sequence[mx.Context]], how: str = "width"
+) -> None:
     """Draw the weights of a net.
 
     Parameters
@@ -15,9 +19,9 @@ def initialize(net, bert, contexts, how="width"):
         The BERT in it, or `net` itself.
     contexts : Context or list of Context
     how : {'width', 'bert'}, default 'width'
-        'bert': all with a standard deviation of 0.02, as in the BERT paper and in GluonNLP's scripts. That is meant for
-        768 units and more: a small BERT hardly begins to learn with it. 'width': with ``units ** -0.5``, so that
-        weights keep the scale of what goes through them; and a token says what it is much louder than where it is.
+        'bert': a standard deviation of 0.02 for all, as in the BERT paper and in GluonNLP's scripts. That suits 768
+        units and more; a small BERT hardly learns with it. 'width': ``units ** -0.5``, so that layers preserve the
+        scale of their inputs; word embeddings are drawn ten times larger than position embeddings.
     """
     if how == "bert":
         net.initialize(mx.init.Normal(0.02), ctx=contexts)

@@ -1,13 +1,16 @@
-"""The network that is pretrained: BERT, the words behind its masks, and whether the parts of a pair belong together."""
+"""The pretraining network: BERT with masked-language-model and next-sentence outputs."""
+
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import gluonnlp as nlp
 import mxnet as mx
+from gluonnlp.vocab import BERTVocab
 
 from .initialization import initialize
 
 
 class PretrainingNet(mx.gluon.HybridBlock):
-    """A BERT with the two tasks it is pretrained on.
+    """A BERT with the outputs of its two pretraining tasks.
 
     Parameters
     ----------
@@ -15,14 +18,18 @@ class PretrainingNet(mx.gluon.HybridBlock):
         With pooler, decoder (tied to the word embedding) and next-sentence classifier.
     """
 
-    def __init__(self, bert, prefix=None, params=None):
+    def __init__(
+        self, bert: Any, prefix: Optional[str] = None, params: Optional[mx.gluon.ParameterDict] = None
+    ) -> None:
         super().__init__(prefix=prefix, params=params)
         self.bert = bert
 
-    def hybrid_forward(self, F, input_ids, segment_ids, valid_length, masked_position):
-        """Scores for the words behind the masks of a batch, and for the order of its pairs.
+    def hybrid_forward(
+        self, F: Any, input_ids: Any, segment_ids: Any, valid_length: Any, masked_position: Any
+    ) -> Tuple[Any, Any]:
+        """Scores for the masked words of a batch, and for the order of its pairs.
 
-        Unlike ``BERTModel`` it takes the positions of all pairs in one row, so that none is computed in vain.
+        Unlike ``BERTModel`` it takes the masked positions of all pairs as one vector, without padding.
 
         Parameters
         ----------
@@ -42,7 +49,9 @@ class PretrainingNet(mx.gluon.HybridBlock):
         return bert.decoder(masked), bert.classifier(bert._apply_pooling(sequence))
 
 
-def new_bert(backbone, vocab, contexts, init="width", **hparams):
+def new_bert(
+    backbone: str, vocab: BERTVocab, contexts: Sequence[mx.Context], init: str = "width", **hparams: Any
+) -> mx.gluon.Block:
     """A BERT with random weights.
 
     Parameters
@@ -52,9 +61,9 @@ def new_bert(backbone, vocab, contexts, init="width", **hparams):
     vocab : gluonnlp.vocab.BERTVocab
     contexts : list of Context
     init : {'width', 'bert'}
-        How they are drawn: :func:`.initialization.initialize`.
+        How the weights are drawn; see :func:`.initialization.initialize`.
     **hparams
-        Hyper-parameters of its own, such as ``dropout``.
+        Hyper-parameters that differ from the usual ones, such as ``dropout``.
 
     Returns
     -------
@@ -67,7 +76,7 @@ def new_bert(backbone, vocab, contexts, init="width", **hparams):
     return bert
 
 
-def initialize_rest(bert, contexts):
+def initialize_rest(bert: mx.gluon.Block, contexts: Sequence[mx.Context]) -> None:
     """Random weights for the parameters that have none yet."""
     for parameter in bert.collect_params().values():
         if parameter._data is None and not parameter._deferred_init:
@@ -77,8 +86,8 @@ def initialize_rest(bert, contexts):
     bert(ids, ids, mx.nd.full(1, 2, contexts[0]), ids[:, :1])
 
 
-def parameters_of(bert):
-    """The parameters of a BERT as the model store keeps them.
+def parameters_of(bert: mx.gluon.Block) -> Dict[str, mx.nd.NDArray]:
+    """The parameters of a BERT as in a file of the model store.
 
     Returns
     -------
