@@ -1,45 +1,49 @@
-"""Why a model gives its answer: what each token of a pair contributes, gradient times input.
+"""Explanations of predictions: the contribution of each token of a pair, by integrated gradients.
 
-A gradient at the pair itself says little where the answer is certain and the function flat: on pairs that hang on one
-word, that word often comes third or fifth and with the wrong sign. So the gradients are averaged on the way from the
-pair with every token masked to the pair itself (integrated gradients, Sundararajan et al., 2017). The contributions
-then add up to what the tokens, all together, do to the log-odds of the answer.
+The gradient at the pair itself says little if the model is certain, because the function is flat there: on pairs that
+depend on one word, that word often ranks third or fifth and with the wrong sign. The gradients are therefore averaged
+along the path from the pair with every token masked to the pair itself (Sundararajan et al., 2017). The contributions
+then add up to the difference that all tokens together make to the log-odds of the answer.
 """
 
 import re
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
 
-_POINTS = 16  # on the way, where the gradient is taken (Gauss-Legendre)
-_TOKENS_AT_ONCE = 2048  # of all points together, for the memory of the backward pass
+from ..data.encoding import PairEncoder
+from ..formats.model_folder import Model
+from ..model.classifier import SNLIBertClassifier
+
+_POINTS = 16  # on the path at which the gradient is computed (Gauss-Legendre)
+_TOKENS_AT_ONCE = 2048  # of all points together; limits the memory of the backward pass
 _WORDS = re.compile(r"[^\W_]+|[\W_]")
 
 
 class Part(NamedTuple):
-    """A piece of a sentence as it was written."""
+    """A part of a sentence, as in the input."""
 
     text: str
-    contribution: Optional[float]  #: None for what the model does not see: spaces, and what truncation has cut off
+    contribution: Optional[float]  #: None for what the model does not read: spaces and truncated words
 
 
 class Explanation(NamedTuple):
-    """What the words of a pair contribute to an answer, as differences of log-odds.
+    """The contributions of the words of a pair to an answer, as differences of log-odds.
 
-    The log-odds of a label of probability p are ``log(p / (1 - p))``. A word with a positive contribution speaks for
-    the label, one with a negative contribution against it.
+    The log-odds of a label of probability p are ``log(p / (1 - p))``. A positive contribution supports the label, a
+    negative one opposes it.
     """
 
     label: str  #: the answer that is explained
-    premise: List[Part]  #: their texts put together are the premise
+    premise: List[Part]  #: joined, their texts are the premise
     hypothesis: List[Part]
-    tokens: List[Tuple[str, float]]  #: what the model reads, special tokens (which contribute 0) included
+    tokens: List[Tuple[str, float]]  #: the model's input, including special tokens, which contribute 0
     log_odds: float  #: of the answer
     log_odds_masked: float  #: of the same label where every token is [MASK]; contributions add up to the difference
 
-    def to_dict(self):
-        """The same as JSON holds it, numbers rounded."""
+    def to_dict(self) -> Dict[str, Any]:
+        """The explanation as a dict for JSON, with rounded numbers."""
         as_json = self._asdict()
         for name in ("premise", "hypothesis"):
             as_json[name] = [_rounded("text", *part) for part in as_json[name]]
@@ -47,11 +51,18 @@ class Explanation(NamedTuple):
         return {name: round(value, 4) if isinstance(value, float) else value for name, value in as_json.items()}
 
 
-def _rounded(name, text, contribution):
+def _rounded(name: str, text: str, contribution: Optional[float]) -> Dict[str, Any]:
     return {name: text, "contribution": None if contribution is None else round(contribution, 4)}
 
 
-def explain(model, encoder, premise, hypothesis, ctx=None, label=None):
+def explain(
+    model: Model,
+    encoder: PairEncoder,
+    premise: str,
+    hypothesis: str,
+    ctx: Optional[mx.Context] = None,
+    label: Optional[str] = None,
+) -> Explanation:
     """Explain the answer for one pair.
 
     Parameters
@@ -64,7 +75,7 @@ def explain(model, encoder, premise, hypothesis, ctx=None, label=None):
     ctx : Context, default CPU
         A device that holds the model.
     label : str or None
-        The answer to explain, by default that of the model.
+        The answer to explain, by default the model's.
 
     Returns
     -------
@@ -92,30 +103,37 @@ def explain(model, encoder, premise, hypothesis, ctx=None, label=None):
     )
 
 
-def contributions(net, input_ids, masked_ids, segment_ids, ctx, target=None):
-    """What each token contributes to the log-odds of a class.
+def contributions(
+    net: SNLIBertClassifier,
+    input_ids: np.ndarray,
+    masked_ids: np.ndarray,
+    segment_ids: np.ndarray,
+    ctx: mx.Context,
+    target: Optional[int] = None,
+) -> Tuple[np.ndarray, int, float, float]:
+    """The contribution of each token to the log-odds of a class.
 
     Parameters
     ----------
     net : SNLIBertClassifier
     input_ids, masked_ids, segment_ids : ndarray of int32, shape (length,)
-        A pair; the one to compare it with; segments of both.
+        A pair; the baseline to compare it with; segments of both.
     ctx : Context
     target : int or None
-        The class, by default the likeliest.
+        The class, by default the most probable one.
 
     Returns
     -------
     contributions : ndarray of float64, shape (length,)
     target : int
     log_odds, log_odds_masked : float
-        Of that class, for the pair and for the one it is compared with.
+        Of that class, for the pair and for the baseline.
     """
     words, masked = (
         net.bert.word_embed(mx.nd.array([ids], ctx, dtype="int32")).asnumpy()[0] for ids in (input_ids, masked_ids)
     )
     nodes, weights = np.polynomial.legendre.leggauss(_POINTS)
-    places = np.array([1, *(nodes + 1) / 2, 0], np.float32)  # both ends too, for their logits
+    places = np.array([1, *(nodes + 1) / 2, 0], np.float32)  # and both ends, for their logits
     weights = np.array([0, *weights / 2, 0])
     gradient = np.zeros(words.shape)
     odds: List[float] = []
@@ -131,10 +149,11 @@ def contributions(net, input_ids, masked_ids, segment_ids, ctx, target=None):
         odds += some_odds.tolist()
         logits.backward(mx.nd.array(slopes, ctx))
         gradient += np.tensordot(weights[start : start + size], embedded.grad.asnumpy(), 1)
+    assert target is not None  # set from the first logits
     return (gradient * (words - masked)).sum(axis=1), target, odds[0], odds[-1]
 
 
-def logits_of(net, embedded, segment_ids):
+def logits_of(net: SNLIBertClassifier, embedded: mx.nd.NDArray, segment_ids: np.ndarray) -> mx.nd.NDArray:
     """Logits of a pair from embeddings of its words, in several versions.
 
     Parameters
@@ -155,8 +174,8 @@ def logits_of(net, embedded, segment_ids):
     return net.classify(encoded.transpose((1, 0, 2)))
 
 
-def _log_odds(logits, target):
-    """Log-odds of a class, and their derivatives by the logits; float64, shapes (n,) and (n, classes)."""
+def _log_odds(logits: np.ndarray, target: int) -> Tuple[np.ndarray, np.ndarray]:
+    """Log-odds of a class, and their derivatives with respect to the logits; float64, shapes (n,) and (n, classes)."""
     others = np.delete(np.arange(logits.shape[1]), target)
     highest = logits[:, others].max(axis=1, keepdims=True)
     powers = np.exp(logits[:, others] - highest)
@@ -165,8 +184,8 @@ def _log_odds(logits, target):
     return logits[:, target] - highest[:, 0] - np.log(powers.sum(axis=1)), slopes
 
 
-def _parts(tokenizer, text, values):
-    """The words of a text as it was written, each with the sum of its tokens' contributions."""
+def _parts(tokenizer: Any, text: str, values: np.ndarray) -> List[Part]:
+    """The words of a text as in the input, each with the sum of its tokens' contributions."""
     parts, start = [], 0
     for word in _words(tokenizer, text):
         end = start + len(tokenizer.ids(word))
@@ -176,8 +195,8 @@ def _parts(tokenizer, text, values):
     return parts
 
 
-def _words(tokenizer, text):
-    """Words, marks and spaces, cut only where cutting changes no token."""
+def _words(tokenizer: Any, text: str) -> Iterator[str]:
+    """Words, punctuation marks and spaces, split only where that does not change the tokens."""
     for i, word in enumerate(text.split(" ")):
         if i:
             yield " "
