@@ -1,6 +1,9 @@
 """The model a run starts from: pretrained weights of the model store, or a BERT with random weights."""
 
 import os
+from typing import Any, List, Tuple
+
+import mxnet as mx
 
 from .. import store
 from ..errors import UsageError
@@ -13,7 +16,7 @@ from ..tasks.task import find_task
 from ..text.vocabulary import is_sentencepiece, read_vocabulary, wordpiece_vocab
 
 
-def starting_model(config, contexts):
+def starting_model(config: Any, contexts: List[mx.Context]) -> Model:
     """Build the net that `config` describes, with a new head.
 
     Parameters
@@ -65,7 +68,7 @@ def starting_model(config, contexts):
     return Model(net, vocab, settings, spiece)
 
 
-def _backbone(config):
+def _backbone(config: Any) -> Tuple[Any, ...]:
     """Name, vocabulary (if it comes with the run), SentencePiece model and hyper-parameters of the backbone."""
     if config.dataset_name:
         backbone = config.backbone or store.only_backbone(config.dataset_name)
@@ -87,7 +90,7 @@ def _backbone(config):
     return backbone, vocab, file if is_sentencepiece(file) else None, hparams_of(backbone)
 
 
-def _is_uncased(config):
+def _is_uncased(config: Any) -> bool:
     """Whether the vocabulary given with ``--vocab``, or that of the sample, is one of lower-case text."""
     if not config.vocab or os.path.isfile(config.vocab):
         return not config.cased

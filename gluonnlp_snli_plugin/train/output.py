@@ -11,6 +11,7 @@ import re
 import resource
 import shutil
 from pathlib import Path
+from typing import Any, Dict, Iterator, Optional
 
 import gluonnlp
 import mxnet
@@ -65,7 +66,7 @@ class OutputFolder:
         If the folder cannot be written, or a run is writing to it now.
     """
 
-    def __init__(self, path, overwrite, resumes=False, tensorboard=False):
+    def __init__(self, path: Any, overwrite: bool, resumes: bool = False, tensorboard: bool = False) -> None:
         self.path = Path(path)
         self._overwrite = overwrite
         self._resumes = resumes
@@ -75,7 +76,7 @@ class OutputFolder:
             with self._writing():
                 self._require_free()
 
-    def _require_free(self):
+    def _require_free(self) -> None:
         """Complain if something is in the folder that must not be lost."""
         found = {entry.name for entry in self.path.iterdir()} if self.path.exists() else set()
         found = {name for name in found if name != _LOCK and not is_temporary(name)}
@@ -90,7 +91,7 @@ class OutputFolder:
                 "continue it"
             )
 
-    def _is_run(self, found):
+    def _is_run(self, found: Any) -> bool:
         """Whether the folder is one that this class made, not somebody's who has a ``config.json`` too."""
         if self._last_line():
             return True
@@ -100,7 +101,7 @@ class OutputFolder:
         except (OSError, ValueError, TypeError):
             return found <= set(_OURS) and "model" not in found
 
-    def _has_results(self, found):
+    def _has_results(self, found: Any) -> bool:
         """Whether a run has begun that can be continued; not where it was killed before, or while it was replaced."""
         last = self._last_line()
         if last and last[2] == "replaces" and "config.json" not in found:
@@ -108,14 +109,14 @@ class OutputFolder:
         begun = {"config.json", _METRICS}
         return not found <= begun or (_METRICS in found and (self.path / _METRICS).stat().st_size > 0)
 
-    def _last_line(self):
+    def _last_line(self) -> Any:
         """What the process that wrote last says in the lock file: a match of ``_LINE``, or None."""
         try:
             return _LINE.fullmatch(read_text(self.path / _LOCK).rpartition("\n")[0].split("\n")[-1])
         except (FileNotFoundError, ValueError):
             return None
 
-    def __enter__(self):
+    def __enter__(self) -> Any:
         with contextlib.ExitStack() as stack, self._writing():
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = stack.enter_context(open_regular(self.path / _LOCK, "a+", encoding="utf-8"))
@@ -135,7 +136,7 @@ class OutputFolder:
             self._open = stack.pop_all()
         return self
 
-    def _clear(self):
+    def _clear(self) -> None:
         """Remove the run that is there."""
         self._say("replaces")
         remove_abandoned(self.path)
@@ -146,18 +147,18 @@ class OutputFolder:
             elif entry.is_symlink() or entry.exists():
                 entry.unlink()
 
-    def __exit__(self, kind, error, traceback):
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         with self._open:
             if error is None:
                 self._require_there()
 
-    def _close(self):
+    def _close(self) -> None:
         with contextlib.suppress(OSError):  # what could not be written has been told
             self._metrics.close()
             if self._scalars:
                 self._scalars.close()
 
-    def _take_lock(self):
+    def _take_lock(self) -> None:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -165,12 +166,12 @@ class OutputFolder:
             who = f"process {last[1]}" if last else "another process"
             raise PluginError(f"{self.path} is in use: {who} is writing to it") from None
 
-    def _say(self, what):
+    def _say(self, what: str) -> Any:
         """Add a line to the lock file."""
         self._lock.write(f"gluonnlp-snli {os.getpid()} {what}\n")
         self._lock.flush()
 
-    def _require_there(self):
+    def _require_there(self) -> None:
         """Complain if the folder, or the file of metrics, is no longer where it was."""
         for path, descriptor in ((self.path, self._folder), (self.path / _METRICS, self._metrics.fileno())):
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -179,26 +180,26 @@ class OutputFolder:
             raise PluginError(f"{path} was removed or replaced while the run was writing to it")
 
     @contextlib.contextmanager
-    def _writing(self, name=""):
+    def _writing(self, name: str = "") -> Iterator[None]:
         with writing(self.path / name):
             yield
 
     @contextlib.contextmanager
-    def _recording(self, name=""):
+    def _recording(self, name: str = "") -> Iterator[None]:
         with self._writing(name):
             self._require_there()
             yield
 
-    def write_config(self, config, **more):
+    def write_config(self, config: Any, **more: Any) -> None:
         """Record everything that it takes to repeat the run."""
         self.write_record({"settings": dataclasses.asdict(config), **more})
 
-    def write_record(self, record):
+    def write_record(self, record: Dict[str, Any]) -> None:
         """Write what ``config.json`` holds."""
         with self._recording():
             write_json(self.path / "config.json", record)
 
-    def write_metrics(self, kind, epoch, update, **values):
+    def write_metrics(self, kind: Any, epoch: int, update: int, **values: Any) -> None:
         """Add one line to ``metrics.jsonl``; it is on its way to the disk at once."""
         with self._recording(_METRICS):
             self._metrics.write(json.dumps({"kind": kind, "epoch": epoch, "update": update, **values}) + "\n")
@@ -206,17 +207,17 @@ class OutputFolder:
             if self._scalars:
                 self._scalars.add(kind, update, values)
 
-    def state_dict(self):
+    def state_dict(self) -> Any:
         """What ``metrics.jsonl`` holds so far, which is on the disk now: its size and hash, a dict."""
         with self._recording(_METRICS):
             os.fsync(self._metrics.fileno())
             return self._metrics_state(self._metrics.tell())
 
-    def _metrics_state(self, size):
+    def _metrics_state(self, size: int) -> Dict[str, Any]:
         with open(self.path / _METRICS, "rb") as metrics:
             return {"size": size, "sha256": hashlib.sha256(metrics.read(size)).hexdigest()}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Optional[Dict[str, Any]]) -> None:
         """Forget the lines of ``metrics.jsonl`` that were added after a :meth:`state_dict`; None for all of them."""
         with self._writing(_METRICS):
             size = state["size"] if state else 0
@@ -224,24 +225,24 @@ class OutputFolder:
                 raise PluginError(f"{self.path / _METRICS} was changed since the checkpoint was written: restore it")
             self._metrics.truncate(size)
 
-    def require_model(self):
+    def require_model(self) -> None:
         """Complain if ``model/`` is not there, or damaged."""
         load_model(self.path)
         self._saves_model = True
 
-    def write_summary(self, summary):
+    def write_summary(self, summary: Dict[str, Any]) -> None:
         with self._recording():
             if self._saves_model and not (self.path / "model" / "config.json").exists():
                 raise PluginError(f"{self.path / 'model'} was removed while the run was writing to it")
             write_json(self.path / "summary.json", summary)
 
-    def save(self, model, arrays):
+    def save(self, model: Any, arrays: Any) -> None:
         """Write ``model/``, the best so far; see :func:`save_model`."""
         with self._recording():
             self._saves_model = True
             save_model(model, self.path / "model", arrays)
 
-    def write_predictions(self, name, segment, scores, dtype="float32"):
+    def write_predictions(self, name: str, segment: Any, scores: numpy.ndarray, dtype: str = "float32") -> None:
         """Write what the model that is saved answers.
 
         Parameters
@@ -262,20 +263,20 @@ class OutputFolder:
 class NoOutput:
     """Stands in for the output folder on every rank but the first."""
 
-    def __enter__(self):
+    def __enter__(self) -> Any:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         pass
 
-    def ignore(self, *args, **kwargs):
+    def ignore(self, *args: Any, **kwargs: Any) -> Any:
         """Write nothing."""
 
     write_config = write_record = write_metrics = write_summary = write_predictions = ignore
     save = load_state_dict = require_model = ignore
 
 
-def versions():
+def versions() -> Dict[str, str]:
     """Versions of what a result depends on."""
     from ..version import __version__
 
@@ -289,6 +290,6 @@ def versions():
     }
 
 
-def peak_rss_mb():
+def peak_rss_mb() -> float:
     """Largest memory of this process so far, in MiB."""
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)

@@ -3,10 +3,12 @@
 import signal
 import threading
 import time
+from typing import Any, Optional
 
 import numpy as np
 
 from ..errors import TIME_IS_UP, Stopped
+from ..parallel.ranks import Ranks
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _UPDATES_BETWEEN_VOTES = 10  # of several ranks: a signal reaches them after different updates
@@ -29,30 +31,30 @@ class Stopping:
         Of its output.
     """
 
-    def __init__(self, max_seconds, begin, command, folder):
+    def __init__(self, max_seconds: float, begin: float, command: str, folder: str) -> None:
         self._how_to_resume = f"resume with: gluonnlp-snli {command} --resume {folder}"
         self._deadline = begin + max_seconds if max_seconds else None
         self._signal = 0
         self._longest_update = 0.0
         self._last = time.perf_counter()
 
-    def __enter__(self):
+    def __enter__(self) -> "Stopping":
         self._before = {}
         if threading.current_thread() is threading.main_thread():  # nobody else may set handlers
             self._before = {number: signal.signal(number, self._notice) for number in _SIGNALS}
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _notice(self, number, frame):
+    def _notice(self, number: int, frame: Any) -> None:
         if self._signal:
             name = signal.Signals(number).name
             raise Stopped(f"killed by a second {name}; {self._how_to_resume}", 128 + number)
         self._signal = number
 
-    def reason(self, update, ranks, seconds_to_write):
+    def reason(self, update: int, ranks: Ranks, seconds_to_write: float) -> Optional[Stopped]:
         """Why to stop after this update.
 
         Parameters

@@ -1,7 +1,7 @@
 """Metrics for TensorBoard, which shows them while a run goes on."""
 
 import time
-from typing import Any
+from typing import Any, Dict
 
 from ..errors import UsageError
 
@@ -22,7 +22,7 @@ class Scalars:
         If tensorboardX is not installed.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: Any) -> None:
         try:
             import tensorboardX.event_file_writer
         except ImportError:
@@ -31,7 +31,7 @@ class Scalars:
         self._folder, self._package = folder, tensorboardX
         self._file: Any = None
 
-    def add(self, kind, update, figures):
+    def add(self, kind: Any, update: int, figures: Dict[str, float]) -> None:
         """Add figures after so many updates, as ``KIND/NAME``; they are on the disk at once."""
         if self._file is None:
             self._folder.mkdir(exist_ok=True)
@@ -44,10 +44,10 @@ class Scalars:
             self._write(update, summary=self._package.summary.scalar(f"{kind}/{name}", value))
         self._file.flush()
 
-    def close(self):
+    def close(self) -> None:
         if self._file:
             self._file.close()
 
-    def _write(self, update, **content):
+    def _write(self, update: int, **content: Any) -> None:
         event = self._package.proto.event_pb2.Event(wall_time=time.time(), step=update, **content)
         self._file.write_event(event)

@@ -7,9 +7,12 @@ it is one factor, applied when the model is written.
 
 import copy
 import hashlib
+from typing import Any, Dict
 
 import mxnet as mx
 import numpy as np
+
+from ..data.encoding import EncodedPairs
 
 TABLE = "bert.word_embed.0.weight"  # the table among the net's parameters
 
@@ -32,7 +35,7 @@ class UsedRows:
         Hash of the whole table.
     """
 
-    def __init__(self, net, encoded):
+    def __init__(self, net: Any, encoded: Dict[str, EncodedPairs]) -> None:
         embedding = net.bert.word_embed[0]
         self._weight = embedding.weight
         contexts = self._weight.list_ctx()
@@ -48,14 +51,14 @@ class UsedRows:
         self._weight._shape = (len(self.ids), self._table.shape[1])
         self._weight._init_impl(mx.nd.array(self._table[self.ids]), contexts)
 
-    def renumber(self, pairs):
+    def renumber(self, pairs: EncodedPairs) -> EncodedPairs:
         """The same pairs, with rows of the net's table for token ids."""
         renumbered = copy.copy(pairs)
         renumbered.input_ids = self._number[pairs.input_ids]
         renumbered.padding_id = int(self._number[pairs.padding_id])
         return renumbered
 
-    def table(self, decay):
+    def table(self, decay: float) -> mx.nd.NDArray:
         """The whole table.
 
         Parameters

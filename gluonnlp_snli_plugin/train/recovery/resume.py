@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, List, Tuple
 
 from ...errors import PluginError, UsageError
 from ...store import NAME
@@ -16,7 +16,7 @@ CHANGEABLE = ("checkpoint_steps", "keep", "max_seconds")
 _PACKAGES = ("gluonnlp_snli_plugin", "mxnet", "gluonnlp", "numpy")
 
 
-def recorded_run(kind, folder, **changes):
+def recorded_run(kind: Any, folder: Any, **changes: Any) -> Tuple[Any, Dict[str, Any]]:
     """The run whose output is in a folder.
 
     Parameters
@@ -82,14 +82,14 @@ def without_deleted(settings: Dict[str, Any]) -> Dict[str, Any]:
     return kept
 
 
-def absolute(value):
+def absolute(value: Any) -> Any:
     """A path, or several, from the root of the file system; what is not given stays what it is."""
     if isinstance(value, (list, tuple)):
         return tuple(map(absolute, value))
     return os.path.abspath(value) if value else value
 
 
-def require_data(config):
+def require_data(config: Any) -> None:
     """Complain if files that a run reads are not where they were.
 
     Parameters
@@ -109,7 +109,7 @@ def require_data(config):
                 raise UsageError(f"{path} is missing; if it has moved, say where it is: {option_name(name)} PATH")
 
 
-def with_new_places(record, config):
+def with_new_places(record: Dict[str, Any], config: Any) -> Dict[str, Any]:
     """What ``config.json`` holds, with the places where the data are now.
 
     Parameters
@@ -129,7 +129,7 @@ def with_new_places(record, config):
     return {**record, "settings": settings}
 
 
-def _located(value, folder):
+def _located(value: Any, folder: Any) -> Any:
     """A path, or several, of a run that began in `folder`; the name of a vocabulary of the store stays what it is."""
     if isinstance(value, list):
         return tuple(_located(path, folder) for path in value)
@@ -138,7 +138,7 @@ def _located(value, folder):
     return str(Path(folder, value))
 
 
-def _check_types(kind, settings, record):
+def _check_types(kind: Any, settings: Dict[str, Any], record: Dict[str, Any]) -> None:
     """Raise a TypeError where something is of another type than a run records."""
     for field in dataclasses.fields(kind):
         value = settings.get(field.name, field.default)
@@ -156,7 +156,7 @@ def _check_types(kind, settings, record):
         raise TypeError
 
 
-def require_same(then, now):
+def require_same(then: Dict[str, Any], now: Dict[str, Any]) -> None:
     """Complain about what has changed since a run began and would change its result.
 
     Parameters
@@ -180,13 +180,13 @@ def require_same(then, now):
         raise PluginError(f"not what the run began with: {'; '.join(changed)} (--resume-anyway resumes all the same)")
 
 
-def _what_matters(record):
+def _what_matters(record: Dict[str, Any]) -> Dict[str, Any]:
     found = {name: record.get(name) for name in ("devices", "ranks", "threads", "operators", "weights")}
     found.update((package, record["versions"].get(package)) for package in _PACKAGES)
     return found
 
 
-def _differences(prefix, before, after):
+def _differences(prefix: str, before: Dict[str, Any], after: Dict[str, Any]) -> List[str]:
     return [
         f"{prefix}{name} was {before.get(name)}, is {after.get(name)}"
         for name in sorted({**before, **after})

@@ -1,7 +1,7 @@
 """The settings of a run of training: a frozen dataclass that the command line fills and the output folder records."""
 
 import dataclasses
-from typing import Any, ClassVar, Dict, Iterator, Mapping, Optional, Tuple
+from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ...data.assignments import written
 from ...errors import NO_GPUS, UsageError
@@ -14,19 +14,19 @@ OPTIMIZERS = ("bertadam", "adam")
 SCHEDULES = ("linear", "constant")
 
 
-def option(default, help, **argparse_settings):
+def option(default: Any, help: str, **argparse_settings: Any) -> Any:
     """A field of a dataclass that is a command-line option too."""
     return dataclasses.field(default=default, metadata={"help": help, **argparse_settings})
 
 
-def _as_typed(value):
+def _as_typed(value: Any) -> Any:
     """A setting as the command line has it: a list as a tuple, a dict as ``NAME=VALUE,NAME=VALUE``."""
     if isinstance(value, Mapping):
         return written(value)
     return tuple(map(str, value)) if isinstance(value, list) else value
 
 
-def option_name(field_name):
+def option_name(field_name: str) -> str:
     """The command-line option of a field: ``--batch-size`` of ``batch_size``."""
     return f"--{field_name.replace('_', '-')}"
 
@@ -109,7 +109,7 @@ class RunConfig:
             raise UsageError(complaint)
 
     @classmethod
-    def of(cls, **options):
+    def of(cls, **options: Any) -> "RunConfig":
         """The settings that are given and, for the rest, the defaults that suit them.
 
         Raises
@@ -128,11 +128,11 @@ class RunConfig:
         return {**cls.usual(given), **given}
 
     @classmethod
-    def usual(cls, options):
+    def usual(cls, options: Dict[str, Any]) -> Dict[str, Any]:
         """Defaults that depend on other options, a dict."""
         return {}
 
-    def command_line(self, num_ranks=1, comm=None):
+    def command_line(self, num_ranks: int = 1, comm: Optional[str] = None) -> List[str]:
         """The command that makes a run with these settings.
 
         Parameters
@@ -197,13 +197,13 @@ class RunConfig:
         if self.dtype == "bfloat16" and self.no_native:
             yield "--dtype bfloat16 needs the C++ operators: no --no-native with it"
 
-    def _below(self, least, *names):
+    def _below(self, least: float, *names: str) -> Iterator[str]:
         for name in names:
             if not getattr(self, name) >= least:
                 what = f"it must be at least {least}" if least else "it cannot be negative"
                 yield f"{option_name(name)} is {getattr(self, name)}; {what}"
 
-    def _not_in_unit_interval(self, *names):
+    def _not_in_unit_interval(self, *names: str) -> Iterator[str]:
         for name in names:
             if not 0 <= getattr(self, name) < 1:
                 yield f"{option_name(name)} is {getattr(self, name)}; it must be in [0, 1)"

@@ -1,7 +1,7 @@
 """The settings of fine-tuning."""
 
 import dataclasses
-from typing import ClassVar, Optional, Tuple
+from typing import Any, ClassVar, Dict, Iterator, Optional, Tuple
 
 from ...errors import UsageError
 from .config import RunConfig, option, option_name
@@ -79,10 +79,10 @@ class FinetuneConfig(RunConfig):
             raise UsageError(f"--task {task.name} has no corpus of its own: give --train-file and --dev-file")
 
     @classmethod
-    def usual(cls, options):
+    def usual(cls, options: Dict[str, Any]) -> Dict[str, Any]:
         return _SAMPLE_SETTINGS if options.get("sample") else {}
 
-    def _complaints(self):
+    def _complaints(self) -> Iterator[str]:
         yield from super()._complaints()
         yield from self._below(1, "hidden_units", "epochs")
         yield from self._below(0, "early_stop")

@@ -1,7 +1,7 @@
 """The settings of pretraining."""
 
 import dataclasses
-from typing import ClassVar, Optional, Tuple
+from typing import Any, ClassVar, Dict, Iterator, Optional, Tuple
 
 from ...data.pretraining.corpus import CORPUS_FORMATS
 from .config import RunConfig, option
@@ -51,7 +51,7 @@ class PretrainConfig(RunConfig):
     checkpoint_steps: int = option(500, "updates between two checkpoints; 0 for one at the end only")
 
     @classmethod
-    def usual(cls, options):
+    def usual(cls, options: Dict[str, Any]) -> Dict[str, Any]:
         return {"output_dir": f"out/{options['name']}"} if options.get("name") else {}
 
     def _check_names(self) -> None:
@@ -59,7 +59,7 @@ class PretrainConfig(RunConfig):
 
         require_name(self.name)
 
-    def _complaints(self):
+    def _complaints(self) -> Iterator[str]:
         if not self.name:
             yield "--name is missing: under which name should the BERT be in the store?"
         yield from super()._complaints()
