@@ -85,6 +85,8 @@ def settings_from_json(content: Any, path: Path) -> ModelSettings:
         problem = problem_of(settings)
     except (ValueError, TypeError, KeyError, AttributeError):
         raise CheckpointError(f"{path} is damaged") from None
+    if isinstance(settings.head, str) and settings.head not in head_names():
+        raise CheckpointError(f"{path}: no head {settings.head!r} is registered; there are: {', '.join(head_names())}")
     if problem:
         raise CheckpointError(f"{path} is damaged: {problem}")
     return settings
@@ -113,7 +115,7 @@ def problem_of(settings: ModelSettings) -> Optional[str]:
         f"there is no truncation {settings.truncation!r}": settings.truncation not in list_truncations(),
         f"its labels are {settings.labels!r}": len(settings.labels) < 2
         or len(set(settings.labels)) < len(settings.labels)
-        or not all(type(label) is str and label for label in settings.labels),
+        or not all(type(label) is str and label.strip() and label.isprintable() for label in settings.labels),
         f"its task is {settings.task!r}": type(settings.task) is not str,
     }
     return next((what for what, is_one in problems.items() if is_one), None)

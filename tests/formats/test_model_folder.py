@@ -35,7 +35,7 @@ def folder(tiny_name, tmp_path):
     return tmp_path / "out"
 
 
-@pytest.mark.parametrize("head", ["mlp", "pooled"])
+@pytest.mark.parametrize("head", ["mlp", "pooled", "mean"])
 def test_a_loaded_model_gives_the_same_logits(tiny_name, tmp_path, head):
     model = _model(tiny_name, head)
     save_model(model, tmp_path / "model")
@@ -209,6 +209,8 @@ def test_a_folder_from_before_tokenizers_had_settings_keeps_gluonnlps(folder):
         ({"truncation": "none"}, "there is no truncation 'none'"),
         ({"labels": ("yes",)}, "its labels are"),
         ({"labels": ("yes", "yes")}, "its labels are"),
+        ({"labels": ("yes", "n\x1b[31mo")}, "its labels are"),
+        ({"labels": ("yes", " ")}, "its labels are"),
         ({"dropout": 1.5}, "its dropout is 1.5"),
         ({"hidden_units": -1}, "its head has -1 hidden units"),
     ],
@@ -219,3 +221,10 @@ def test_what_cannot_be_read_back_is_not_written(folder, tmp_path, change, told)
     with pytest.raises(CheckpointError, match=f"no model can be written: {told}"):
         save_model(model, tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def test_a_head_that_is_not_registered_is_named_with_those_that_are(folder):
+    path = folder / "model" / "config.json"
+    path.write_text(path.read_text().replace('"mlp"', '"widest"'))
+    with pytest.raises(CheckpointError, match="no head 'widest' is registered; there are: mean, mlp, pooled"):
+        load_model(folder)

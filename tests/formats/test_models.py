@@ -16,7 +16,7 @@ def _inputs(batch, length):
     return input_ids, segment_ids, mx.nd.array(random.integers(3, length + 1, batch))
 
 
-@pytest.mark.parametrize("head", ["mlp", "pooled"])
+@pytest.mark.parametrize("head", ["mlp", "pooled", "mean"])
 def test_logits_of_any_shape_plain_and_hybridized(tiny_name, head):
     net, vocab = nlp.model.get_model("snli_bert_classifier", backbone="bert_2_16_2", dataset_name=tiny_name, head=head)
     assert isinstance(net, SNLIBertClassifier) and isinstance(vocab, nlp.vocab.BERTVocab)

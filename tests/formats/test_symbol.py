@@ -22,7 +22,7 @@ print(json.dumps(logits))
 """
 
 
-@pytest.mark.parametrize("head", ["mlp", "pooled"])
+@pytest.mark.parametrize("head", ["mlp", "pooled", "mean"])
 def test_mxnet_alone_gives_the_same_logits(make_model, pairs_file, run_without, repair_mxnet, tmp_path, head):
     model = make_model(head)
     export(model, "symbol", tmp_path / "to", pairs_file)

@@ -11,7 +11,7 @@ from gluonnlp_snli_plugin.train.finetuning import finetune
 from gluonnlp_snli_plugin.train.settings.finetune_config import FinetuneConfig
 
 
-@pytest.fixture(params=["mlp", "pooled"])
+@pytest.fixture(params=["mlp", "pooled", "mean"])
 def net(request, make_bert):
     net = SNLIBertClassifier(make_bert(use_pooler=request.param == "pooled"), 3, request.param, 20, 0.0)
     net.classifier.initialize(mx.init.Normal(0.3))

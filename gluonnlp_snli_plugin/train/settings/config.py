@@ -1,6 +1,7 @@
 """The settings of a run of training: a frozen dataclass that the command line fills and the output folder records."""
 
 import dataclasses
+import os
 from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ...data.assignments import written
@@ -20,9 +21,11 @@ def option(default: Any, help: str, **argparse_settings: Any) -> Any:
 
 
 def _as_typed(value: Any) -> Any:
-    """A setting as the command line has it: a list as a tuple, a dict as ``NAME=VALUE,NAME=VALUE``."""
+    """A setting as the command line has it: a path as its text, a list as a tuple, a dict as ``NAME=VALUE,...``."""
     if isinstance(value, Mapping):
         return written(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     return tuple(map(str, value)) if isinstance(value, list) else value
 
 

@@ -1,6 +1,7 @@
 """Settings that make no sense are refused, each in one line that names the option."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -100,3 +101,8 @@ def test_the_command_line_of_a_run_on_ranks_names_them():
         "--comm",
         "dist_sync",
     ]
+
+
+def test_a_path_is_its_text():
+    config = FinetuneConfig.of(train_file=Path("a.jsonl"), dev_file="b.jsonl", output_dir=Path("out"))
+    assert (config.train_file, config.dev_file, config.output_dir) == ("a.jsonl", "b.jsonl", "out")
