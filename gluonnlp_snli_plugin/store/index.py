@@ -1,4 +1,4 @@
-"""The index of the local model store: which BERTs and vocabularies there are, and what their files are called.
+"""The index of the local model store: the BERTs and vocabularies in it, and the names of their files.
 
 It is a JSON file beside them. It holds no paths, so that a store can be copied as it is.
 """
@@ -8,7 +8,7 @@ import itertools
 import os
 import re
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Union
 
 from gluonnlp.base import get_home_dir
 
@@ -38,7 +38,7 @@ class Vocabulary:
     special_tokens : dict
         What ``BERTVocab.from_sentencepiece`` must be told.
     source : str
-        What it was made of.
+        What it was trained on or imported from.
     tokenizer : TokenizerSettings
         What is done with text; by default what GluonNLP's tokenizer does for a vocabulary of that name.
     """
@@ -48,16 +48,16 @@ class Vocabulary:
     extension: str = ".vocab"
     special_tokens: Dict[str, str] = dataclasses.field(default_factory=dict)
     source: str = ""
-    tokenizer: Optional[TokenizerSettings] = None
+    tokenizer: TokenizerSettings = None  # type: ignore[assignment]  # set in __post_init__
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _set_tokenizer(self, self.name)
 
     @property
-    def file(self):
+    def file(self) -> str:
         return f"{self.name}-{self.sha1[:8]}{self.extension}"
 
-    def is_same(self, other):
+    def is_same(self, other: "Vocabulary") -> bool:
         """Whether both are the same, wherever they came from."""
         return dataclasses.replace(self, source=other.source) == other
 
@@ -96,32 +96,32 @@ class Checkpoint:
     hparams: Dict[str, Any] = dataclasses.field(default_factory=dict)
     parts: List[str] = dataclasses.field(default_factory=list)
     source: str = ""
-    tokenizer: Optional[TokenizerSettings] = None
+    tokenizer: TokenizerSettings = None  # type: ignore[assignment]  # set in __post_init__
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _set_tokenizer(self, self.dataset_name)
 
     @property
-    def key(self):
+    def key(self) -> str:
         return f"{self.backbone}_{self.dataset_name}"
 
     @property
-    def weights_file(self):
+    def weights_file(self) -> str:
         return f"{self.key}-{self.weights_sha1[:8]}.params"
 
     @property
-    def vocab_file(self):
+    def vocab_file(self) -> str:
         return self.vocabulary.file
 
     @property
-    def vocabulary(self):
+    def vocabulary(self) -> Vocabulary:
         return Vocabulary(
             self.dataset_name, self.vocab_sha1, self.vocab_extension, self.special_tokens, self.source, self.tokenizer
         )
 
 
-def _set_tokenizer(entry, name):
-    """Stores of before there were settings of tokenizers do not have them: GluonNLP's was meant."""
+def _set_tokenizer(entry: Union[Checkpoint, Vocabulary], name: str) -> None:
+    """Use GluonNLP's tokenizer where an older store records none."""
     if entry.tokenizer is None:
         object.__setattr__(entry, "tokenizer", TokenizerSettings.gluonnlp(name.endswith("_uncased")))
 
@@ -141,7 +141,7 @@ class Index:
     checkpoints: Dict[str, Checkpoint] = dataclasses.field(default_factory=dict)
     alone: Dict[str, Vocabulary] = dataclasses.field(default_factory=dict)
 
-    def vocabularies(self):
+    def vocabularies(self) -> Dict[str, Vocabulary]:
         """All vocabularies, with weights and without, a dict by name; a ValueError if two of one name differ."""
         found: Dict[str, Vocabulary] = {}
         of_checkpoints = (checkpoint.vocabulary for checkpoint in self.checkpoints.values())
@@ -150,8 +150,8 @@ class Index:
                 raise ValueError
         return found
 
-    def require_same(self, vocabulary, root):
-        """Complain if there is another vocabulary of that name."""
+    def require_same(self, vocabulary: Vocabulary, root: Union[str, "os.PathLike[str]"]) -> None:
+        """Raise a UsageError if the store has another vocabulary of that name."""
         checkpoints = (entry for entry in self.checkpoints.values() if entry.dataset_name == vocabulary.name)
         there = [(f"{entry.key} in {root}", entry.vocabulary) for entry in checkpoints]
         there += [(str(root), entry) for entry in (self.alone.get(vocabulary.name),) if entry]
@@ -163,7 +163,7 @@ class Index:
                         f"{where} has another {what} under the name {vocabulary.name}: give another --name"
                     )
 
-    def write(self, root):
+    def write(self, root: Union[str, "os.PathLike[str]"]) -> None:
         """Make this the index of a store."""
         content = {
             "checkpoints": list(map(dataclasses.asdict, self.checkpoints.values())),
@@ -172,16 +172,16 @@ class Index:
         write_json(Path(root, INDEX), content)
 
 
-def store_root(root=None):
+def store_root(root: Optional[Union[str, "os.PathLike[str]"]] = None) -> Path:
     """The folder of the store, a Path: `root`, or ``$MXNET_HOME/models``."""
-    # Not Path.expanduser, which raises for the home of nobody.
+    # Not Path.expanduser, which raises for an unknown user.
     path = Path(get_home_dir(), "models") if root is None else Path(os.path.expanduser(root))
     if not is_utf8(path):
         raise CheckpointError(f"{path}: MXNet opens only files whose names are UTF-8")
     return path
 
 
-def read_index(root=None):
+def read_index(root: Optional[Union[str, "os.PathLike[str]"]] = None) -> Index:
     """The index of a store; an empty one where there is none.
 
     Returns
@@ -191,7 +191,7 @@ def read_index(root=None):
     Raises
     ------
     CheckpointError
-        If the index file is damaged, or the folder's name is no UTF-8.
+        If the index file is damaged, or the folder's name is not valid UTF-8.
     """
     path = store_root(root) / INDEX
     with reading(path, CheckpointError, damaged=f"{path} is damaged: remove it and import the weights again"):
@@ -200,46 +200,45 @@ def read_index(root=None):
         except (FileNotFoundError, NotADirectoryError):
             return Index()
         checkpoints = [_checkpoint(entry) for entry in content["checkpoints"]]
-        # Before there were vocabularies without weights, there was no such key.
+        # Indexes of older stores lack this key.
         alone = [_vocabulary(entry) for entry in content.get("vocabularies", [])]
         index = Index({entry.key: entry for entry in checkpoints}, {entry.name: entry for entry in alone})
         index.vocabularies()
         return index
 
 
-def _checkpoint(entry):
+def _checkpoint(entry: Dict[str, Any]) -> Checkpoint:
     """A Checkpoint from the index; TypeError or ValueError if it is damaged."""
     checkpoint = Checkpoint(**_with_tokenizer(entry))
     require_sound(checkpoint)
     return checkpoint
 
 
-def _vocabulary(entry):
+def _vocabulary(entry: Dict[str, Any]) -> Vocabulary:
     """A Vocabulary from the index; TypeError or ValueError if it is damaged."""
     vocabulary = Vocabulary(**_with_tokenizer(entry))
     require_sound(vocabulary)
     return vocabulary
 
 
-def _with_tokenizer(entry):
+def _with_tokenizer(entry: Dict[str, Any]) -> Dict[str, Any]:
     """An entry of the index with its tokenizer as an object."""
     has_one = entry.get("tokenizer") is not None
     return {**entry, "tokenizer": TokenizerSettings.from_json(entry["tokenizer"])} if has_one else entry
 
 
-def require_sound(entry):
-    """Raise a TypeError or ValueError if there can be no such entry, be it about to be written or just read.
+def require_sound(entry: Union[Checkpoint, Vocabulary]) -> None:
+    """Raise a TypeError or ValueError if an entry, read or about to be written, is invalid.
 
     Parameters
     ----------
     entry : Checkpoint or Vocabulary
     """
-    is_checkpoint = isinstance(entry, Checkpoint)
-    sample = Checkpoint("", "", "", "") if is_checkpoint else Vocabulary("", "")
+    sample = Checkpoint("", "", "", "") if isinstance(entry, Checkpoint) else Vocabulary("", "")
     for name, value in vars(entry).items():
         if not isinstance(value, type(getattr(sample, name))):
             raise TypeError(f"{name} is {value!r}")
-    vocabulary = entry.vocabulary if is_checkpoint else entry
+    vocabulary = entry.vocabulary if isinstance(entry, Checkpoint) else entry
     TokenizerSettings.from_json(dataclasses.asdict(vocabulary.tokenizer))
     problems = {
         "name": not NAME.fullmatch(vocabulary.name),  # part of the names of files
@@ -248,7 +247,7 @@ def require_sound(entry):
         "special tokens": vocabulary.special_tokens not in ({}, {"padding_token": "[PAD]"}),
         "case": vocabulary.tokenizer.lower != vocabulary.name.endswith("_uncased"),
     }
-    if is_checkpoint:
+    if isinstance(entry, Checkpoint):
         family = family_of(entry.backbone)
         hparams = {**family.hparams(entry.backbone), **entry.hparams}
         problems["hyper-parameters"] = not family.are_hparams(entry.backbone, hparams)
@@ -256,4 +255,4 @@ def require_sound(entry):
         problems["parts"] = not set(entry.parts) <= {"pooler", "decoder", "classifier"}
     for what, is_one in problems.items():
         if is_one:
-            raise ValueError(f"the {what} cannot be what it is")
+            raise ValueError(f"invalid {what}")

@@ -1,40 +1,43 @@
-"""What there is in the store, by name."""
+"""Looks up checkpoints and vocabularies of the store by name."""
 
 import hashlib
 import os
 from pathlib import Path
+from typing import Dict, Optional, Union
+
+from gluonnlp.vocab import BERTVocab
 
 from .. import registry
 from ..errors import CheckpointError, UsageError
 from ..system.files import digest
 from ..system.reading import reading
 from ..text.tokenizer_settings import TokenizerSettings, special_tokens
-from .index import read_index, store_root
+from .index import Checkpoint, Vocabulary, read_index, store_root
 
 
-def checkpoints(root=None):
+def checkpoints(root: Optional[Union[str, "os.PathLike[str]"]] = None) -> Dict[str, Checkpoint]:
     """The checkpoints in a store, a dict by key.
 
     Raises
     ------
     CheckpointError
-        If the index file is damaged, or the folder's name is no UTF-8.
+        If the index file is damaged, or the folder's name is not valid UTF-8.
     """
     return read_index(root).checkpoints
 
 
-def vocabularies(root=None):
+def vocabularies(root: Optional[Union[str, "os.PathLike[str]"]] = None) -> Dict[str, Vocabulary]:
     """The vocabularies in a store, those of checkpoints and those without weights, a dict by name.
 
     Raises
     ------
     CheckpointError
-        If the index file is damaged, or the folder's name is no UTF-8.
+        If the index file is damaged, or the folder's name is not valid UTF-8.
     """
     return read_index(root).vocabularies()
 
 
-def spiece(dataset_name, root=None):
+def spiece(dataset_name: str, root: Optional[Union[str, "os.PathLike[str]"]] = None) -> Optional[Path]:
     """The SentencePiece model behind a vocabulary that GluonNLP knows by name; None for a WordPiece one.
 
     Parameters
@@ -51,7 +54,7 @@ def spiece(dataset_name, root=None):
     return store_root(root) / name if extension == ".spiece" else None
 
 
-def vocabulary(dataset_name, root=None):
+def vocabulary(dataset_name: str, root: Optional[Union[str, "os.PathLike[str]"]] = None) -> Path:
     """The file of a vocabulary that the store has under a name, checked.
 
     Parameters
@@ -66,7 +69,7 @@ def vocabulary(dataset_name, root=None):
     Raises
     ------
     UsageError
-        If there is none of that name; the message lists those there are.
+        If there is none of that name; the message lists the available ones.
     CheckpointError
         If the file is missing or damaged.
     """
@@ -74,14 +77,20 @@ def vocabulary(dataset_name, root=None):
     if known:
         check_file(known.file, known.sha1, known.source, root)
         return store_root(root) / known.file
-    if registry.is_host_vocabulary(dataset_name):  # of GluonNLP's own, from the days when its host answered
+    if registry.is_host_vocabulary(dataset_name):  # one of GluonNLP's own, downloaded earlier
         path = store_root(root) / registry.vocabulary_file(dataset_name)[0]
         if os.path.isfile(path):
             return path
     raise UsageError(f"no vocabulary under the name {dataset_name!r} in {store_root(root)} ({inventory(root)})")
 
 
-def tokenizer(source, vocab, lower, spiece=None, root=None):
+def tokenizer(
+    source: Union[str, "os.PathLike[str]"],
+    vocab: BERTVocab,
+    lower: bool,
+    spiece: Optional[Union[str, "os.PathLike[str]"]] = None,
+    root: Optional[Union[str, "os.PathLike[str]"]] = None,
+) -> TokenizerSettings:
     """What is done with text for a vocabulary that is given by its path, or by its name in the store.
 
     Parameters
@@ -89,7 +98,7 @@ def tokenizer(source, vocab, lower, spiece=None, root=None):
     source : str or Path
         The name counts where there is no such file.
     vocab : gluonnlp.vocab.BERTVocab
-        What it holds.
+        Its content.
     lower : bool
         Whether to lower-case text, of a vocabulary that the store does not know.
     spiece : Path or None
@@ -106,7 +115,12 @@ def tokenizer(source, vocab, lower, spiece=None, root=None):
     return TokenizerSettings.bert(lower, () if spiece else special_tokens(vocab))
 
 
-def tokenizer_of(vocab, lower, spiece=None, root=None):
+def tokenizer_of(
+    vocab: BERTVocab,
+    lower: bool,
+    spiece: Optional[Union[str, "os.PathLike[str]"]] = None,
+    root: Optional[Union[str, "os.PathLike[str]"]] = None,
+) -> TokenizerSettings:
     """What is done with text for a vocabulary in memory, as far as the store knows one of that content.
 
     Parameters
@@ -135,7 +149,9 @@ def tokenizer_of(vocab, lower, spiece=None, root=None):
     return same[0].tokenizer if same else TokenizerSettings.bert(lower, () if spiece else special_tokens(vocab))
 
 
-def find_vocabulary(source, root=None):
+def find_vocabulary(
+    source: Union[str, "os.PathLike[str]"], root: Optional[Union[str, "os.PathLike[str]"]] = None
+) -> Path:
     """The file of a vocabulary that is given by its path, or by its name in the store.
 
     Parameters
@@ -152,7 +168,7 @@ def find_vocabulary(source, root=None):
     Raises
     ------
     UsageError
-        If it is neither; the message lists the names there are.
+        If it is neither; the message lists the available names.
     CheckpointError
         If the store's file is missing or damaged.
     """
@@ -164,7 +180,7 @@ def find_vocabulary(source, root=None):
         raise UsageError(f"--vocab {source} is not a file, and there is {error}") from None
 
 
-def inventory(root=None):
+def inventory(root: Optional[Union[str, "os.PathLike[str]"]] = None) -> str:
     """One line that says what is in the store."""
     index = read_index(root)
     there = ", ".join(f"{entry.backbone} {entry.dataset_name}" for entry in index.checkpoints.values())
@@ -173,7 +189,7 @@ def inventory(root=None):
     return f"there: {there or 'none'}" + (f"; vocabularies without weights: {alone}" if alone else "")
 
 
-def only_backbone(dataset_name, root=None):
+def only_backbone(dataset_name: str, root: Optional[Union[str, "os.PathLike[str]"]] = None) -> str:
     """The architecture that the store has under a name.
 
     Raises
@@ -187,13 +203,13 @@ def only_backbone(dataset_name, root=None):
     return backbones[0] if backbones else "bert_12_768_12"  # for a name of GluonNLP's own, which may mean others too
 
 
-def require(backbone, dataset_name, root=None):
+def require(backbone: str, dataset_name: str, root: Optional[Union[str, "os.PathLike[str]"]] = None) -> None:
     """Make sure that weights are there before GluonNLP looks for them, for it would turn to a host that is gone.
 
     Raises
     ------
     UsageError
-        If there are none of that name; the message lists those there are.
+        If there are none of that name; the message lists the available ones.
     CheckpointError
         If their files are missing or damaged.
     """
@@ -202,7 +218,7 @@ def require(backbone, dataset_name, root=None):
     if checkpoint:
         check_files(checkpoint, root)
         return
-    sha1 = registry.weights_sha1(key)  # weights of GluonNLP's own, from the days when its host answered
+    sha1 = registry.weights_sha1(key)  # weights of GluonNLP's own, downloaded earlier
     if sha1 is None or not os.path.isfile(store_root(root) / f"{key}-{sha1[:8]}.params"):
         raise UsageError(
             f"no weights of {backbone} under the name {dataset_name!r} in {store_root(root)} ({inventory(root)}); "
@@ -210,7 +226,9 @@ def require(backbone, dataset_name, root=None):
         )
 
 
-def check_files(checkpoint, root=None, with_weights=True):
+def check_files(
+    checkpoint: Checkpoint, root: Optional[Union[str, "os.PathLike[str]"]] = None, with_weights: bool = True
+) -> None:
     """Make sure that a checkpoint's files are whole: GluonNLP would try to download others, from a host that is gone.
 
     Raises
@@ -223,7 +241,7 @@ def check_files(checkpoint, root=None, with_weights=True):
         check_file(checkpoint.weights_file, checkpoint.weights_sha1, checkpoint.source, root)
 
 
-def check_file(name, sha1, source, root):
+def check_file(name: str, sha1: str, source: str, root: Optional[Union[str, "os.PathLike[str]"]]) -> None:
     """Make sure that a file of the store is whole; `source` is where it can be brought in from again."""
     path = store_root(root) / name
     remedy = f"bring it in again from {source or 'where it came from'}"

@@ -2,7 +2,8 @@
 
 import dataclasses
 import logging
-from typing import Any, Dict, List
+import os
+from typing import Any, Dict, List, Union
 
 import mxnet as mx
 import numpy as np
@@ -45,7 +46,9 @@ class PretrainedBert:
     tokenizer: TokenizerSettings
 
 
-def add_missing_pooler(parameters, parts, units, path):
+def add_missing_pooler(
+    parameters: Dict[str, mx.nd.NDArray], parts: List[str], units: int, path: Union[str, "os.PathLike[str]"]
+) -> None:
     """Make a new pooler for weights from `path` that have none, the same at every import."""
     if "pooler" not in parts:
         _log.warning("%s has no pooler: a new one is made, to be trained with the head", path)

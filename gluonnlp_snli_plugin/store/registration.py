@@ -2,14 +2,15 @@
 
 import functools
 import logging
-from typing import Set
+import os
+from typing import Any, Callable, Optional, Set, Union
 
 from .. import registry
 from ..errors import CheckpointError
 from ..model.bert import BERT
 from ..model.family import family_of, hparams_of
 from ..system.params_layout import read_layout
-from .index import INDEX, read_index, store_root
+from .index import INDEX, Checkpoint, Vocabulary, read_index, store_root
 from .lookup import check_file, check_files, require
 
 _OPEN_TO_CALLERS = {"use_residual", "dropout", "word_embed"}  # hyper-parameters get_bert_model lets every caller set
@@ -18,7 +19,7 @@ _OPEN_TO_CALLERS = {"use_residual", "dropout", "word_embed"}  # hyper-parameters
 _registered: Set[str] = set()  # keys of all checkpoints that GluonNLP's tables have from here
 
 
-def register(checkpoint):
+def register(checkpoint: Checkpoint) -> None:
     """Enter a checkpoint into GluonNLP's tables of architectures, weights and vocabularies."""
     _registered.add(checkpoint.key)
     registry.add_backbone(checkpoint.backbone, hparams_of(checkpoint.backbone))
@@ -26,13 +27,13 @@ def register(checkpoint):
     register_vocabulary(checkpoint.vocabulary)
 
 
-def register_vocabulary(vocabulary):
+def register_vocabulary(vocabulary: Vocabulary) -> None:
     registry.add_vocabulary(vocabulary.name, vocabulary.sha1, vocabulary.extension, vocabulary.special_tokens)
 
 
 @registry.at_activation
-def _register_all():
-    """A damaged index must not keep anybody from importing the plugin; what needs the index says so later."""
+def _register_all() -> None:
+    """Register the whole store; a damaged index is only warned about, so that the plugin can still be imported."""
     try:
         index = read_index()
         for checkpoint in index.checkpoints.values():
@@ -44,11 +45,11 @@ def _register_all():
 
 
 @registry.replacement("gluonnlp.model.bert", "get_bert_model")
-def _get_bert_model(original):
+def _get_bert_model(original: Callable[..., Any]) -> Callable[..., Any]:
     """GluonNLP's own builder, told what an imported checkpoint needs beyond its architecture's name."""
 
     @functools.wraps(original)
-    def get_bert_model(model_name=None, dataset_name=None, **kwargs):
+    def get_bert_model(model_name: Any = None, dataset_name: Any = None, **kwargs: Any) -> Any:
         root, pretrained = kwargs.get("root"), kwargs.get("pretrained", True)
         key, index = f"{model_name}_{dataset_name}", read_index(root)
         checkpoint, vocabulary = index.checkpoints.get(key), index.vocabularies().get(dataset_name)
@@ -77,7 +78,7 @@ def _get_bert_model(original):
     return get_bert_model
 
 
-def _check_shapes(checkpoint, root):
+def _check_shapes(checkpoint: Checkpoint, root: Optional[Union[str, "os.PathLike[str]"]]) -> None:
     """Make sure that the index describes the weights as they are."""
     path, hparams = (
         store_root(root) / checkpoint.weights_file,

@@ -3,6 +3,7 @@
 import itertools
 import os
 import tempfile
+from typing import Optional, Sequence, Union
 
 from ..data.pretraining.corpus import read_parts
 from ..system.files import digest
@@ -14,7 +15,15 @@ from .index import Vocabulary, store_root
 from .writing import add_vocabulary, require_free_vocabulary, require_name, writing
 
 
-def train_vocabulary(corpus, name, size=8000, model_type="unigram", corpus_format="auto", root=None, overwrite=False):
+def train_vocabulary(
+    corpus: Union[str, "os.PathLike[str]", Sequence[Union[str, "os.PathLike[str]"]]],
+    name: str,
+    size: int = 8000,
+    model_type: str = "unigram",
+    corpus_format: str = "auto",
+    root: Optional[Union[str, "os.PathLike[str]"]] = None,
+    overwrite: bool = False,
+) -> Vocabulary:
     """Train a vocabulary for a BERT on text, with SentencePiece, and put it into the local model store.
 
     From then on ``dataset_name=name`` means it wherever GluonNLP takes a vocabulary by name. It is made for words as
@@ -61,7 +70,7 @@ def train_vocabulary(corpus, name, size=8000, model_type="unigram", corpus_forma
     require_free_vocabulary(name, root, overwrite)
     root = store_root(root)
     with writing(root):
-        tempfile.TemporaryFile(dir=root).close()  # better now than after training
+        tempfile.TemporaryFile(dir=root).close()  # fail before training, not after it
     tokenizer = TokenizerSettings.bert(lower=name.endswith("_uncased"))
     words = count_words(itertools.chain.from_iterable(read_parts(corpus, corpus_format)), tokenizer)
     model = train_subwords(words, size, model_type, tokenizer.lower)

@@ -5,6 +5,8 @@ import dataclasses
 import hashlib
 import os
 import re
+from pathlib import Path
+from typing import Iterator, Optional, Union
 
 import mxnet as mx
 
@@ -14,20 +16,28 @@ from ..model.family import hparams_of
 from ..system import files
 from ..system.files import digest, locked
 from ..system.temporary import temporary_folder
+from ..text.tokenizer_settings import TokenizerSettings
 from .index import INDEX, NAME, Checkpoint, Vocabulary, read_index, require_sound, store_root
+from .pretrained import PretrainedBert
 from .registration import register, register_vocabulary
 
 
-def keep(bert, name, source, root=None, overwrite=False):
+def keep(
+    bert: PretrainedBert,
+    name: str,
+    source: str,
+    root: Optional[Union[str, "os.PathLike[str]"]] = None,
+    overwrite: bool = False,
+) -> Checkpoint:
     """Put a BERT into the local model store.
 
     Parameters
     ----------
     bert : PretrainedBert
     name : str
-        A sound one.
+        A valid one.
     source : str
-        Where it came from, to be told where its files get lost.
+        Where it came from; errors about missing files quote it.
     root, overwrite
         As :func:`add` takes them.
 
@@ -64,7 +74,13 @@ def keep(bert, name, source, root=None, overwrite=False):
     return checkpoint
 
 
-def add(checkpoint, weights, vocab, root=None, overwrite=False):
+def add(
+    checkpoint: Checkpoint,
+    weights: Path,
+    vocab: Path,
+    root: Optional[Union[str, "os.PathLike[str]"]] = None,
+    overwrite: bool = False,
+) -> None:
     """Move a checkpoint's files into the store and enter it into the index; processes may do so at the same time.
 
     Parameters
@@ -100,7 +116,9 @@ def add(checkpoint, weights, vocab, root=None, overwrite=False):
     register(checkpoint)
 
 
-def add_vocabulary(vocabulary, file, root=None, overwrite=False):
+def add_vocabulary(
+    vocabulary: Vocabulary, file: Path, root: Optional[Union[str, "os.PathLike[str]"]] = None, overwrite: bool = False
+) -> None:
     """Move a vocabulary's file into the store and enter it into the index; processes may do so at the same time.
 
     Parameters
@@ -133,15 +151,15 @@ def add_vocabulary(vocabulary, file, root=None, overwrite=False):
     register_vocabulary(vocabulary)
 
 
-def _require_sound(entry):
+def _require_sound(entry: Union[Checkpoint, Vocabulary]) -> None:
     try:
         require_sound(entry)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{entry.source}: the store cannot hold it: {error}") from None
 
 
-def require_name(name):
-    """Complain about a name that weights or a vocabulary cannot have.
+def require_name(name: str) -> None:
+    """Raise an error for a name that weights or a vocabulary cannot have.
 
     Raises
     ------
@@ -153,8 +171,10 @@ def require_name(name):
         raise UsageError(f"{name} is a name of GluonNLP's own: give another --name")
 
 
-def require_free(backbone, name, vocab_content, tokenizer, overwrite=False):
-    """Complain now about what :func:`keep` would complain about after days of training.
+def require_free(
+    backbone: str, name: str, vocab_content: bytes, tokenizer: TokenizerSettings, overwrite: bool = False
+) -> None:
+    """Raise before training the errors that :func:`keep` would raise after it.
 
     That is a name that weights of this architecture have, or under which there is another vocabulary or tokenizer.
 
@@ -170,7 +190,9 @@ def require_free(backbone, name, vocab_content, tokenizer, overwrite=False):
     index.require_same(Vocabulary(name, sha1, tokenizer=tokenizer), store_root())
 
 
-def require_free_vocabulary(name, root=None, overwrite=False):
+def require_free_vocabulary(
+    name: str, root: Optional[Union[str, "os.PathLike[str]"]] = None, overwrite: bool = False
+) -> None:
     """Make sure that a vocabulary can be put into the store under a name, before it is made.
 
     Raises
@@ -188,7 +210,7 @@ def require_free_vocabulary(name, root=None, overwrite=False):
         raise UsageError(f"{name} is already in {store_root(root)}: give another --name, or --overwrite")
 
 
-def _remove_others(file, root):
+def _remove_others(file: str, root: Path) -> None:
     """Remove what has the name of a file but another hash: replaced, or of a process that was killed."""
     stem, extension = os.path.splitext(file)
     pattern = re.compile(re.escape(stem.rpartition("-")[0]) + "-[0-9a-f]{8}" + re.escape(extension))
@@ -198,8 +220,8 @@ def _remove_others(file, root):
 
 
 @contextlib.contextmanager
-def writing(root):
-    """Make a folder, and turn what goes wrong in writing there into one line."""
+def writing(root: Path) -> Iterator[None]:
+    """Make a folder, and turn errors of writing to it into a CheckpointError."""
     try:
         with files.writing(root, CheckpointError):
             root.mkdir(parents=True, exist_ok=True)
