@@ -38,7 +38,7 @@ class Model:
     Attributes
     ----------
     net : SNLIBertClassifier
-        Or, of an ONNX folder, what is called as one and computes with ONNX Runtime.
+        For an ONNX folder, an object that is called the same way and computes with ONNX Runtime.
     vocab : gluonnlp.vocab.BERTVocab
     settings : ModelSettings
     spiece : Path or None
@@ -58,7 +58,7 @@ class Model:
 
 
 def save_model(model: Model, folder: PathLike, arrays: Optional[Dict[str, mx.nd.NDArray]] = None) -> None:
-    """Write a model folder; one that is there stays whole until the new one is.
+    """Write a model folder; an existing one stays valid until the new one is complete.
 
     The weights go to a file named by their hash; ``config.json``, replaced last, says which file counts.
 
@@ -92,7 +92,7 @@ def remove_other_weights(folder: Path) -> None:
     """Remove from a model folder the weights that do not count: older ones, and those of a process that was killed."""
     try:
         name = read_json(folder / _SETTINGS)["files"]["weights"]["name"]
-    except (OSError, ValueError, TypeError, KeyError):  # whoever reads the model will say so
+    except (OSError, ValueError, TypeError, KeyError):  # reported when the model is read
         return
     for path in folder.glob("weights-*.params"):
         if path.name != name:
@@ -100,7 +100,7 @@ def remove_other_weights(folder: Path) -> None:
 
 
 def write_settings(folder: Path, settings: ModelSettings, files: Dict[str, Tuple[Path, str]]) -> None:
-    """Write ``config.json``, which makes a model of a folder.
+    """Write ``config.json``, which makes a folder a model folder.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def write_settings(folder: Path, settings: ModelSettings, files: Dict[str, Tuple
     Raises
     ------
     CheckpointError
-        If there can be no model of these settings.
+        If the settings are not valid.
     """
     _require_sound(settings, folder)
     content = {
@@ -160,7 +160,7 @@ def load_model(folder: PathLike, ctx: Any = None) -> Model:
 
 
 def weights_sha256(folder: PathLike) -> Optional[str]:
-    """Which weights the model in an output folder has, as its settings say; None if there is no sound model.
+    """Which weights the model in an output folder has, as its settings say; None if there is no valid model.
 
     Parameters
     ----------

@@ -1,9 +1,11 @@
 """The classifier by name: ``nlp.model.get_model('snli_bert_classifier', ...)``."""
 
 import os
+from typing import Any, Dict, Optional, Tuple, Union
 
 import gluonnlp as nlp
 import mxnet as mx
+from gluonnlp.vocab import BERTVocab
 
 from .. import registry, store
 from ..errors import UsageError
@@ -17,19 +19,19 @@ from .reading import load_finetuned
 
 @registry.model("snli_bert_classifier")
 def snli_bert_classifier(
-    backbone=None,
-    dataset_name=None,
-    vocab=None,
-    pretrained=True,
-    head="mlp",
-    num_classes=len(LABELS),
-    hidden_units=256,
-    dropout=0.1,
-    params_dir=None,
-    ctx=None,
-    root=None,
-    **kwargs,
-):
+    backbone: Optional[str] = None,
+    dataset_name: Optional[str] = None,
+    vocab: Optional[BERTVocab] = None,
+    pretrained: bool = True,
+    head: str = "mlp",
+    num_classes: int = len(LABELS),
+    hidden_units: int = 256,
+    dropout: float = 0.1,
+    params_dir: Optional[Union[str, "os.PathLike[str]"]] = None,
+    ctx: Any = None,
+    root: Optional[Union[str, "os.PathLike[str]"]] = None,
+    **kwargs: Any,
+) -> Tuple[SNLIBertClassifier, BERTVocab]:
     """A BERT classifier for natural language inference, ready to be fine-tuned or, with `params_dir`, fine-tuned.
 
     Parameters
@@ -53,7 +55,7 @@ def snli_bert_classifier(
         Output folder of ``gluonnlp-snli finetune`` (or the ``model`` folder inside): load the fine-tuned model
         instead. All but `ctx` is then read from there. Or a ``.params`` file of a ``gluonnlp.model.BERTClassifier``,
         as GluonNLP's own script writes it: the vocabulary is that of `dataset_name`, and `backbone` may be left out
-        where the store has but one of that name.
+        where the store has only one of that name.
     ctx : Context or list of Context, default CPU
     root : str or None
         Folder of the model store, default ``$MXNET_HOME/models``.
@@ -72,7 +74,9 @@ def snli_bert_classifier(
     """
     ctx = mx.cpu() if ctx is None else ctx
     if params_dir is not None:
-        named = {} if os.path.isdir(params_dir) else dict(dataset_name=dataset_name, backbone=backbone, root=root)
+        named: Dict[str, Any] = (
+            {} if os.path.isdir(params_dir) else dict(dataset_name=dataset_name, backbone=backbone, root=root)
+        )
         model = load_finetuned(params_dir, ctx, **named)
         return model.net, model.vocab
     needs_pooler = head_named(head).needs_pooler
@@ -99,7 +103,7 @@ def snli_bert_classifier(
     return net, vocab
 
 
-def stored_bert(backbone, dataset_name, contexts, **hparams):
+def stored_bert(backbone: str, dataset_name: str, contexts: Any, **hparams: Any) -> Tuple[Any, Dict[str, Any]]:
     """A BERT with the weights that the model store has under a name; what they lack is new.
 
     Returns
