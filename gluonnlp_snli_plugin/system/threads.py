@@ -12,14 +12,14 @@ import math
 import os
 import re
 from pathlib import Path
-from typing import Iterator, Set, Tuple
+from typing import Any, Iterable, Iterator, Set, Tuple, Union
 
 VARIABLE = "OMP_NUM_THREADS"
 _WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 
 
 @contextlib.contextmanager
-def short_waits():
+def short_waits() -> Iterator[None]:
     """Let threads of an OpenMP library (libgomp) that is loaded meanwhile go to sleep soon when they have no work.
 
     By default they look for work 300,000 times, for milliseconds, and where other processes want the processors too,
@@ -37,13 +37,13 @@ def short_waits():
         del os.environ[_WAITING[0]]
 
 
-def number():
+def number() -> int:
     """How many threads to compute with: what ``OMP_NUM_THREADS`` says, or :func:`cores`."""
     said = os.environ.get(VARIABLE, "")
     return int(said) if said.isdigit() and int(said) else cores()
 
 
-def cores():
+def cores() -> int:
     """How many cores this process may use: two processors of one core count once, and limits of containers count."""
     siblings: Set[str] = set()
     for processor in os.sched_getaffinity(0):
@@ -55,7 +55,7 @@ def cores():
     return max(1, math.ceil(min(len(siblings), cpu_quota())))
 
 
-def cpu_quota(root="/"):
+def cpu_quota(root: Union[str, "os.PathLike[str]"] = "/") -> float:
     """How many processors' time this process gets: the least of what its control groups permit, or infinity.
 
     Parameters
@@ -70,8 +70,8 @@ def cpu_quota(root="/"):
     return min((quota for group in _control_groups(Path(root)) for quota in _quotas(group)), default=math.inf)
 
 
-def use_cores(contexts):
-    """Let MXNet compute on these devices with :func:`number` threads from now on; GPUs have no part in it.
+def use_cores(contexts: Iterable[Any]) -> None:
+    """Let MXNet compute on these devices with :func:`number` threads from now on; GPUs are ignored.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def use_cores(contexts):
 _devices: Set[Tuple[int, int]] = set()  # on which all cores are used
 
 
-def _set_numbers():
+def _set_numbers() -> None:
     """Tell the threads of MXNet's engine; around a fork, which data loaders do, it ends them and starts new ones."""
     from mxnet.base import _LIB, check_call
 
@@ -98,13 +98,13 @@ def _set_numbers():
         check_call(
             push(_set_number(number()), None, None, (ctypes.c_int * 2)(*device), *no_variables, None, 0, b"threads")
         )
-    # Until the engine has called back into Python, a fork would wait for ever: MXNet lets its engine finish first, and
+    # Until the engine has called back into Python, a fork would wait forever: MXNet lets its engine finish first, and
     # the thread that forks has what the call back needs, Python's lock.
     check_call(_LIB.MXNDArrayWaitAll())
 
 
 @functools.lru_cache(maxsize=None)  # kept: MXNet calls it later
-def _set_number(count):
+def _set_number(count: int) -> Any:
     from mxnet.base import _LIB
 
     return ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(lambda *_: _LIB.MXSetNumOMPThreads(count) and None)
@@ -113,7 +113,7 @@ def _set_number(count):
 # Control groups (man 7 cgroups) ---------------------------------------------------------------------------------------
 
 
-def _control_groups(root) -> Iterator[Path]:
+def _control_groups(root: Path) -> Iterator[Path]:
     """Folders of the groups that this process belongs to and that can limit its time: each group and those above it."""
     try:
         memberships, mounts = (
@@ -134,7 +134,7 @@ def _control_groups(root) -> Iterator[Path]:
                 yield root.joinpath(folder.lstrip("/"), *parts[:depth])
 
 
-def _mounts(mounts, is_v1) -> Iterator[Tuple[str, str]]:
+def _mounts(mounts: Iterable[str], is_v1: bool) -> Iterator[Tuple[str, str]]:
     """The group that each mounted hierarchy begins with, and the folder where it is mounted."""
     for mount in mounts:
         fields, _, rest = mount.partition(" - ")
@@ -144,11 +144,11 @@ def _mounts(mounts, is_v1) -> Iterator[Tuple[str, str]]:
             yield top, folder
 
 
-def _unescaped(field):
+def _unescaped(field: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda code: chr(int(code.group(1), 8)), field)
 
 
-def _quotas(group) -> Iterator[float]:
+def _quotas(group: Path) -> Iterator[float]:
     """The limit of a group, in processors, if it has one."""
     for names in (["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):
         try:
