@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import os
+from typing import Any, Mapping, Optional, Sequence, Union
 
 from .. import registry
 from ..system.temporary import temporary_folder
@@ -15,18 +17,18 @@ _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
 def run_script(
-    path,
-    arguments=(),
-    files=None,
-    root=None,
-    truncation=None,
-    backend=None,
-    gpu=None,
-    native=True,
-    columns=None,
-    labels=None,
-    exact_tokenizer=False,
-):
+    path: Union[str, "os.PathLike[str]"],
+    arguments: Sequence[str] = (),
+    files: Optional[Mapping[str, Optional[str]]] = None,
+    root: Optional[Union[str, "os.PathLike[str]"]] = None,
+    truncation: Optional[str] = None,
+    backend: Optional[str] = None,
+    gpu: Optional[int] = None,
+    native: bool = True,
+    columns: Any = None,
+    labels: Any = None,
+    exact_tokenizer: bool = False,
+) -> int:
     """Run a script of GluonNLP v0.10.0 with the plugin active.
 
     Its options accept the tasks, architectures and weights that the plugin registered. On a rank it trains together

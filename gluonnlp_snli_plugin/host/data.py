@@ -3,6 +3,8 @@
 import argparse
 import functools
 import logging
+import os
+from typing import Any, List, NoReturn, Optional, Sequence, Set, Union
 
 import gluonnlp as nlp
 from gluonnlp.data import transforms
@@ -19,7 +21,13 @@ from .options import host_tasks
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
-def read_from(changes, root=None, columns=None, labels=None, **files):
+def read_from(
+    changes: registry.Changes,
+    root: Optional[Union[str, "os.PathLike[str]"]] = None,
+    columns: Any = None,
+    labels: Any = None,
+    **files: Optional[str],
+) -> Set[str]:
     """Let the SNLI data come from other files.
 
     Parameters
@@ -38,10 +46,10 @@ def read_from(changes, root=None, columns=None, labels=None, **files):
     set of str
         The segments that have been read since.
     """
-    segments_read = set()
+    segments_read: Set[str] = set()
     original = dataset.segment_file
 
-    def segment_file(task, segment, *args, **kwargs):
+    def segment_file(task: Any, segment: str, *args: Any, **kwargs: Any) -> Any:
         if task is SNLITask:
             segments_read.add(segment)
         return original(task, segment, *args, **kwargs)
@@ -54,8 +62,8 @@ def read_from(changes, root=None, columns=None, labels=None, **files):
     return segments_read
 
 
-def require_snli(arguments):
-    """Complain if the arguments of a script name another task than SNLI, whose data come from elsewhere.
+def require_snli(arguments: Sequence[str]) -> None:
+    """Raise an error if the arguments of a script name another task than SNLI, whose data come from elsewhere.
 
     Parameters
     ----------
@@ -69,7 +77,7 @@ def require_snli(arguments):
     parser.add_argument("--task_name")
     try:
         task = parser.parse_known_args(arguments)[0].task_name or ""
-    except UsageError:  # which the script will say in its own way
+    except UsageError:  # the script reports it itself
         return
     others = {name.lower() for name in (*host_tasks(), *registry.names()["tasks"])} - {"snli"}
     if task.lower() in others:
@@ -80,28 +88,28 @@ def require_snli(arguments):
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         raise UsageError(message)
 
 
 class _Counts:
     """How many pairs a script had truncated."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.num_pairs = self.num_truncated = 0
 
-    def add(self, before, after):
+    def add(self, before: int, after: int) -> None:
         self.num_pairs += 1
         self.num_truncated += after < before
 
-    def tell(self, path):
+    def tell(self, path: Union[str, "os.PathLike[str]"]) -> None:
         """Log it, if there are any."""
         if self.num_truncated:
             share = f"{self.num_truncated} of {self.num_pairs} pairs ({self.num_truncated / self.num_pairs:.1%})"
             _log.warning("%s", DataError(f"{path}: {share} were longer than the script's max_len and were cut"))
 
 
-def count_truncated(changes):
+def count_truncated(changes: registry.Changes) -> _Counts:
     """Count the pairs that GluonNLP's own functions truncate from now on.
 
     Parameters
@@ -116,13 +124,13 @@ def count_truncated(changes):
     counts = _Counts()
     truncate, truncate_pair = glue.truncate_seqs_equal, transforms.BERTSentenceTransform._truncate_seq_pair
 
-    def truncate_seqs_equal(sequences, max_len):
+    def truncate_seqs_equal(sequences: Any, max_len: int) -> Any:
         truncated = truncate(sequences, max_len)
         if len(sequences) == 2:
             counts.add(sum(map(len, sequences)), sum(map(len, truncated)))
         return truncated
 
-    def _truncate_seq_pair(self, tokens_a, tokens_b, max_length):
+    def _truncate_seq_pair(self: Any, tokens_a: List[str], tokens_b: List[str], max_length: int) -> None:
         before = len(tokens_a) + len(tokens_b)
         truncate_pair(self, tokens_a, tokens_b, max_length)
         counts.add(before, len(tokens_a) + len(tokens_b))
@@ -132,7 +140,7 @@ def count_truncated(changes):
     return counts
 
 
-def truncate_by(changes, strategy):
+def truncate_by(changes: registry.Changes, strategy: str) -> None:
     """Let long pairs be truncated by one of the plugin's strategies, wherever GluonNLP's own functions are used.
 
     Parameters
@@ -145,13 +153,13 @@ def truncate_by(changes, strategy):
     keep = truncation.create(strategy)
     original = glue.truncate_seqs_equal
 
-    def truncate_seqs_equal(sequences, max_len):
+    def truncate_seqs_equal(sequences: Any, max_len: int) -> Any:
         if len(sequences) != 2:
             return original(sequences, max_len)
         lengths = keep(len(sequences[0]), len(sequences[1]), max_len)
         return [sequence[: int(length)] for sequence, length in zip(sequences, lengths)]
 
-    def _truncate_seq_pair(self, tokens_a, tokens_b, max_length):
+    def _truncate_seq_pair(self: Any, tokens_a: List[str], tokens_b: List[str], max_length: int) -> None:
         for tokens, length in zip((tokens_a, tokens_b), keep(len(tokens_a), len(tokens_b), max_length)):
             del tokens[int(length) :]
 
@@ -159,7 +167,7 @@ def truncate_by(changes, strategy):
     changes.set_attribute(transforms.BERTSentenceTransform, "_truncate_seq_pair", _truncate_seq_pair)
 
 
-def use_recorded_tokenizers(changes):
+def use_recorded_tokenizers(changes: registry.Changes) -> None:
     """Let BERT's tokenizers divide text as the model store says of their vocabularies, not as GluonNLP's own do.
 
     Parameters
@@ -169,11 +177,19 @@ def use_recorded_tokenizers(changes):
     """
 
     @functools.wraps(transforms.BERTTokenizer, updated=())
-    def wordpiece(vocab, lower=True, *_, **__):
+    def wordpiece(vocab: Any, lower: bool = True, *_: Any, **__: Any) -> Any:
         return bert_tokenizer(vocab, store.tokenizer_of(vocab, lower)).host
 
     @functools.wraps(transforms.BERTSPTokenizer, updated=())
-    def sentencepiece(path, vocab, num_best=0, alpha=1.0, lower=True, *_, **__):
+    def sentencepiece(
+        path: Any,
+        vocab: Any,
+        num_best: Any = 0,
+        alpha: Any = 1.0,
+        lower: bool = True,
+        *_: Any,
+        **__: Any,
+    ) -> Any:
         tokenizer = bert_tokenizer(vocab, store.tokenizer_of(vocab, lower, path), path).host
         tokenizer._num_best, tokenizer._alpha = num_best, alpha
         return tokenizer

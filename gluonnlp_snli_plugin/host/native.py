@@ -1,6 +1,7 @@
 """The C++ operators for what a script trains on CPU: its BERT, its clipping of gradients and its BERTAdam."""
 
 import warnings
+from typing import Any, Callable, Iterable
 
 import gluonnlp as nlp
 import mxnet as mx
@@ -8,11 +9,12 @@ import numpy as np
 from gluonnlp.optimizer import BERTAdam
 from gluonnlp.utils import parameter as host_parameter
 
+from .. import registry
 from ..native import operators
 from ..native.accelerate import accelerate
 
 
-def use_native_operators(changes):
+def use_native_operators(changes: registry.Changes) -> None:
     """Let every BERT that a script hybridizes use the C++ operators, and its optimizer too.
 
     Parameters
@@ -22,7 +24,7 @@ def use_native_operators(changes):
     """
     hybridize = mx.gluon.HybridBlock.hybridize
 
-    def accelerate_and_hybridize(self, active=True, **kwargs):
+    def accelerate_and_hybridize(self: Any, active: bool = True, **kwargs: Any) -> None:
         if active:
             accelerate(self)
         hybridize(self, active, **kwargs)
@@ -34,7 +36,7 @@ def use_native_operators(changes):
         changes.set_attribute(module, "clip_grad_global_norm", clip)
 
 
-def _are_for_cpu(arrays):
+def _are_for_cpu(arrays: Iterable[mx.nd.NDArray]) -> bool:
     """Whether the operators can take these arrays."""
     return operators.are_available() and all(
         array.context.device_type == "cpu" and array.stype == "default" and array.dtype == np.float32
@@ -42,8 +44,8 @@ def _are_for_cpu(arrays):
     )
 
 
-def _update_impl(original):
-    def _update_impl(self, indices, weight, grad, state, multi_precision=False):
+def _update_impl(original: Callable[..., Any]) -> Callable[..., Any]:
+    def _update_impl(self: Any, indices: Any, weight: Any, grad: Any, state: Any, multi_precision: bool = False) -> Any:
         if not isinstance(indices, (tuple, list)):
             indices, weight, grad, state = [indices], [weight], [grad], [state]
         if self.clip_gradient or multi_precision or not _are_for_cpu([*weight, *grad]):
@@ -61,8 +63,8 @@ def _update_impl(original):
     return _update_impl
 
 
-def _clip_grad_global_norm(original):
-    def clip_grad_global_norm(parameters, max_norm, check_isfinite=True):
+def _clip_grad_global_norm(original: Callable[..., Any]) -> Callable[..., Any]:
+    def clip_grad_global_norm(parameters: Any, max_norm: float, check_isfinite: bool = True) -> Any:
         gradients = [parameter.list_grad() for parameter in parameters if parameter.grad_req != "null"]
         if any(len(copies) > 1 for copies in gradients) or not _are_for_cpu([copies[0] for copies in gradients]):
             return original(parameters, max_norm, check_isfinite)

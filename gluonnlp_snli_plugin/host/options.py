@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+from typing import Any, Iterable, List, Optional, Sequence, Set
 
 from gluonnlp.data import classification
 from gluonnlp.model import bert
@@ -11,21 +12,21 @@ from ..errors import UsageError
 from ..model.bert import BERT
 
 
-class Choices(list):
+class Choices(List[Any]):
     """The choices of an option, and every other BERT shape where architectures are chosen from.
 
-    Lists itself as any list does, so that ``--help`` shows what it always did and what has come with the plugin.
+    It is listed as any list, so that ``--help`` shows the script's own choices and those of the plugin.
     """
 
-    def __init__(self, choices, any_shape=False):
+    def __init__(self, choices: Iterable[Any], any_shape: bool = False) -> None:
         super().__init__(choices)
         self._any_shape = any_shape
 
-    def __contains__(self, value):
+    def __contains__(self, value: Any) -> bool:
         return super().__contains__(value) or (self._any_shape and _is_shape(value))
 
 
-def _is_shape(name):
+def _is_shape(name: Any) -> bool:
     try:
         BERT.hparams(name)
     except (UsageError, TypeError):
@@ -33,7 +34,7 @@ def _is_shape(name):
     return True
 
 
-def extended(choices):
+def extended(choices: Sequence[Any]) -> Sequence[Any]:
     """The choices of an option with those of the same kind that the plugin brings.
 
     Parameters
@@ -59,7 +60,7 @@ def extended(choices):
     return Choices([*choices, *(name for name in more if name not in given)], "bert_12_768_12" in given)
 
 
-def host_tasks():
+def host_tasks() -> Set[str]:
     """The names of GluonNLP's own tasks."""
     return {
         name[: -len("Task")].replace("STSB", "STS-B")
@@ -68,7 +69,7 @@ def host_tasks():
     }
 
 
-def extend_options(changes, gpu=None):
+def extend_options(changes: registry.Changes, gpu: Optional[int] = None) -> None:
     """Let every parser made from now on accept what is registered.
 
     Parameters
@@ -81,7 +82,7 @@ def extend_options(changes, gpu=None):
     original = argparse._ActionsContainer.add_argument
 
     @functools.wraps(original)
-    def add_argument(self, *names, **settings):
+    def add_argument(self: Any, *names: str, **settings: Any) -> Any:
         if isinstance(settings.get("choices"), (list, tuple)):
             settings["choices"] = extended(settings["choices"])
         if gpu is not None and {"--gpu", "--gpus"} & set(names):

@@ -13,16 +13,19 @@ import logging
 import os
 import sys
 import warnings
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Union
 
 import gluonnlp as nlp
 import mxnet as mx
 import numpy as np
 from gluonnlp.data import classification, sampler
 
+from .. import registry
 from ..errors import PluginError, UsageError
 from ..parallel import backends, horovod, parameter_server
 from ..parallel.place import is_on_first_machine, known_rank
-from ..parallel.ranks import SEED_STEP
+from ..parallel.ranks import SEED_STEP, Ranks
+from .script import Script
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
@@ -42,19 +45,26 @@ class RankedScript:
         A temporary folder for what this rank saves and loads again, where it does not see rank 0's files.
     """
 
-    def __init__(self, script, backend, changes, has_gpu, copies):
+    def __init__(
+        self,
+        script: Script,
+        backend: str,
+        changes: registry.Changes,
+        has_gpu: bool,
+        copies: Union[str, "os.PathLike[str]"],
+    ) -> None:
         self._script = script
         self._backend = backend
         self._changes = changes
         self._has_gpu = has_gpu
-        self._joined = None
+        self._joined: Any = None  # Ranks
         self._is_joining = False
         self._communicates = False  # whether the script does so by itself
-        self._store = None  # the distributed one that the script has made
-        self._trainers = []
-        self._num_pairs = None  # of this rank's shard
+        self._store: Any = None  # the distributed one that the script has made
+        self._trainers: List[mx.gluon.Trainer] = []
+        self._num_pairs: Optional[int] = None  # of this rank's shard
         self._is_first = (self._ranks.rank if known_rank() is None else known_rank()) == 0
-        self._saved = {}  # where to load again what the script has saved
+        self._saved: Dict[str, str] = {}  # where to load again what the script has saved
         self._copies = copies
         self._stdout = sys.stdout
         # Communication by the script itself.
@@ -80,18 +90,18 @@ class RankedScript:
                 self._replace(module, "open", self._open)
             self._be_quiet()
 
-    def _replace(self, owner, name, function):
+    def _replace(self, owner: Any, name: str, function: Callable[..., Any]) -> None:
         original = vars(owner)[name]
 
         @functools.wraps(original)
-        def replacement(*args, **kwargs):
+        def replacement(*args: Any, **kwargs: Any) -> Any:
             return function(original, *args, **kwargs)
 
         self._changes.set_attribute(owner, name, replacement)
 
     @property
-    def _ranks(self):
-        """The ranks, met when somebody first asks for them: a script may want to be the first to do so."""
+    def _ranks(self) -> Ranks:
+        """The ranks, joined on first use: the script itself may have to be the first to join."""
         if self._joined is None:
             self._is_joining = True
             self._joined = backends.join_ranks(self._backend)
@@ -100,7 +110,7 @@ class RankedScript:
 
     # Communication by the script itself
 
-    def _create_store(self, original, name="local"):
+    def _create_store(self, original: Callable[..., Any], name: str = "local") -> Any:
         if self._is_joining or not name.startswith("dist"):
             return original(name)
         self._leave_alone()
@@ -108,14 +118,14 @@ class RankedScript:
         self._store = self._joined.store if self._joined else parameter_server.create_store(name, original)
         return self._store
 
-    def _init_horovod(self, original, *args, **kwargs):
+    def _init_horovod(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if not self._is_joining:
             self._leave_alone()
             if not self._has_gpu:  # GluonNLP's script names the GPU of its rank without asking whether there is one
                 self._changes.set_attribute(mx, "gpu", lambda device_id=0: mx.cpu())
         return original(*args, **kwargs)
 
-    def _leave_alone(self):
+    def _leave_alone(self) -> None:
         self._communicates = True
         if not self._is_first:
             sys.stdout, self._stdout = self._stdout, sys.stdout
@@ -123,25 +133,25 @@ class RankedScript:
 
     # Each rank its pairs, the same number of steps, the same weights
 
-    def _get_task(self, original, name):
+    def _get_task(self, original: Callable[..., Any], name: str) -> Any:
         task = original(name)
         if self._communicates:
             return task
         dataset_train, metrics_get = task.dataset_train, task.metrics.get
 
-        def get():
+        def get() -> Tuple[Any, List[float]]:
             names, values = metrics_get()
             mean = self._ranks.gather(np.asarray(values, np.float64)).mean(axis=0)
             return names, mean.tolist()
 
-        def shard():
+        def shard() -> Tuple[str, Any]:
             segment, rows = dataset_train()
             return segment, self._shard(rows)
 
         task.dataset_train, task.metrics.get = shard, get
         return task
 
-    def _shard(self, rows):
+    def _shard(self, rows: Any) -> mx.gluon.data.SimpleDataset:
         """Every n-th row in the order of length: shards alike in number and lengths, their rows in the given order."""
         ranks = self._ranks
         if len(rows) < ranks.num_ranks:
@@ -155,7 +165,9 @@ class RankedScript:
         self._num_pairs = len(mine)
         return mx.gluon.data.SimpleDataset([rows[i] for i in mine])
 
-    def _init_sampler(self, original, instance, lengths, *args, **kwargs):
+    def _init_sampler(
+        self, original: Callable[..., Any], instance: Any, lengths: Any, *args: Any, **kwargs: Any
+    ) -> None:
         """Sort the pairs of a shard into buckets by the longest of its like on any rank.
 
         All ranks then have the same buckets, make the same number of batches, and are at pairs of like length at the
@@ -169,7 +181,16 @@ class RankedScript:
             lengths = common.tolist()
         original(instance, lengths, *args, **kwargs)
 
-    def _init_trainer(self, original, trainer, params, optimizer, optimizer_params=None, kvstore="device", **kwargs):
+    def _init_trainer(
+        self,
+        original: Callable[..., Any],
+        trainer: mx.gluon.Trainer,
+        params: Any,
+        optimizer: Any,
+        optimizer_params: Any = None,
+        kvstore: Any = "device",
+        **kwargs: Any,
+    ) -> None:
         if self._communicates:
             # GluonNLP 0.10's run_pretraining.py makes a distributed store and forgets to give it to its Trainer.
             kvstore = self._store if self._store is not None and kvstore == "device" else kvstore
@@ -183,24 +204,24 @@ class RankedScript:
         self._trainers.append(trainer)
         self._share(parameter for parameter in trainer._params if parameter._data is not None)
 
-    def _allreduce(self, original, trainer):
+    def _allreduce(self, original: Callable[..., Any], trainer: mx.gluon.Trainer) -> None:
         original(trainer)
         if not self._communicates:
             trained = [parameter for parameter in trainer._params if parameter.grad_req != "null"]
             gradients = [parameter.list_grad() for parameter in trained]
             self._ranks.average(gradients, name=f"trainer-{self._trainers.index(trainer)}")
 
-    def _finish_deferred_init(self, original, parameter):
+    def _finish_deferred_init(self, original: Callable[..., Any], parameter: mx.gluon.Parameter) -> None:
         was_deferred = bool(parameter._deferred_init)
         original(parameter)
         if was_deferred and not self._communicates and self._trainers:
             self._share([parameter])
 
-    def _share(self, parameters):
+    def _share(self, parameters: Iterable[mx.gluon.Parameter]) -> None:
         with mx.autograd.pause():
             self._ranks.share(parameters)
 
-    def _seed(self, original, seed_state, *args, **kwargs):
+    def _seed(self, original: Callable[..., Any], seed_state: Any, *args: Any, **kwargs: Any) -> Any:
         """Other dropout masks on each rank."""
         if not self._communicates and isinstance(seed_state, int):
             seed_state += SEED_STEP * (known_rank() or 0)
@@ -208,15 +229,15 @@ class RankedScript:
 
     # Rank 0 writes
 
-    def _be_quiet(self):
+    def _be_quiet(self) -> None:
         self._stdout, sys.stdout = sys.stdout, builtins.open(os.devnull, "w")  # noqa: SIM115
         logging.disable(logging.WARNING)
         warnings.simplefilter("ignore")
 
-    def _skip(self, original, *args, **kwargs):
+    def _skip(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return original(*args, **kwargs) if self._communicates else None
 
-    def _save(self, original, fname, data):
+    def _save(self, original: Callable[..., Any], fname: Any, data: Any) -> Any:
         if self._communicates:
             return original(fname, data)
         path = os.path.abspath(fname)
@@ -228,30 +249,30 @@ class RankedScript:
             original(self._saved[path], data)
         return None
 
-    def _load(self, original, fname):
+    def _load(self, original: Callable[..., Any], fname: Any) -> Any:
         if self._communicates or os.path.abspath(fname) not in self._saved:
             return original(fname)
         self._ranks.wait()  # until rank 0 has written it
         return original(self._saved[os.path.abspath(fname)])
 
-    def _open_log(self, original, handler, filename, *args, **kwargs):
+    def _open_log(self, original: Callable[..., Any], handler: Any, filename: str, *args: Any, **kwargs: Any) -> None:
         original(handler, filename if self._communicates else os.devnull, *args, **kwargs)
 
-    def _open(self, original, file, mode="r", *args, **kwargs):
+    def _open(self, original: Callable[..., Any], file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
         caller = sys._getframe(2).f_code.co_filename  # beyond this function and the one that stands for open
         if not self._communicates and set(mode) & set("wax+") and self._is_own(caller):
             file = os.devnull
             mode = mode.replace("x", "w")
         return original(file, mode, *args, **kwargs)
 
-    def _is_own(self, filename):
+    def _is_own(self, filename: str) -> bool:
         """Whether a line of code is the script's own or of a module beside it."""
         filename = os.path.abspath(filename)
         return filename.startswith(os.path.join(self._script.folder, "")) and "site-packages" not in filename
 
     # After the script
 
-    def finish(self):
+    def finish(self) -> None:
         """Make sure that the ranks have trained together.
 
         Raises
@@ -264,13 +285,13 @@ class RankedScript:
                 parameter_server.free(self._store)
             return
         if not self._trainers and not self._script.has_exited:
-            raise PluginError(f"{self._script.path} makes no gluon.Trainer: there is nothing that ranks could share")
+            raise PluginError(f"{self._script.path} makes no gluon.Trainer: there is nothing to train on several ranks")
         if self._trainers:
             self._compare_weights()
         if self._joined:
             self._joined.close()
 
-    def _compare_weights(self):
+    def _compare_weights(self) -> None:
         fingerprint = hashlib.sha256()
         for trainer in self._trainers:
             for parameter in trainer._params:

@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 import types
+from typing import Any, Optional, Sequence, Union
 
 from ..errors import PluginError, UsageError
 from ..system.reading import read_bytes
@@ -26,10 +27,10 @@ class Script:
     Raises
     ------
     UsageError
-        If there is no such file, or it is no Python.
+        If there is no such file, or it is not valid Python.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: Union[str, "os.PathLike[str]"]) -> None:
         self.path = str(path)
         self.has_exited = False
         # What Python calls it in tracebacks and in __file__.
@@ -46,16 +47,16 @@ class Script:
             self._code = compile(importlib.util.decode_source(source), self._file, "exec", dont_inherit=True)
         except SyntaxError as error:
             where = f", line {error.lineno}" if error.lineno else ""
-            raise UsageError(f"{path}{where} is no Python: {error.msg}") from None
+            raise UsageError(f"{path}{where} is not valid Python: {error.msg}") from None
         except (ValueError, LookupError, RecursionError, MemoryError) as error:
-            raise UsageError(f"{path} is no Python: {error}") from None
+            raise UsageError(f"{path} is not valid Python: {error}") from None
 
     @property
-    def folder(self):
+    def folder(self) -> str:
         """The folder from which the script imports first."""
         return os.path.dirname(os.path.abspath(self.path))
 
-    def run(self, arguments):
+    def run(self, arguments: Sequence[str]) -> int:
         """Run the script as the program ``__main__``.
 
         Parameters
@@ -96,15 +97,15 @@ class Script:
             sys.argv, sys.path[:], sys.modules["__main__"] = state
 
     @staticmethod
-    def _status(code):
+    def _status(code: Any) -> int:
         """What ``sys.exit(code)`` means."""
         if code is None or isinstance(code, int):
             return code or 0
         print(code, file=sys.stderr)
         return 1
 
-    def _refuse_other_gluonnlp(self, error):
-        """GluonNLP 1.x is another library of the same name."""
+    def _refuse_other_gluonnlp(self, error: BaseException) -> None:
+        """Raise a UsageError for a script of GluonNLP 1.x, another library of the same name."""
         if not isinstance(error, ImportError) or not error.name:
             return
         missing = error.name if isinstance(error, ModuleNotFoundError) else str(error)
@@ -114,7 +115,7 @@ class Script:
                 "take the script from dmlc/gluon-nlp at tag v0.10.0"
             ) from None
 
-    def _own_frames(self, frames):
+    def _own_frames(self, frames: Optional[types.TracebackType]) -> Optional[types.TracebackType]:
         """The traceback from the script's first line on; all of it if the script is not in it."""
         own = frames
         while own is not None and own.tb_frame.f_code is not self._code:

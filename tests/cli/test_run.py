@@ -71,7 +71,7 @@ def test_a_script_that_fails_is_told_by_its_own_lines(command, script):
         (["{tmp}/nowhere.py"], "there is no script {tmp}/nowhere.py"),
         (["--np", "2", "{tmp}/nowhere.py"], "there is no script {tmp}/nowhere.py"),
         (["{tmp}"], "{tmp}: Is a directory"),
-        (["{text}"], "{text}, line 1 is no Python"),
+        (["{text}"], "{text}, line 1 is not valid Python"),
         (["--np", "0", "{script}"], "--np is 0; it must be at least 1"),
         (["--np", "-2", "{script}"], "--np is -2; it must be at least 1"),
         (["--np", "two", "{script}"], "--np"),

@@ -25,7 +25,7 @@ def test_a_script_without_a_trainer_is_refused(rank, tmp_path, capfd):
     assert main(["run", "--comm", "dist_sync", str(script)]) == HAS_SAID_WHY
     output, errors = capfd.readouterr()
     assert output == "no training here\n"
-    assert errors.endswith("makes no gluon.Trainer: there is nothing that ranks could share\n")
+    assert errors.endswith("makes no gluon.Trainer: there is nothing to train on several ranks\n")
     assert errors.count("\n") == 1
 
 

@@ -138,16 +138,16 @@ def test_a_module_beside_the_script_that_is_no_python_is_the_scripts_failure(scr
 @pytest.mark.parametrize(
     "content, complaint",
     [
-        (b"x = 1\ny = = 2\n", "script.py, line 2 is no Python"),
-        (b"if True:\nx = 1\n", "script.py, line 2 is no Python"),
-        (bytes(range(256)), "script.py is no Python"),
-        (b"x = 1\n\0\n", "script.py.* is no Python.*null bytes"),
-        (b"# one\n# two\n# three: \xff\n", "script.py is no Python.*0xff"),
-        (b"# coding: nonsense\nx = 1\n", "script.py is no Python: unknown encoding: nonsense"),
-        (b"\x7fELF\x02\x01\x01\0\0\0", "script.py.* is no Python"),
+        (b"x = 1\ny = = 2\n", "script.py, line 2 is not valid Python"),
+        (b"if True:\nx = 1\n", "script.py, line 2 is not valid Python"),
+        (bytes(range(256)), "script.py is not valid Python"),
+        (b"x = 1\n\0\n", "script.py.* is not valid Python.*null bytes"),
+        (b"# one\n# two\n# three: \xff\n", "script.py is not valid Python.*0xff"),
+        (b"# coding: nonsense\nx = 1\n", "script.py is not valid Python: unknown encoding: nonsense"),
+        (b"\x7fELF\x02\x01\x01\0\0\0", "script.py.* is not valid Python"),
         pytest.param(
             b"# coding: hex\nx = 1\n",
-            "script.py is no Python.*hex",
+            "script.py is not valid Python.*hex",
         ),
     ],
 )
