@@ -7,6 +7,7 @@
 import collections  # noqa: I001
 import tempfile
 
+from gluonnlp_snli_plugin.model.inference import for_evaluation
 from gluonnlp_snli_plugin.native.int8 import quantize
 from gluonnlp_snli_plugin.train import finetuning, loop
 
@@ -39,9 +40,10 @@ def main():
     class HeldBest(finetuning.Best):
         """Scores the dev pairs for the benchmark, with the net and the encoded pairs that are being trained with."""
 
-        def __init__(self, run, net, encoded, save):
-            super().__init__(run, net, encoded, save)
+        def __init__(self, run, engine, encoded, save):
+            super().__init__(run, engine, encoded, save)
             contexts = run.devices.contexts
+            net = for_evaluation(models[0].net)
             scored = [net]
 
             def prepare():
