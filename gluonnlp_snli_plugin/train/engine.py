@@ -21,7 +21,11 @@ from .update_batches import Group
 
 
 class Engine(Protocol):
-    """Computes the updates of a net."""
+    """Computes the updates of a net, and its logits between them.
+
+    Its state is divided into arrays and numbers, because a checkpoint holds them in different files; all else that a
+    checkpoint holds is :class:`.job.Stateful`.
+    """
 
     operators: str  #: what computes, as ``config.json`` records it
 
@@ -38,6 +42,9 @@ class Engine(Protocol):
 
     def require_sound_gradients(self) -> None:
         """Raise a PluginError if the last gradients were not finite."""
+
+    def logits(self, encoded: EncodedPairs) -> np.ndarray:
+        """The logits of pairs by the net as it is; float32, shape (pairs, classes), the same on all ranks."""
 
     def state(self) -> Tuple[Dict[str, Any], Dict[str, Any]]:
         """Everything that the next updates depend on.
@@ -129,7 +136,6 @@ class MXNetEngine:
         self.optimizer.require_sound_gradients()
 
     def logits(self, encoded: EncodedPairs) -> np.ndarray:
-        """The logits of pairs by the net as it is; float32, shape (pairs, classes), the same on all ranks."""
         ranks = self._ranks
         shared = logits(self._evaluated, encoded, self._devices.contexts, rank=ranks.rank, num_ranks=ranks.num_ranks)
         return ranks.add_up("scores", shared)  # each rank has those of its share, and zeros

@@ -15,7 +15,7 @@ from ..parallel.devices import Devices
 from ..report import try_report
 from ..system.memory import give_back_large_blocks
 from .corpus import load_corpus
-from .engine import MXNetEngine
+from .engine import Engine, MXNetEngine
 from .initial_model import starting_model
 from .loop import Run, train
 from .progress import Meter
@@ -187,7 +187,7 @@ class Best:
     Parameters
     ----------
     run : Run
-    engine : MXNetEngine
+    engine : Engine
     encoded : EncodedPairs
         The dev pairs.
     save : callable
@@ -204,9 +204,7 @@ class Best:
 
     _CHANGES = ("accuracy", "epoch", "update", "is_final", "_since_best", "_seconds", "_num_pairs")
 
-    def __init__(
-        self, run: Run, engine: MXNetEngine, encoded: EncodedPairs, save: Callable[[np.ndarray], None]
-    ) -> None:
+    def __init__(self, run: Run, engine: Engine, encoded: EncodedPairs, save: Callable[[np.ndarray], None]) -> None:
         self._run, self._engine, self._encoded, self._save = run, engine, encoded, save
         self._since_best = 0
         self._seconds = 0.0
