@@ -8,8 +8,8 @@ from ...data.assignments import written
 from ...errors import NO_GPUS, UsageError
 from ...system.files import is_utf8
 
-_END_OF_NUMBERS = 1 << 31  # of what MXNet takes
-_SMALLEST, _LARGEST = 1e-30, 1e30  # of what it calculates with
+_END_OF_NUMBERS = 1 << 31  # limit of MXNet's integers
+_SMALLEST, _LARGEST = 1e-30, 1e30  # range of its floats
 DTYPES = ("float32", "bfloat16")
 OPTIMIZERS = ("bertadam", "adam")
 SCHEDULES = ("linear", "constant")
@@ -52,7 +52,7 @@ class RunConfig:
     Raises
     ------
     UsageError
-        If a setting makes no sense.
+        If a setting is invalid.
     """
 
     COMMAND: ClassVar[str] = ""
@@ -75,7 +75,7 @@ class RunConfig:
     warmup_ratio: float = option(0.1, "share of the updates in which the learning rate rises")
     weight_decay: float = option(0.01, "not applied to LayerNorm and bias")
     clip: float = option(1.0, "largest global norm of the gradients; 0 for no clipping")
-    eval_steps: int = option(0, "evaluate every so many updates; 0 for not more often than there is need to")
+    eval_steps: int = option(0, "updates between two evaluations; 0 for the necessary ones only")
     seed: int = option(0, "of initial weights, dropout and the order of the pairs")
     dtype: str = option("float32", "of matrix products: bfloat16 needs a processor with AMX", choices=DTYPES)
 
@@ -89,7 +89,7 @@ class RunConfig:
 
     checkpoint_steps: int = option(500, "updates between two checkpoints; 0 for one at the end of each epoch only")
     keep: int = option(2, "checkpoints to keep, the newest ones")
-    max_seconds: float = option(0.0, "write a checkpoint and stop before so many seconds are over; 0 for no limit")
+    max_seconds: float = option(0.0, "write a checkpoint and stop before this many seconds have passed; 0 for no limit")
 
     def __post_init__(self) -> None:
         for complaint in self._complaints():
@@ -103,7 +103,7 @@ class RunConfig:
         Raises
         ------
         UsageError
-            As :meth:`of` does, but for names that only registries know.
+            As :meth:`of` does, except for names that must be looked up in a registry.
         """
         defaults = {field.name: field.default for field in dataclasses.fields(cls)}
         config = cls.__new__(cls)
@@ -118,7 +118,7 @@ class RunConfig:
         Raises
         ------
         UsageError
-            If there is no such setting, or one makes no sense.
+            If a setting is unknown or invalid.
         """
         return cls(**cls._settings(options))
 
@@ -126,7 +126,7 @@ class RunConfig:
     def _settings(cls, options: Dict[str, Any]) -> Dict[str, Any]:
         unknown = set(options) - {field.name for field in dataclasses.fields(cls)}
         if unknown:
-            raise UsageError(f"no setting {', '.join(sorted(unknown))}")
+            raise UsageError(f"unknown setting {', '.join(sorted(unknown))}")
         given = {name: _as_typed(value) for name, value in options.items()}
         return {**cls.usual(given), **given}
 
@@ -146,7 +146,7 @@ class RunConfig:
         Returns
         -------
         list of str
-            Settings that are what they are by default are left out.
+            Settings with default values are left out.
         """
         given = dataclasses.asdict(self)
         usual = {field.name: field.default for field in dataclasses.fields(self)}
@@ -198,7 +198,7 @@ class RunConfig:
         if self.gpus:
             yield NO_GPUS
         if self.dtype == "bfloat16" and self.no_native:
-            yield "--dtype bfloat16 needs the C++ operators: no --no-native with it"
+            yield "--dtype bfloat16 needs the C++ operators: omit --no-native"
 
     def _below(self, least: float, *names: str) -> Iterator[str]:
         for name in names:

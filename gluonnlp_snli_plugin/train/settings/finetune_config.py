@@ -66,7 +66,7 @@ class FinetuneConfig(RunConfig):
     early_stop: int = option(0, "stop after this many evaluations without a better score; 0 for never")
 
     def _check_names(self) -> None:
-        from ...data import truncation as truncations  # imports MXNet, which a parser of options does without
+        from ...data import truncation as truncations  # imports MXNet, which parsing options does not need
         from ...data.reader import PairReader
         from ...model.heads import head_named
         from ...tasks.task import find_task
@@ -89,9 +89,9 @@ class FinetuneConfig(RunConfig):
         if self.sample:
             for name in (*self.DATA_FILES, "columns", "labels", "dataset_name", "vocab"):
                 if getattr(self, name):
-                    yield f"--sample brings its own pairs and vocabulary: no {option_name(name)} with it"
+                    yield f"--sample has its own pairs and vocabulary: omit {option_name(name)}"
             if self.task.upper() != "SNLI":
-                yield "--sample has pairs of the task SNLI: no other --task with it"
+                yield "--sample has pairs of the task SNLI: omit --task"
         if bool(self.train_file) != bool(self.dev_file):
             yield "--train-file and --dev-file go together"
         if self.test_file and not self.train_file:
@@ -99,6 +99,6 @@ class FinetuneConfig(RunConfig):
         if self.snli_root and self.train_file:
             yield "--snli-root names all files of SNLI: no --train-file, --dev-file, --test-file with it"
         if self.dataset_name and self.vocab:
-            yield "--dataset-name brings its own vocabulary: no --vocab with it"
+            yield "--dataset-name has its own vocabulary: omit --vocab"
         if self.cased and not self.vocab:
-            yield "--cased is about the vocabulary given with --vocab"
+            yield "--cased describes the vocabulary given with --vocab: give --vocab too"

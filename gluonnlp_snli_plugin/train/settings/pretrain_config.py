@@ -9,7 +9,7 @@ from .config import RunConfig, option
 
 @dataclasses.dataclass(frozen=True)
 class PretrainConfig(RunConfig):
-    """Settings of one pretraining run; where the others differ from those of fine-tuning, they are GluonNLP's."""
+    """Settings of one pretraining run; defaults that differ from those of fine-tuning are GluonNLP's."""
 
     COMMAND: ClassVar[str] = "pretrain"
     DATA_FILES: ClassVar[Tuple[str, ...]] = ("corpus", "dev_corpus")
@@ -25,7 +25,7 @@ class PretrainConfig(RunConfig):
     corpus: Tuple[str, ...] = option((), "files of text to train on", nargs="+", metavar="F")
     dev_corpus: Tuple[str, ...] = option((), "files of text to evaluate on", nargs="+", metavar="F")
     held_out_ratio: float = option(0.05, "without --dev-corpus: share of the documents that are only evaluated on")
-    corpus_format: str = option("auto", "how the text is written; auto looks at it", choices=CORPUS_FORMATS)
+    corpus_format: str = option("auto", "format of the text; auto detects it", choices=CORPUS_FORMATS)
 
     backbone: Optional[str] = option(
         None, "BERT architecture, bert_LAYERS_UNITS_HEADS (default: bert_2_256_4)", metavar="NAME"
@@ -37,10 +37,10 @@ class PretrainConfig(RunConfig):
         None, "random weights: scaled by width (the default), or BERT's 0.02", choices=("width", "bert")
     )
     init_from: Optional[str] = option(
-        None, "go on from these weights of the store, with their vocabulary", metavar="NAME"
+        None, "start from these weights of the store, with their vocabulary", metavar="NAME"
     )
 
-    short_seq_prob: float = option(0.1, "share of the pairs that are shorter than there is room for")
+    short_seq_prob: float = option(0.1, "share of the pairs that are shorter than the longest input")
     mask_ratio: float = option(0.15, "share of the tokens to predict")
     whole_word_mask: bool = option(False, "mask all pieces of a word, or none")
 
@@ -55,26 +55,26 @@ class PretrainConfig(RunConfig):
         return {"output_dir": f"out/{options['name']}"} if options.get("name") else {}
 
     def _check_names(self) -> None:
-        from ...store import require_name  # imports MXNet, which a parser of options does without
+        from ...store import require_name  # imports MXNet, which parsing options does not need
 
         require_name(self.name)
 
     def _complaints(self) -> Iterator[str]:
         if not self.name:
-            yield "--name is missing: under which name should the BERT be in the store?"
+            yield "--name is missing: give the name under which the store keeps the BERT"
         yield from super()._complaints()
         if not self.corpus:
             yield "--corpus is missing: which files of text?"
         if not self.vocab and not self.init_from:
             yield "--vocab is missing: make one with gluonnlp-snli train-vocab, or give --init-from NAME"
         if self.init and self.init_from:
-            yield f"--init {self.init} is for random weights: not with --init-from"
+            yield f"--init {self.init} is for random weights: omit --init-from"
         yield from self._below(1, "steps")
         yield from self._not_in_unit_interval("short_seq_prob", "held_out_ratio")
         if not 0 < self.mask_ratio < 1:
             yield f"--mask-ratio is {self.mask_ratio}; it must be in (0, 1)"
         if not self.dev_corpus and not self.held_out_ratio:
-            yield "--held-out-ratio is 0: then --dev-corpus says what to evaluate on"
+            yield "--held-out-ratio is 0: give --dev-corpus to evaluate on"
         for name in filter(None, (self.vocab, self.init_from)):
             if name.endswith("cased") and name.endswith("_uncased") != self.name.endswith("_uncased"):
                 yield f"{name} and --name {self.name} disagree about the case"

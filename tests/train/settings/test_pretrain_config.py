@@ -41,9 +41,9 @@ def test_the_command_line_says_what_was_given_and_no_more():
         ({"mask_ratio": 1.0}, "--mask-ratio is 1.0"),
         ({"short_seq_prob": 1.5}, "--short-seq-prob is 1.5"),
         ({"held_out_ratio": 1.0}, "--held-out-ratio is 1.0"),
-        ({"held_out_ratio": 0.0}, "then --dev-corpus says what to evaluate on"),
+        ({"held_out_ratio": 0.0}, "give --dev-corpus to evaluate on"),
         ({"max_len": 4}, "--max-len is 4"),
-        ({"epochs": 3}, "no setting epochs"),
+        ({"epochs": 3}, "unknown setting epochs"),
     ],
 )
 def test_each_mistake_is_named(options, complaint):
