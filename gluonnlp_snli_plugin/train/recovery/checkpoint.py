@@ -131,7 +131,7 @@ class Checkpoints:
         return 0, {}
 
     def tidy(self) -> None:
-        """Remove old checkpoints, and those that a killed process has left half written or half removed."""
+        """Remove old checkpoints, and those that a killed process left half written or half removed."""
         for leftover in self._folder.glob(f"*{_TEMPORARY}"):
             shutil.rmtree(leftover)
         for old in self._found()[: -self._keep]:
@@ -161,7 +161,7 @@ class Checkpoints:
                 shutil.rmtree(temporary)
             temporary.mkdir()
             _fill(temporary, {_ARRAYS: arrays.content, _STATE: json.dumps({"update": update, **state}).encode()})
-            if path.exists():  # a damaged one: a run writes none twice
+            if path.exists():  # a damaged one: a run never writes a checkpoint twice
                 shutil.rmtree(path)
             temporary.rename(path)
             _sync(self._folder)
@@ -186,7 +186,7 @@ def _write_synced(path: Path, content: Any) -> None:
     try:
         descriptor = os.open(path, _NEW_FILE | os.O_DIRECT, 0o666)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # some file systems cannot
+        if error.errno != errno.EINVAL:  # some file systems do not support O_DIRECT
             raise
         is_direct, descriptor = False, os.open(path, _NEW_FILE, 0o666)
     try:
@@ -213,7 +213,7 @@ def _sync(path: Path) -> None:
 
 
 def _read(path: Path) -> Checkpoint:
-    """The checkpoint in a folder, verified against its manifest before anything is made of it."""
+    """The checkpoint in a folder, verified against its manifest before it is parsed."""
     update, state, hashes = _read_state(path)
     _require_whole(path / _ARRAYS, hashes)
     try:
@@ -233,7 +233,7 @@ def _read_state(path: Path) -> Tuple[int, Dict[str, Any], Dict[str, str]]:
         state = _read_json(path / _STATE)
         update = state.pop("update")
         if type(update) is not int or update != int(path.name):
-            raise CheckpointError(f"{path} is one of update {update}")
+            raise CheckpointError(f"{path} is of update {update}")
         return update, state, hashes
 
 

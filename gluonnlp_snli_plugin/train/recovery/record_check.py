@@ -1,4 +1,4 @@
-"""Compares what a run has recorded in one file with what it has recorded in another, before it is resumed."""
+"""Compares the files in which a run has recorded its settings and progress, before it is resumed."""
 
 import dataclasses
 import json
@@ -25,7 +25,7 @@ def what_stays(config: RunConfig, num_ranks: int) -> Dict[str, Any]:
 
 
 def require_unedited(config: RunConfig, record: Dict[str, Any], anyway: bool = False) -> None:
-    """Complain about a ``config.json`` that is not the one under which the run has made its checkpoints.
+    """Raise a UsageError if ``config.json`` has changed since the run wrote its checkpoints.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def require_unedited(config: RunConfig, record: Dict[str, Any], anyway: bool = F
     Raises
     ------
     UsageError
-        Names what is different, or cannot be.
+        Names what has changed, or is invalid.
     """
     path = Path(config.output_dir) / "config.json"
     ranks, comm = record["ranks"], record.get("comm")
@@ -50,7 +50,7 @@ def require_unedited(config: RunConfig, record: Dict[str, Any], anyway: bool = F
         return
     then, now = state.get("run"), what_stays(config, ranks)
     if not isinstance(then, dict) or not isinstance(then.get("settings"), dict):
-        raise UsageError(f"checkpoint {update} in {config.output_dir} does not say with which settings it was made")
+        raise UsageError(f"checkpoint {update} in {config.output_dir} does not record the settings it was made with")
     then["settings"] = without_deleted(then["settings"])
     changed = [("ranks", then.get("ranks"), ranks)] if then.get("ranks") != ranks else []
     for name in sorted({**then["settings"], **now["settings"]}):
@@ -60,17 +60,17 @@ def require_unedited(config: RunConfig, record: Dict[str, Any], anyway: bool = F
     if changed:
         what = "; ".join(f"{name} is {after}, was {before}" for name, before, after in changed)
         raise UsageError(
-            f"{path} has been changed since checkpoint {update} was made: {what} (--resume-anyway resumes all the same)"
+            f"{path} has been changed since checkpoint {update} was made: {what} (--resume-anyway resumes regardless)"
         )
 
 
 def finished(config: RunConfig) -> Optional[Dict[str, Any]]:
-    """The summary of a run that has come to its end, or None.
+    """The summary of a complete run, or None.
 
     Raises
     ------
     PluginError
-        If there is a summary that cannot be the run's.
+        If the summary cannot be that of the run.
     """
     path = Path(config.output_dir) / "summary.json"
     with reading(path, PluginError):

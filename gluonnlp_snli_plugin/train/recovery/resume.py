@@ -3,20 +3,20 @@
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Tuple, Union
 
 from ...errors import PluginError, UsageError
 from ...store import NAME
 from ...system.reading import read_json
 from ..settings.config import option_name
 
-# What may be different from now on: none of it has any effect on the result.
+# Settings that may change on resuming: they have no effect on the result.
 CHANGEABLE = ("checkpoint_steps", "keep", "max_seconds")
 
 _PACKAGES = ("gluonnlp_snli_plugin", "mxnet", "gluonnlp", "numpy")
 
 
-def recorded_run(kind: Any, folder: Any, **changes: Any) -> Tuple[Any, Dict[str, Any]]:
+def recorded_run(kind: Any, folder: Union[str, "os.PathLike[str]"], **changes: Any) -> Tuple[Any, Dict[str, Any]]:
     """The run whose output is in a folder.
 
     Parameters
@@ -25,8 +25,8 @@ def recorded_run(kind: Any, folder: Any, **changes: Any) -> Tuple[Any, Dict[str,
         Of its settings, a subclass of RunConfig.
     folder : str
     **changes
-        Settings to have from now on, of ``CHANGEABLE``; and where data are now that were elsewhere when the run began,
-        of ``kind.DATA_FILES``.
+        New values of settings in ``CHANGEABLE``, and new paths of data files that have moved, those in
+        ``kind.DATA_FILES``.
 
     Returns
     -------
@@ -38,13 +38,13 @@ def recorded_run(kind: Any, folder: Any, **changes: Any) -> Tuple[Any, Dict[str,
     Raises
     ------
     UsageError
-        If the folder holds no run, or one that cannot be resumed.
+        If the folder does not hold a run, or the run cannot be resumed.
     """
     path = Path(folder) / "config.json"
     for name in changes:
         if name not in (*CHANGEABLE, *kind.DATA_FILES):
             option = f"--{name.replace('_', '-')}"
-            raise UsageError(f"--resume takes the settings from {path}: no {option} with it")
+            raise UsageError(f"--resume takes the settings from {path}: omit {option}")
     try:
         record = read_json(path)
         if record.get("kind", "finetune") != kind.COMMAND:
@@ -83,14 +83,14 @@ def without_deleted(settings: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def absolute(value: Any) -> Any:
-    """A path, or several, from the root of the file system; what is not given stays what it is."""
+    """A path, or several, made absolute; None and empty values are returned unchanged."""
     if isinstance(value, (list, tuple)):
         return tuple(map(absolute, value))
     return os.path.abspath(value) if value else value
 
 
 def require_data(config: Any) -> None:
-    """Complain if files that a run reads are not where they were.
+    """Raise a UsageError if a file that a run reads is missing.
 
     Parameters
     ----------
@@ -100,23 +100,23 @@ def require_data(config: Any) -> None:
     Raises
     ------
     UsageError
-        Says how to name the new place.
+        Says how to give the new path.
     """
     for name in config.DATA_FILES:
         value = getattr(config, name) or ()
         for path in (value,) if isinstance(value, str) else value:
             if not os.path.exists(path):
-                raise UsageError(f"{path} is missing; if it has moved, say where it is: {option_name(name)} PATH")
+                raise UsageError(f"{path} is missing; if it has moved, give the new path: {option_name(name)} PATH")
 
 
 def with_new_places(record: Dict[str, Any], config: Any) -> Dict[str, Any]:
-    """What ``config.json`` holds, with the places where the data are now.
+    """What ``config.json`` holds, with the current paths of the data files.
 
     Parameters
     ----------
     record : dict
     config : RunConfig
-        The run that goes on.
+        Of the run that is resumed.
 
     Returns
     -------
@@ -129,8 +129,8 @@ def with_new_places(record: Dict[str, Any], config: Any) -> Dict[str, Any]:
     return {**record, "settings": settings}
 
 
-def _located(value: Any, folder: Any) -> Any:
-    """A path, or several, of a run that began in `folder`; the name of a vocabulary of the store stays what it is."""
+def _located(value: Any, folder: str) -> Any:
+    """A path, or several, of a run that began in `folder`; names of stored vocabularies are unchanged."""
     if isinstance(value, list):
         return tuple(_located(path, folder) for path in value)
     if not value or (NAME.fullmatch(value) and not os.path.isfile(Path(folder, value))):
@@ -149,7 +149,7 @@ def _check_types(kind: Any, settings: Dict[str, Any], record: Dict[str, Any]) ->
             continue
         if type(value) not in (kinds + (int,) if kinds == (float,) else kinds):
             raise TypeError
-    # What is compared with how things are now, by require_same.
+    # require_same compares these with their current values.
     if type(record["ranks"]) is not int or not isinstance(record["versions"], dict):
         raise TypeError
     if not all(isinstance(provenance, dict) for provenance in record["data"].values()):
@@ -157,12 +157,12 @@ def _check_types(kind: Any, settings: Dict[str, Any], record: Dict[str, Any]) ->
 
 
 def require_same(then: Dict[str, Any], now: Dict[str, Any]) -> None:
-    """Complain about what has changed since a run began and would change its result.
+    """Raise a PluginError if anything that affects the result has changed since the run began.
 
     Parameters
     ----------
     then, now : dict
-        What ``config.json`` holds, and would hold now.
+        What ``config.json`` holds, and what it would hold now.
 
     Raises
     ------
@@ -173,11 +173,11 @@ def require_same(then: Dict[str, Any], now: Dict[str, Any]) -> None:
         before, after = then["data"].get(segment, {}), now["data"].get(segment, {})
         if before.get("sha256") == after.get("sha256"):
             changed += _differences(f"{segment} ", before, after)
-        else:  # no figure of another text says more
+        else:  # the figures of different data add nothing
             where = f" ({after['source']})" if "source" in after else ""
             changed.append(f"the content of the {segment} data{where} has changed")
     if changed:
-        raise PluginError(f"not what the run began with: {'; '.join(changed)} (--resume-anyway resumes all the same)")
+        raise PluginError(f"changed since the run began: {'; '.join(changed)} (--resume-anyway resumes regardless)")
 
 
 def _what_matters(record: Dict[str, Any]) -> Dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A run in the middle: takes everything that changes while it trains, and puts it back."""
+"""Saves and restores everything that changes while a run trains."""
 
 import time
 from pathlib import Path
@@ -25,12 +25,12 @@ class Snapshots:
     ranks : Ranks
     output : OutputFolder or NoOutput
     run : dict
-        What does not change, and what a resumed run is compared with, see :mod:`.record_check`.
+        What does not change; a resumed run is compared with it, see :mod:`.record_check`.
 
     Attributes
     ----------
     seconds_to_write : float
-        What the last one took.
+        Time that the last checkpoint took.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Snapshots:
             self._last = update
         if wait:
             self._checkpoints.wait()
-            self._ranks.wait()  # no rank leaves before it is written: the launcher would end the others
+            self._ranks.wait()  # no rank exits before it is written: the launcher would end the others
             self.seconds_to_write = time.perf_counter() - begin
 
     def wait(self) -> None:
@@ -68,7 +68,7 @@ class Snapshots:
         self._checkpoints.wait()
 
     def resume(self) -> int:
-        """Put everything back as the newest checkpoint has it.
+        """Restore the state of the newest checkpoint.
 
         Returns
         -------
@@ -93,7 +93,7 @@ class Snapshots:
                 part.load_state_dict(found.state[name])
             self._output.load_state_dict(found.state["metrics"])
         except KeyError as error:
-            raise CheckpointError(f"checkpoint {update} is one of another net: {error} is missing") from None
+            raise CheckpointError(f"checkpoint {update} is of another net: {error} is missing") from None
         self._ranks.wait()  # until all have read theirs
         if self._ranks.rank == 0:
             self._checkpoints.tidy()

@@ -211,7 +211,7 @@ def test_other_pairs_are_refused_unless_told_otherwise(broken, pairs_file, tmp_p
     with pytest.raises(PluginError) as info:
         finetune(resume=str(folder))
     changed = f"the content of the train data ({pairs}) has changed"
-    assert str(info.value) == f"not what the run began with: {changed} (--resume-anyway resumes all the same)"
+    assert str(info.value) == f"changed since the run began: {changed} (--resume-anyway resumes regardless)"
     with pytest.raises(Stopped, match="after update 2;"):
         finetune(resume=str(folder), resume_anyway=True)
 
@@ -244,7 +244,7 @@ def test_a_run_goes_on_with_files_that_have_moved_and_knows_where_they_are(broke
     shutil.copyfile(str(pairs_file), str(old))
     folder = broken(train_file=str(old), dev_file=str(old))
     old.rename(new)
-    with pytest.raises(UsageError, match="old.jsonl is missing; if it has moved, say where it is: --train-file PATH"):
+    with pytest.raises(UsageError, match="old.jsonl is missing; if it has moved, give the new path: --train-file PATH"):
         finetune(resume=str(folder))
     other.write_text(new.read_text() + new.read_text().splitlines()[0])
     with pytest.raises(PluginError, match=r"the content of the train data \(.*other.jsonl\) has changed"):
@@ -300,7 +300,7 @@ def test_a_damaged_record_of_a_run_is_named(broken, text):
 
 def test_settings_are_those_of_the_run(broken):
     folder = broken()
-    with pytest.raises(UsageError, match="no --lr with it"):
+    with pytest.raises(UsageError, match="omit --lr"):
         finetune(resume=str(folder), lr=1e-3)
 
 
