@@ -36,7 +36,7 @@ def load_corpus(config: "FinetuneConfig", encoder: PairEncoder, tells: bool = Tr
     config : FinetuneConfig
     encoder : PairEncoder
     tells : bool, default True
-        Whether to log it; one of several ranks does.
+        Whether to log the losses; one of several ranks does.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Who computes a run: the net on its devices, the gradients, their reduction over devices and ranks, the updates.
+"""The engine of a run: the net on its devices, the gradients, their reduction over devices and ranks, the updates.
 
 The loop, the data, the schedule, the checkpoints and the output are the same whichever engine computes.
 """
@@ -27,7 +27,7 @@ class Engine(Protocol):
     checkpoint holds is :class:`.job.Stateful`.
     """
 
-    operators: str  #: what computes, as ``config.json`` records it
+    operators: str  #: which operators compute, as ``config.json`` records it
 
     @property
     def num_updates_done(self) -> int:
@@ -63,7 +63,7 @@ class Engine(Protocol):
         Raises
         ------
         CheckpointError
-            If it is that of another net; names `place`.
+            If the state is of another net; names `place`.
         """
 
 
@@ -123,10 +123,10 @@ class MXNetEngine:
         self.optimizer.update()
 
     def reserve_memory(self, losses: Callable[[], List[mx.nd.NDArray]]) -> None:
-        """Let MXNet take the memory that training needs, by the losses of the longest batch; drop its gradients.
+        """Have MXNet allocate the memory that training needs, by the losses of the longest batch; drop its gradients.
 
-        Otherwise each batch that is longer than all before it takes new memory and wastes a part of the old: it grows
-        for thousands of updates.
+        Otherwise each batch that is longer than all before it allocates new memory and wastes part of the old: memory
+        grows for thousands of updates.
         """
         with mx.autograd.record():
             mx.autograd.backward(losses())

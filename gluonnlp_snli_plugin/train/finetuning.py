@@ -153,7 +153,7 @@ class FineTuning:
         return losses
 
     def finish(self) -> Dict[str, Any]:
-        """Score the test pairs, if there are some; returns figures for ``summary.json``."""
+        """Score the test pairs, if any; returns figures for ``summary.json``."""
         best, config, output = self.evaluator, self._run.config, self._run.output
         summary: Dict[str, Any] = {
             "dev_accuracy": best.accuracy,
@@ -172,7 +172,7 @@ class FineTuning:
 
     @staticmethod
     def report(folder: str) -> None:
-        """Write ``report.html``; whether that works has no effect on the run."""
+        """Write ``report.html``; a failure has no effect on the run."""
         try_report(folder)
 
     def _save(self, scores: np.ndarray) -> None:

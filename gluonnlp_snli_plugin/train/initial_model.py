@@ -31,7 +31,7 @@ def starting_model(config: Any, contexts: List[mx.Context]) -> Model:
     Raises
     ------
     UsageError
-        If there is no such architecture, or no such weights in the model store.
+        If the architecture is unknown, or the weights are not in the model store.
     """
     labels = find_task(config.task).schema.labels
     backbone, vocab, spiece, hparams = _backbone(config)
@@ -95,5 +95,5 @@ def _is_uncased(config: Any) -> bool:
     if not config.vocab or os.path.isfile(config.vocab):
         return not config.cased
     if config.cased and config.vocab.endswith("_uncased"):
-        raise UsageError(f"--vocab {config.vocab} is no cased vocabulary: no --cased with it")
+        raise UsageError(f"--vocab {config.vocab} is not a cased vocabulary: omit --cased")
     return config.vocab.endswith("_uncased")

@@ -1,4 +1,4 @@
-"""What the training loop needs of what it trains."""
+"""The protocols of what the training loop trains."""
 
 from typing import Any, Dict, Iterator, Protocol
 
@@ -33,7 +33,7 @@ class UpdateSource(Stateful, Protocol):
 
 
 class Job(Protocol):
-    """What a run trains: :class:`.finetuning.FineTuning` or :class:`.pretraining.Pretraining`, made of a ``Run``."""
+    """What a run trains: :class:`.finetuning.FineTuning` or :class:`.pretraining.Pretraining`, built from a ``Run``."""
 
     num_updates: int  #: of the whole run
     has_epochs: bool  #: whether the end of an epoch is a time to evaluate and to write a checkpoint

@@ -51,7 +51,7 @@ def train(
     Returns
     -------
     dict
-        What ``summary.json`` holds; of a run that has come to its end already, too.
+        What ``summary.json`` holds, also for a run that is already complete.
     """
     config, record = recorded_run(kind, resume, **options) if resume else (kind.of(**options), None)
     if resume and record:
@@ -73,7 +73,7 @@ class Run:
     ----------
     config : RunConfig
     comm : {'dist_sync', 'horovod', None}
-        How this process, started as one of several ranks, talks to the others; None for one that is alone.
+        How this process, started as one of several ranks, talks to the others; None for a single process.
     record : dict or None
         Of the run to resume, what its ``config.json`` holds.
     resume_anyway : bool, default False
@@ -90,7 +90,7 @@ class Run:
     Raises
     ------
     UsageError
-        If there are no such devices, or they cannot compute as the settings want it.
+        If the devices do not exist, or do not support the settings.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Run:
         return self._record is not None
 
     def require_pairs_for_all(self, num_pairs: int) -> None:
-        """Complain if a batch of training pairs cannot be divided among the devices."""
+        """Raise a UsageError if a batch of training pairs cannot be divided among the devices."""
         if min(num_pairs, self.config.batch_size) < len(self.devices):
             size = f"{num_pairs} training pairs in batches of {self.config.batch_size}"
             raise UsageError(f"{size} cannot be divided among {len(self.devices)} devices")
@@ -196,7 +196,7 @@ class Run:
                 raise reason
 
     def _write_config(self, job: Job) -> None:
-        """Record what it takes to repeat the run; of a resumed one, make sure that it is the same."""
+        """Record everything needed to repeat the run; verify that a resumed run is the same."""
         circumstances = {
             "devices": str(self.devices),
             "ranks": self.ranks.num_ranks,

@@ -95,7 +95,7 @@ class Optimizer:
         return learning_rate(self.num_updates_done, self._num_updates, config.lr, config.warmup_ratio, config.schedule)
 
     def require_sound_gradients(self) -> None:
-        """Complain if the last gradients were not finite: the C++ operators silently make no update then."""
+        """Raise a PluginError if the last gradients were not finite: the C++ operators silently make no update then."""
         norm = float(self._native.norm_and_factor[0].asscalar()) if self._native else 0.0
         if not math.isfinite(norm):
             raise PluginError(

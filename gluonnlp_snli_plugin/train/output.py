@@ -1,4 +1,4 @@
-"""The output folder of a run: settings, metrics, summary, the best model, its answers, and a report of it all."""
+"""The output folder of a run: settings, metrics, summary, the best model, its predictions and a report."""
 
 import contextlib
 import dataclasses
@@ -11,7 +11,7 @@ import re
 import resource
 import shutil
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Dict, Iterator, Optional, Set, Union
 
 import gluonnlp
 import mxnet
@@ -46,7 +46,7 @@ _LINE = re.compile("gluonnlp-snli ([0-9]+) (replaces|runs)")
 class OutputFolder:
     """The output folder of a run; a context manager.
 
-    Made before the run, it only looks whether the folder can be used; entered, it removes the run that is there.
+    Constructing it only checks that the folder can be used; entering it removes the run that is there.
 
     Parameters
     ----------
@@ -61,12 +61,14 @@ class OutputFolder:
     Raises
     ------
     UsageError
-        If another run is there, or files that are not a run's, or what writes for TensorBoard is not installed.
+        If another run is there, or files that are not a run's, or tensorboardX is not installed.
     PluginError
         If the folder cannot be written, or a run is writing to it now.
     """
 
-    def __init__(self, path: Any, overwrite: bool, resumes: bool = False, tensorboard: bool = False) -> None:
+    def __init__(
+        self, path: Union[str, "os.PathLike[str]"], overwrite: bool, resumes: bool = False, tensorboard: bool = False
+    ) -> None:
         self.path = Path(path)
         self._overwrite = overwrite
         self._resumes = resumes
@@ -77,7 +79,7 @@ class OutputFolder:
                 self._require_free()
 
     def _require_free(self) -> None:
-        """Complain if something is in the folder that must not be lost."""
+        """Raise a UsageError if the folder holds anything that must not be lost."""
         found = {entry.name for entry in self.path.iterdir()} if self.path.exists() else set()
         found = {name for name in found if name != _LOCK and not is_temporary(name)}
         if not found:
@@ -91,8 +93,8 @@ class OutputFolder:
                 "continue it"
             )
 
-    def _is_run(self, found: Any) -> bool:
-        """Whether the folder is one that this class made, not somebody's who has a ``config.json`` too."""
+    def _is_run(self, found: Set[str]) -> bool:
+        """Whether this class made the folder; another program's may have a ``config.json`` too."""
         if self._last_line():
             return True
         try:
@@ -101,7 +103,7 @@ class OutputFolder:
         except (OSError, ValueError, TypeError):
             return found <= set(_OURS) and "model" not in found
 
-    def _has_results(self, found: Any) -> bool:
+    def _has_results(self, found: Set[str]) -> bool:
         """Whether a run has begun that can be continued; not where it was killed before, or while it was replaced."""
         last = self._last_line()
         if last and last[2] == "replaces" and "config.json" not in found:
@@ -109,14 +111,14 @@ class OutputFolder:
         begun = {"config.json", _METRICS}
         return not found <= begun or (_METRICS in found and (self.path / _METRICS).stat().st_size > 0)
 
-    def _last_line(self) -> Any:
+    def _last_line(self) -> "Optional[re.Match[str]]":
         """What the process that wrote last says in the lock file: a match of ``_LINE``, or None."""
         try:
             return _LINE.fullmatch(read_text(self.path / _LOCK).rpartition("\n")[0].split("\n")[-1])
         except (FileNotFoundError, ValueError):
             return None
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> "OutputFolder":
         with contextlib.ExitStack() as stack, self._writing():
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = stack.enter_context(open_regular(self.path / _LOCK, "a+", encoding="utf-8"))
@@ -153,7 +155,7 @@ class OutputFolder:
                 self._require_there()
 
     def _close(self) -> None:
-        with contextlib.suppress(OSError):  # what could not be written has been told
+        with contextlib.suppress(OSError):  # write errors have been reported already
             self._metrics.close()
             if self._scalars:
                 self._scalars.close()
@@ -166,13 +168,13 @@ class OutputFolder:
             who = f"process {last[1]}" if last else "another process"
             raise PluginError(f"{self.path} is in use: {who} is writing to it") from None
 
-    def _say(self, what: str) -> Any:
+    def _say(self, what: str) -> None:
         """Add a line to the lock file."""
         self._lock.write(f"gluonnlp-snli {os.getpid()} {what}\n")
         self._lock.flush()
 
     def _require_there(self) -> None:
-        """Complain if the folder, or the file of metrics, is no longer where it was."""
+        """Raise a PluginError if the folder or the metrics file was removed or replaced."""
         for path, descriptor in ((self.path, self._folder), (self.path / _METRICS, self._metrics.fileno())):
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 if os.path.samestat(os.fstat(descriptor), os.stat(path)):
@@ -191,7 +193,7 @@ class OutputFolder:
             yield
 
     def write_config(self, config: Any, **more: Any) -> None:
-        """Record everything that it takes to repeat the run."""
+        """Record everything needed to repeat the run."""
         self.write_record({"settings": dataclasses.asdict(config), **more})
 
     def write_record(self, record: Dict[str, Any]) -> None:
@@ -199,15 +201,15 @@ class OutputFolder:
         with self._recording():
             write_json(self.path / "config.json", record)
 
-    def write_metrics(self, kind: Any, epoch: int, update: int, **values: Any) -> None:
-        """Add one line to ``metrics.jsonl``; it is on its way to the disk at once."""
+    def write_metrics(self, kind: str, epoch: int, update: int, **values: Any) -> None:
+        """Add one line to ``metrics.jsonl``; it is flushed at once."""
         with self._recording(_METRICS):
             self._metrics.write(json.dumps({"kind": kind, "epoch": epoch, "update": update, **values}) + "\n")
             self._metrics.flush()
             if self._scalars:
                 self._scalars.add(kind, update, values)
 
-    def state_dict(self) -> Any:
+    def state_dict(self) -> Dict[str, Any]:
         """What ``metrics.jsonl`` holds so far, which is on the disk now: its size and hash, a dict."""
         with self._recording(_METRICS):
             os.fsync(self._metrics.fileno())
@@ -226,7 +228,7 @@ class OutputFolder:
             self._metrics.truncate(size)
 
     def require_model(self) -> None:
-        """Complain if ``model/`` is not there, or damaged."""
+        """Raise a PluginError if ``model/`` is missing or damaged."""
         load_model(self.path)
         self._saves_model = True
 
@@ -243,7 +245,7 @@ class OutputFolder:
             save_model(model, self.path / "model", arrays)
 
     def write_predictions(self, name: str, segment: Any, scores: numpy.ndarray, dtype: str = "float32") -> None:
-        """Write what the model that is saved answers.
+        """Write the predictions of the saved model.
 
         Parameters
         ----------
@@ -263,7 +265,7 @@ class OutputFolder:
 class NoOutput:
     """Stands in for the output folder on every rank but the first."""
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> "NoOutput":
         return self
 
     def __exit__(self, *_: Any) -> None:

@@ -96,7 +96,7 @@ class Pretraining:
         self._vocab_content = read_bytes(self._vocab_file) if self._is_spiece else self._vocab.to_json().encode()
         self._source = os.path.realpath(config.output_dir)
         stored = store.checkpoints().get(f"{backbone}_{config.name}")
-        # A BERT that this run itself has put there, before it was killed, may be replaced.
+        # A BERT that this run stored itself before it was killed may be replaced.
         is_own = run.is_resumed and stored and stored.source == self._source
         self._overwrite = bool(config.overwrite or is_own)
         source, spiece = config.init_from or config.vocab, self._vocab_file if self._is_spiece else None
@@ -174,7 +174,7 @@ class Pretraining:
         return [(batch.part(mine), ctx) for mine, ctx in zip(rows, contexts)]
 
     def compute(self, net: mx.gluon.HybridBlock, batch: Any, ctx: mx.Context) -> Tuple[Any, Any, Dict[str, Any]]:
-        """Both losses of a batch on a device, summed over masks and pairs, and what a meter counts of it."""
+        """Both losses of a batch on a device, summed over masks and pairs, and the figures for the meter."""
 
         def load(array: np.ndarray) -> mx.nd.NDArray:
             return mx.nd.array(array, ctx, array.dtype)
@@ -223,7 +223,7 @@ class Pretraining:
 
     @staticmethod
     def report(folder: str) -> None:
-        """There is no page about pretraining."""
+        """Do nothing: pretraining has no report."""
 
 
 class _HeldOut:
@@ -234,7 +234,7 @@ class _HeldOut:
     figures : dict
         The last ones.
     is_final : bool
-        Always False: pretraining has its number of steps.
+        Always False: pretraining runs for a fixed number of steps.
     """
 
     is_final = False
@@ -268,14 +268,14 @@ class _HeldOut:
 
 
 def _vocabulary_file(config: Any) -> Any:
-    """The file of the vocabulary that a run is about."""
+    """The vocabulary file of a run."""
     if not config.init_from:
         return store.find_vocabulary(config.vocab)
     file = store.vocabulary(config.init_from)
     if config.vocab:
         given = store.find_vocabulary(config.vocab)
         if read_vocabulary(given)[0].token_to_idx != read_vocabulary(file)[0].token_to_idx:
-            raise UsageError(f"{given} is not the vocabulary of {config.init_from}, which brings its own: no --vocab")
+            raise UsageError(f"{given} is not the vocabulary of {config.init_from}, which has its own: omit --vocab")
     return file
 
 

@@ -50,9 +50,9 @@ class Meter:
         Parameters
         ----------
         update : int
-            Which one it is part of, from 1.
+            The update that the batch is part of, from 1.
         index : ndarray of int64
-            Which pairs these are among.
+            Indices of the pairs.
         **sums
             A number, or an NDArray of shape (1,), for each figure and for what it is divided by.
         """
@@ -66,7 +66,7 @@ class Meter:
         Raises
         ------
         PluginError
-            If a loss is not a number; names the update and the pairs.
+            If a loss is not finite; names the update and the pairs.
         """
         sums = dict(zip(self._names, self._by_rank().sum(axis=0).tolist()))
         seconds = time.perf_counter() - self._begin
@@ -104,7 +104,7 @@ class Meter:
 
     @property
     def speed(self) -> float:
-        """Of all readings, each second."""
+        """The rate over all readings, per second."""
         return self._num_read / self._seconds if self._seconds else 0.0
 
 
@@ -139,7 +139,7 @@ class Progress:
             self._bar.close()
 
     def begin_at(self, update: int) -> None:
-        """Begin with so many updates done."""
+        """Begin after this many updates."""
         self._done = self._first = update
         if self._bar:
             self._bar.n = self._bar.initial = update
@@ -164,7 +164,7 @@ class Progress:
         _log.info("epoch %d, %s: %s, %s left", epoch, update, text, tqdm.format_interval(left))
 
     def say(self, text: str) -> None:
-        """One line that stays."""
+        """Show a line of text permanently, above the progress bar or in the log."""
         if self._bar:
             self._bar.write(text, file=sys.stderr)
         elif self._is_shown:

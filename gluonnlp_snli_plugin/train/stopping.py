@@ -40,7 +40,7 @@ class Stopping:
 
     def __enter__(self) -> "Stopping":
         self._before = {}
-        if threading.current_thread() is threading.main_thread():  # nobody else may set handlers
+        if threading.current_thread() is threading.main_thread():  # only it may set handlers
             self._before = {number: signal.signal(number, self._notice) for number in _SIGNALS}
         return self
 

@@ -1,6 +1,7 @@
-"""Metrics for TensorBoard, which shows them while a run goes on."""
+"""Metrics for TensorBoard, which shows them during a run."""
 
 import time
+from pathlib import Path
 from typing import Any, Dict
 
 from ..errors import UsageError
@@ -9,12 +10,12 @@ from ..errors import UsageError
 class Scalars:
     """Writes scalars to a folder.
 
-    Not with tensorboardX's ``SummaryWriter``, whose thread would swallow a full disk, and then keep the run waiting.
+    Not with tensorboardX's ``SummaryWriter``, whose thread hides the error of a full disk and then blocks the run.
 
     Parameters
     ----------
     folder : Path
-        Not made before the first scalar.
+        Created with the first scalar.
 
     Raises
     ------
@@ -22,7 +23,7 @@ class Scalars:
         If tensorboardX is not installed.
     """
 
-    def __init__(self, folder: Any) -> None:
+    def __init__(self, folder: Path) -> None:
         try:
             import tensorboardX.event_file_writer
         except ImportError:
@@ -31,14 +32,14 @@ class Scalars:
         self._folder, self._package = folder, tensorboardX
         self._file: Any = None
 
-    def add(self, kind: Any, update: int, figures: Dict[str, float]) -> None:
-        """Add figures after so many updates, as ``KIND/NAME``; they are on the disk at once."""
+    def add(self, kind: str, update: int, figures: Dict[str, float]) -> None:
+        """Add figures after this many updates, as ``KIND/NAME``; they are on the disk at once."""
         if self._file is None:
             self._folder.mkdir(exist_ok=True)
-            # A name of its own, or a run resumed within a second would lose what it had written.
+            # A unique name: a run resumed within a second would overwrite its earlier file.
             prefix, suffix = str(self._folder / "events"), f".{update:09d}"
             self._file = self._package.event_file_writer.EventsWriter(prefix, suffix)
-            # A run that is resumed comes again by updates that it had been through: TensorBoard forgets those.
+            # A resumed run repeats updates made after its checkpoint: TensorBoard drops the earlier figures.
             self._write(update, session_log={"status": "START"})
         for name, value in figures.items():
             self._write(update, summary=self._package.summary.scalar(f"{kind}/{name}", value))

@@ -5,7 +5,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple
 
 
 class Group(NamedTuple):
-    """What one update is made of."""
+    """The batches of one update."""
 
     batches: List[Any]
     epoch: int  #: from 1
@@ -38,9 +38,9 @@ class UpdateBatches:
             self._epoch, self._done = self._epoch + 1, 0
 
     def state_dict(self) -> Dict[str, int]:
-        """The place behind the last group given."""
+        """The position after the last group."""
         return {"epoch": self._epoch, "done": self._done}
 
     def load_state_dict(self, state: Dict[str, int]) -> None:
-        """Continue from a place; before iteration begins."""
+        """Continue from a position; call before iteration begins."""
         self._epoch, self._done = state["epoch"], state["done"]

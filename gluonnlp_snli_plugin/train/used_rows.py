@@ -1,8 +1,8 @@
 """Trains only those word embeddings that occur in the pairs; the result is that of training them all.
 
 A fine-tuning corpus uses a part of BERT's vocabulary, and the word embeddings are half of a small BERT's parameters. A
-row that no pair uses never gets a gradient, so an update does nothing to it but AdamW's weight decay, which can wait:
-it is one factor, applied when the model is written.
+row that no pair uses never gets a gradient, so an update does nothing to it but AdamW's weight decay, which can be
+deferred: it is one factor, applied when the model is written.
 """
 
 import copy

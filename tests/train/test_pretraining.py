@@ -181,7 +181,7 @@ def test_text_that_is_too_little_is_refused(settings, tmp_path, text, complaint)
 
 
 def test_a_vocabulary_that_does_not_fit_the_weights_is_refused(settings, tiny_name):
-    with pytest.raises(UsageError, match="is not the vocabulary of .*, which brings its own: no --vocab"):
+    with pytest.raises(UsageError, match="is not the vocabulary of .*, which has its own: omit --vocab"):
         pretrain(**{**settings, "init_from": tiny_name})
 
 
