@@ -51,7 +51,9 @@ def require_unedited(config: RunConfig, record: Dict[str, Any], anyway: bool = F
     then, now = state.get("run"), what_stays(config, ranks)
     if not isinstance(then, dict) or not isinstance(then.get("settings"), dict):
         raise UsageError(f"checkpoint {update} in {config.output_dir} does not record the settings it was made with")
-    then["settings"] = without_deleted(then["settings"])
+    # A run that an earlier version began does not record settings that have been added since.
+    added = {field.name: field.default for field in dataclasses.fields(config) if field.name in now["settings"]}
+    then["settings"] = {**json.loads(json.dumps(added)), **without_deleted(then["settings"])}
     changed = [("ranks", then.get("ranks"), ranks)] if then.get("ranks") != ranks else []
     for name in sorted({**then["settings"], **now["settings"]}):
         before, after = then["settings"].get(name), now["settings"].get(name)

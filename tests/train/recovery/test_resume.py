@@ -116,12 +116,15 @@ def test_a_run_that_stops_after_every_update_ends_as_one_that_never_did(whole, b
     assert_same(folder, expected)
 
 
-def _record_setting(folder, name, value):
-    """As if an earlier version had begun the run with a setting that it had."""
+def _record_setting(folder, name, value=None):
+    """As if an earlier version had begun the run with a setting that it had; None for one that it did not have."""
     newest = max((folder / "checkpoints").iterdir())
     for path in (folder / "config.json", newest / "state.json"):
         content = json.loads(path.read_text())
-        content.get("run", content)["settings"][name] = value
+        settings = content.get("run", content)["settings"]
+        settings[name] = value
+        if value is None:
+            del settings[name]
         path.write_text(json.dumps(content))
     manifest = json.loads((newest / "manifest.json").read_text())
     manifest["files"]["state.json"] = hashlib.sha256((newest / "state.json").read_bytes()).hexdigest()
@@ -130,7 +133,8 @@ def _record_setting(folder, name, value):
 
 def test_a_run_that_an_earlier_version_began_is_resumed(whole, broken):
     folder = broken()
-    _record_setting(folder, "lazy_embeddings", False)
+    _record_setting(folder, "lazy_embeddings", False)  # which no longer exists
+    _record_setting(folder, "task")  # which did not exist yet
     finetune(resume=str(folder), max_seconds=0)
     assert_same(folder, whole())
 
