@@ -1,6 +1,6 @@
 """What a task of sentence pairs says about the files of its corpora: labels, their spellings, names of columns."""
 
-from typing import Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
 from .. import registry
 
@@ -20,6 +20,11 @@ class PairSchema(NamedTuple):
     no_label: Tuple[str, ...]  #: spellings of "no gold label"; the first is the usual one
     columns: Mapping[str, Tuple[str, ...]]  #: the names under which each of ``ROLES`` is known
     own_columns: Tuple[str, ...]  #: of the task's own corpus, one a role; a file with all of them is read by them
+
+
+def is_class_name(label: Any) -> bool:
+    """Whether a value can be the name of a class: a str that can be printed and is not blank."""
+    return type(label) is str and bool(label.strip()) and label.isprintable()
 
 
 def schema_or_default(schema: Optional[PairSchema]) -> PairSchema:

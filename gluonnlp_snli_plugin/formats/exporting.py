@@ -9,7 +9,7 @@ import mxnet as mx
 import numpy as np
 
 from ..errors import CheckpointError
-from ..system.files import new_folder, write_json
+from ..system.files import new_folder, write_json, writing
 from .format import MARK, PathLike, format_named
 from .job import Job
 
@@ -93,9 +93,8 @@ def export(
 def _writing(to: PathLike) -> Iterator[None]:
     """Turn what goes wrong in writing into one line."""
     try:
-        yield
-    except OSError as error:
-        raise CheckpointError(f"cannot write to {error.filename or to}: {error.strerror or error}") from None
+        with writing(to, CheckpointError):
+            yield
     except mx.MXNetError as error:
         if "local_filesys" not in str(error):  # which writes the files
             raise

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
+from ..data.schema import is_class_name
 from ..data.truncation import list_truncations
 from ..errors import CheckpointError
 from ..model.bert import is_dropout
@@ -115,7 +116,7 @@ def problem_of(settings: ModelSettings) -> Optional[str]:
         f"there is no truncation {settings.truncation!r}": settings.truncation not in list_truncations(),
         f"its labels are {settings.labels!r}": len(settings.labels) < 2
         or len(set(settings.labels)) < len(settings.labels)
-        or not all(type(label) is str and label.strip() and label.isprintable() for label in settings.labels),
+        or not all(map(is_class_name, settings.labels)),
         f"its task is {settings.task!r}": type(settings.task) is not str,
     }
     return next((what for what, is_one in problems.items() if is_one), None)

@@ -9,7 +9,7 @@ from mxnet.metric import Accuracy, EvalMetric
 
 from .. import registry
 from ..data.losses import tell_missing_classes
-from ..data.schema import ROLES, PairSchema
+from ..data.schema import ROLES, PairSchema, is_class_name
 from ..errors import UsageError
 from . import nli
 from .dataset import PairDataset, PathLike
@@ -182,8 +182,8 @@ def _one_or_all(segments: List[Segment]) -> Union[Segment, List[Segment]]:
 def _problems(task: Type[PairTask]) -> List[str]:
     """What is not consistent in the description of a task."""
     labels = task.class_labels
-    if not isinstance(labels, (list, tuple)) or not all(isinstance(label, str) and label.strip() for label in labels):
-        return [f"class_labels is {labels!r}; it must be a list of names"]
+    if not isinstance(labels, (list, tuple)) or not all(map(is_class_name, labels)):
+        return [f"class_labels is {labels!r}; it must be a list of printable names"]
     spellings = [label.lower() for label in labels]
     unknown = sorted({label for label in task.label_alias.values() if label not in labels})
     checks = {

@@ -131,7 +131,8 @@ def test_a_task_that_cannot_be_used_is_one_line(task, tmp_path, options, told):
     [
         ({"class_labels": ("one",)}, "it has 1 class_labels; a classifier needs at least 2"),
         ({"class_labels": ("one", "One")}, "two of its class_labels are the same"),
-        ({"class_labels": "ab"}, "class_labels is 'ab'; it must be a list of names"),
+        ({"class_labels": "ab"}, "class_labels is 'ab'; it must be a list of printable names"),
+        ({"class_labels": ("one", "t\x1b[31mwo")}, "must be a list of printable names"),
         ({"class_labels": ("one", "-")}, "a class has a spelling of no_label"),
         ({"label_alias": {"x": "three"}}, "label_alias names three, which is not a class"),
         ({"name": "a b"}, "its name is 'a b'"),
