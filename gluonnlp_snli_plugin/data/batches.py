@@ -21,22 +21,20 @@ class Batch(NamedTuple):
     num_pairs: int  #: pairs of the batches of all ranks together
 
 
-def pad(encoded: EncodedPairs, index: np.ndarray, round_to: int = 1) -> Batch:
+def pad(encoded: EncodedPairs, index: np.ndarray) -> Batch:
     """The pairs `index` of `encoded`, padded to the longest of them.
 
     Parameters
     ----------
     encoded : EncodedPairs
     index : ndarray of int, shape (n,)
-    round_to : int, default 1
-        Round the length up to a multiple of this (8 suits float16 on a GPU).
 
     Returns
     -------
     Batch
     """
     start, lengths = encoded.offsets[index], encoded.offsets[index + 1] - encoded.offsets[index]
-    position = np.arange(-(-int(lengths.max()) // round_to) * round_to)
+    position = np.arange(int(lengths.max()))
     inside = position < lengths[:, None]
     layout = encoded.layout
     is_second = position >= layout.second(encoded.len_a[index, None]) if layout.has_segments else np.False_
@@ -69,8 +67,6 @@ class LengthBucketBatches:
     rank, num_ranks : int, default 0 and 1
     min_size : int, default 1
         Smallest batch allowed, in pairs a rank (the number of devices); a smaller remainder joins the batch before it.
-    round_to : int, default 1
-        As in :func:`pad`.
 
     Raises
     ------
@@ -87,7 +83,6 @@ class LengthBucketBatches:
         rank: int = 0,
         num_ranks: int = 1,
         min_size: int = 1,
-        round_to: int = 1,
     ) -> None:
         if 0 < len(encoded) < num_ranks:
             raise UsageError(f"{len(encoded)} pairs cannot be divided among {num_ranks} ranks")
@@ -98,7 +93,6 @@ class LengthBucketBatches:
         self.rank = rank
         self.num_ranks = num_ranks
         self.min_size = min_size
-        self.round_to = round_to
 
     def __len__(self) -> int:
         return len(self._cuts()) + 1 if len(self.encoded) else 0
@@ -119,7 +113,7 @@ class LengthBucketBatches:
         """
         for index in self.order(epoch)[start:]:
             mine = index[self.rank :: self.num_ranks]  # sorted by length: all ranks get pairs of like length
-            yield pad(self.encoded, mine, self.round_to)._replace(num_pairs=len(index))
+            yield pad(self.encoded, mine)._replace(num_pairs=len(index))
 
     def longest(self) -> Batch:
         """A batch of the longest pairs: none of any epoch takes more memory.
@@ -131,7 +125,7 @@ class LengthBucketBatches:
         size = max(np.diff([0, *self._cuts(), len(self.encoded)]))
         mine = len(range(self.rank, size, self.num_ranks))
         longest = np.argsort(self.encoded.valid_length, kind="stable")[-mine:]
-        return pad(self.encoded, longest, self.round_to)._replace(num_pairs=size)
+        return pad(self.encoded, longest)._replace(num_pairs=size)
 
     def order(self, epoch: int) -> List[np.ndarray]:
         """Which pairs are in which global batch: a list of int64 arrays."""

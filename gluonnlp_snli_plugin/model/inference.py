@@ -15,7 +15,6 @@ def logits(
     encoded: EncodedPairs,
     contexts: Sequence[mx.Context],
     batch_size: int = 64,
-    round_to: int = 1,
     rank: int = 0,
     num_ranks: int = 1,
 ) -> np.ndarray:
@@ -29,8 +28,6 @@ def logits(
         The devices that hold the net; batches go to them in turn.
     batch_size : int, default 64
         Pairs per batch.
-    round_to : int, default 1
-        Round lengths up to a multiple of this.
     rank, num_ranks : int, default 0 and 1
 
     Returns
@@ -39,7 +36,7 @@ def logits(
         Zeros for pairs of other ranks.
     """
     results = []
-    batches = LengthBucketBatches(encoded, batch_size, shuffle=False, rank=rank, num_ranks=num_ranks, round_to=round_to)
+    batches = LengthBucketBatches(encoded, batch_size, shuffle=False, rank=rank, num_ranks=num_ranks)
     for i, batch in enumerate(batches):
         ctx = contexts[i % len(contexts)]
         inputs = (mx.nd.array(array, ctx, array.dtype) for array in batch[:3])

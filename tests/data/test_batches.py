@@ -224,11 +224,10 @@ def test_an_epoch_can_be_taken_up_in_the_middle(division, epoch, start):
 def test_a_batch_is_what_gluonnlps_pad_makes_of_the_pairs(pairs, data):
     encoded = pairs_of(pairs)
     index = np.array(data.draw(st.lists(st.integers(0, len(encoded) - 1), min_size=1, max_size=8)))
-    round_to = data.draw(st.integers(1, 9))
-    batch = pad(encoded, index, round_to)
+    batch = pad(encoded, index)
     input_ids, segment_ids, valid_length, label = zip(*(encoded[i] for i in index))
-    np.testing.assert_array_equal(batch.input_ids, Pad(pad_val=PADDING, round_to=round_to)(input_ids).asnumpy())
-    np.testing.assert_array_equal(batch.segment_ids, Pad(pad_val=0, round_to=round_to)(segment_ids).asnumpy())
+    np.testing.assert_array_equal(batch.input_ids, Pad(pad_val=PADDING)(input_ids).asnumpy())
+    np.testing.assert_array_equal(batch.segment_ids, Pad(pad_val=0)(segment_ids).asnumpy())
     np.testing.assert_array_equal(batch.valid_length, valid_length)
     np.testing.assert_array_equal(batch.label, label)
     np.testing.assert_array_equal(batch.index, index)
@@ -276,15 +275,6 @@ def test_a_batch_knows_how_many_pairs_all_ranks_have_in_theirs():
 def test_unlabelled_pairs_have_the_label_0():
     batch = pad(pairs_of([(1, 2), (3, 1)], labelled=False), np.array([0, 1]))
     assert batch.label.tolist() == [0, 0] and batch.label.dtype == np.int32
-
-
-@pytest.mark.parametrize("round_to", [1, 8, 16])
-def test_lengths_are_rounded_up(round_to):
-    for batch in LengthBucketBatches(random_pairs(100), 8, round_to=round_to):
-        longest = int(batch.valid_length.max())
-        assert batch.input_ids.shape[1] % round_to == 0
-        assert longest <= batch.input_ids.shape[1] < longest + round_to
-        assert np.all(batch.input_ids[:, longest:] == PADDING)
 
 
 def padding_share(batches):

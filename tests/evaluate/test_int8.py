@@ -98,8 +98,8 @@ def test_an_answer_depends_neither_on_the_batch_nor_on_the_padding(model, encode
     quantized = quantize(model.net)
     quantized.hybridize(static_alloc=True)
     alone = logits(quantized, encoded, [mx.cpu()], batch_size=1)
-    for batch_size, round_to in ((7, 1), (64, 8), (120, 32)):
-        together = logits(quantized, encoded, [mx.cpu()], batch_size, round_to)
+    for batch_size in (7, 64, 120):
+        together = logits(quantized, encoded, [mx.cpu()], batch_size)
         np.testing.assert_allclose(together, alone, atol=0.02)
 
 
