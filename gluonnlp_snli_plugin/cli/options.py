@@ -5,14 +5,14 @@ import os
 from typing import TYPE_CHECKING, Callable, Optional
 
 from ..errors import NO_GPUS, UsageError
+from ..parallel.place import BACKENDS
 from ..system.follow import LAUNCHER, follow_parent
 
 if TYPE_CHECKING:
     from ..evaluate.predictor import Predictor
 
-# What the packages that compute have, written down: parsers are made without importing them.
-BACKENDS = ("dist_sync", "horovod")  # of .parallel.place
-DTYPES = ("float32", "bfloat16", "int8")  # of .evaluate.predictor
+# What evaluate/predictor.py has, written down: parsers are made without importing what computes.
+DTYPES = ("float32", "bfloat16", "int8")
 
 
 # Models -------------------------------------------------------------------------------------------------------------
@@ -24,7 +24,8 @@ def add_model_arguments(parser: argparse.ArgumentParser, several: bool = False) 
         "model",
         metavar="OUT",
         nargs="+" if several else None,
-        help="output folder of finetune; or a .params file of GluonNLP's finetune_classifier.py"
+        help="output folder of finetune, folder of export --format onnx, classifier in Hugging Face's layout, or "
+        ".params file of GluonNLP's finetune_classifier.py"
         + ("; of several, the probabilities are averaged" if several else ""),
     )
     parser.add_argument(

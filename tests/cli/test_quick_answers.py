@@ -129,12 +129,10 @@ def _help(command):
 def test_the_choices_that_are_written_down_are_those_that_there_are():
     from gluonnlp_snli_plugin.evaluate import predictor
     from gluonnlp_snli_plugin.model.initialization import INITIALIZATIONS
-    from gluonnlp_snli_plugin.parallel import place
     from gluonnlp_snli_plugin.text.subwords import MODEL_TYPES
     from gluonnlp_snli_plugin.train.settings.pretrain_config import PretrainConfig
 
     assert options.DTYPES == predictor.DTYPES
-    assert options.BACKENDS == place.BACKENDS
     assert train_vocab.MODEL_TYPES == MODEL_TYPES
     assert PretrainConfig.__dataclass_fields__["init"].metadata["choices"] == INITIALIZATIONS
 
