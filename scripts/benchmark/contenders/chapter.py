@@ -1,4 +1,4 @@
-"""The MXNet edition of *Dive into Deep Learning*, "Natural Language Inference: Fine-Tuning BERT", written anew.
+"""The MXNet edition of *Dive into Deep Learning*, "Natural Language Inference: Fine-Tuning BERT", reimplemented.
 
 Its data path (a pool of four processes for the texts, every pair padded to `max_len`, four workers that make batches)
 and its loop (imperative, Adam at a constant rate, a look at loss and accuracy after every step) on an encoder of its

@@ -1,4 +1,4 @@
-"""What GluonNLP v0.10.0's ``scripts/bert/finetune_classifier.py`` does with its default options, written anew.
+"""What GluonNLP v0.10.0's ``scripts/bert/finetune_classifier.py`` does with its default options, reimplemented.
 
 Each call that costs time is the script's: a tokenizer a row, four workers that make batches, ten buckets of lengths,
 gradients clipped in one sum, and a look at the loss after every step.

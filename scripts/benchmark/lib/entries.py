@@ -53,7 +53,7 @@ def entries():
             "this project, `--dtype bfloat16`", "ours.py", _ours(dtype="bfloat16"), is_low_precision=True
         ),
         **_gluonnlp(),
-        "chapter": Entry("the *Dive into Deep Learning* chapter, written anew", "chapter.py"),
+        "chapter": Entry("the *Dive into Deep Learning* chapter, reimplemented", "chapter.py"),
         "hugging-face": _hugging_face("fp32, by length"),
         "hugging-face-bf16": _hugging_face("bf16, by length", bf16=True),
         "hugging-face-padded": _hugging_face("fp32, padded as `run_glue.py`", padded=True, eval_batch_size=8),
@@ -61,7 +61,7 @@ def entries():
 
 
 def _gluonnlp():
-    """GluonNLP's script: the real one where somebody has it, or its loop written anew."""
+    """GluonNLP's script: the real one from a checkout, or its loop reimplemented."""
     checkout = os.environ.get("GLUONNLP_SCRIPTS")
     if checkout:
         script = Path(checkout, SCRIPT).absolute()
@@ -70,7 +70,7 @@ def _gluonnlp():
         job = {"script": str(script), "native": False}
         found = {"gluonnlp": Entry("GluonNLP's script", "gluonnlp_original.py", job)}
     else:
-        title = "GluonNLP's script, written anew"
+        title = "GluonNLP's script, reimplemented"
         found = {"gluonnlp": Entry(title, "gluonnlp_script.py", {"eval_batch_size": 8})}
     plain = found["gluonnlp"]
     found["gluonnlp-all-cores"] = plain._replace(title=f"{plain.title}, a thread for each core", has_all_cores=True)
