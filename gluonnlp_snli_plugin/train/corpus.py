@@ -74,7 +74,8 @@ def _file_segment(
     encoder: PairEncoder,
     tells: bool,
 ) -> Segment:
-    path = segment_file(task, task.segments(use)[0], config.snli_root, file)
+    segment = next(iter(task.segments(use)), use)  # a file may be given for a segment that the corpus lacks
+    path = segment_file(task, segment, config.snli_root, file)
     found = encode_file(encoder, path, config.on_bad_row, use != "train", config.columns, config.labels, task.schema)
     assert found.encoded.labels is not None
     names, num_pairs = task.schema.labels, len(found.encoded)

@@ -90,6 +90,24 @@ def test_predictions_and_scores_name_the_classes_of_the_task(run, corpus):
     assert kept.pairs.labels == (SUPPORT, OTHER) and kept.evaluation.accuracy == scores.accuracy
 
 
+def test_a_test_file_may_be_given_for_a_corpus_without_test_pairs(task, corpus, tiny_name, tmp_path):
+    files = {"train_file": corpus / "train.tsv", "dev_file": corpus / "dev.tsv", "test_file": corpus / "dev.tsv"}
+    summary = finetune(
+        task="claims", dataset_name=tiny_name, output_dir=tmp_path / "out", epochs=1, max_len=32, **files
+    )
+    assert summary["test_accuracy"] == summary["dev_accuracy"]
+
+
+def test_a_corpus_without_pairs_for_evaluation_cannot_be_fine_tuned_on(tmp_path):
+    @register
+    class Half(PairTask):
+        name, class_labels, files = "Half", ("one", "two"), {"train": ("train.tsv",)}
+
+    with pytest.raises(UsageError, match="--task Half has no dev segment: give --train-file and --dev-file"):
+        finetune(task="Half", output_dir=str(tmp_path / "out"))
+    del registry.task._entries["half"], registry.dataset._entries["half"]
+
+
 def test_the_report_shows_the_classes_of_the_task(run):
     page = (run[0] / "report.html").read_text(encoding="utf-8")
     assert f'<th scope="row">{SUPPORT}</th>' in page and f'<th scope="col">{OTHER}</th>' in page

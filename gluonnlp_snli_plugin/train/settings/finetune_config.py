@@ -75,8 +75,10 @@ class FinetuneConfig(RunConfig):
         head_named(self.head)
         task = find_task(self.task)
         PairReader("", self.on_bad_row, columns=self.columns, labels=self.labels, schema=task.schema)
-        if not (self.sample or self.train_file or task.files):
-            raise UsageError(f"--task {task.name} has no corpus of its own: give --train-file and --dev-file")
+        lacking = [use for use in ("train", "dev") if not (task.files and task.segments(use))]
+        if lacking and not (self.sample or self.train_file):
+            what = f"no {lacking[0]} segment" if task.files else "no corpus of its own"
+            raise UsageError(f"--task {task.name} has {what}: give --train-file and --dev-file")
 
     @classmethod
     def usual(cls, options: Dict[str, Any]) -> Dict[str, Any]:
