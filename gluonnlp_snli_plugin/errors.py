@@ -1,11 +1,5 @@
 """The errors a user can act on: one family, one line each."""
 
-#: What a command says that is told to use GPUs.
-NO_GPUS = (
-    "--gpus is not supported yet, because MXNet 1.9.1 has no code for current GPUs: leave it out to compute on CPU. "
-    "GluonNLP's own scripts (gluonnlp-snli run) can use what the installed MXNet supports"
-)
-
 TIME_IS_UP = 75  # exit status: "try again later", EX_TEMPFAIL of sysexits.h
 
 

@@ -23,6 +23,10 @@ os.environ["MXNET_HOME"] = _HOME.name
 # the next piece of work, and nets of a few numbers have so little that spinning is most of what the cores would do.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+# Devices for JAX, which fixes their number when it is first used; programs compiled soon, and kept in one folder.
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
+os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(_HOME.name, "xla")
+
 # In the background of a shell SIGINT is ignored, and so it would be by every process that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -39,6 +43,7 @@ NEEDS = {
         (REFERENCE_ENV / "requirements.txt").exists,
         f"{REFERENCE_ENV}, with torch and transformers, is missing: make reference",
     ),
+    "jax": (lambda: importlib.util.find_spec("jax"), "JAX is not installed: pip install jax (Python 3.10 or newer)"),
     "transformers": (lambda: importlib.util.find_spec("transformers"), "transformers is not installed: pip install it"),
     "gluonnlp_scripts": (
         lambda: os.environ.get("GLUONNLP_SCRIPTS"),

@@ -19,7 +19,7 @@ LEVELS = [
     {"report"},
     {"evaluate"},
     {"parallel", "formats"},
-    {"native", "store"},
+    {"native", "store", "xla"},
     {"model"},
     {"tasks"},
     {"data"},

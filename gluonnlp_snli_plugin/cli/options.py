@@ -4,15 +4,16 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Callable, Optional
 
-from ..errors import NO_GPUS, UsageError
+from ..errors import UsageError
 from ..parallel.place import BACKENDS
 from ..system.follow import LAUNCHER, follow_parent
 
 if TYPE_CHECKING:
     from ..evaluate.predictor import Predictor
 
-# What evaluate/predictor.py has, written down: parsers are made without importing what computes.
-DTYPES = ("float32", "bfloat16", "int8")
+# What evaluate/predictor.py and parallel/devices.py have: parsers are made without importing what computes.
+DTYPES = ("float32", "bfloat16", "int8", "tfloat32", "float16")
+ENGINES = ("auto", "mxnet", "xla")
 
 
 # Models -------------------------------------------------------------------------------------------------------------
@@ -41,11 +42,15 @@ def add_device_arguments(parser: argparse.ArgumentParser, batch_size: int = 64) 
         "--dtype",
         choices=DTYPES,
         default="float32",
-        help="bfloat16, int8: nearly the same answers, faster on a CPU that has it; default: float32",
+        help="bfloat16, int8: nearly the same answers, faster on a CPU that has it; bfloat16, tfloat32, float16: on a "
+        "GPU; default: float32",
     )
     parser.add_argument("--no-native", action="store_true", help="use MXNet's own operators on CPU, not the C++ ones")
-    parser.add_argument("--gpus", metavar="I,J", help="not supported yet: MXNet 1.9.1 has no code for current GPUs")
+    parser.add_argument("--gpus", metavar="I,J", help="GPUs to use, for example 0,1")
     parser.add_argument("--devices", metavar="D,E", help="devices to use, for example cpu:0,cpu:1")
+    parser.add_argument(
+        "--engine", choices=ENGINES, default="auto", help="what computes; default: xla on GPUs, mxnet on CPU"
+    )
 
 
 def load_predictor(model: str, options: argparse.Namespace) -> "Predictor":
@@ -54,17 +59,17 @@ def load_predictor(model: str, options: argparse.Namespace) -> "Predictor":
     from ..parallel.devices import parse_devices
     from ..system.memory import give_back_large_blocks
 
-    if options.gpus:
-        raise UsageError(NO_GPUS)
+    devices = parse_devices(options.devices, options.gpus, options.engine)
     give_back_large_blocks()
     return Predictor.load(
         model,
-        parse_devices(options.devices).contexts,
+        devices.places,
         options.batch_size,
         options.dataset_name,
         options.backbone,
         options.dtype,
         not options.no_native,
+        options.engine,
     )
 
 

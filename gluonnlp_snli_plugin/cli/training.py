@@ -100,7 +100,7 @@ def run_training(
     else:
         config = kind.of(**settings)  # reports an error before ranks are started
     if options.np:
-        parse_devices(config.devices).of_rank(0, options.np)
+        parse_devices(config.devices, config.gpus, config.engine).of_rank(0, options.np)
 
     def run(comm: Optional[str]) -> None:
         summary = train(comm, **settings)

@@ -19,6 +19,21 @@ class Batch(NamedTuple):
     label: np.ndarray  #: int32, shape (n,); zeros for unlabelled pairs
     index: np.ndarray  # type: ignore[assignment]  #: int64, shape (n,): which pairs these are; hides tuple.index
     num_pairs: int  #: pairs of the batches of all ranks together
+    longest: int  #: tokens of the longest pair of the batches of all ranks together
+
+    def part(self, rows: np.ndarray) -> "Batch":
+        """The same batch restricted to some of its pairs, as a device gets it; of equal length.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (k,)
+
+        Returns
+        -------
+        Batch
+        """
+        of_pairs: Any = ("input_ids", "segment_ids", "valid_length", "label", "index")
+        return self._replace(**{name: getattr(self, name)[rows] for name in of_pairs})
 
 
 def pad(encoded: EncodedPairs, index: np.ndarray) -> Batch:
@@ -46,6 +61,7 @@ def pad(encoded: EncodedPairs, index: np.ndarray) -> Batch:
         np.zeros(len(index), np.int32) if encoded.labels is None else encoded.labels[index],
         index,
         len(index),
+        int(lengths.max()),
     )
 
 
@@ -111,9 +127,20 @@ class LengthBucketBatches:
         ------
         Batch
         """
+        lengths = self.encoded.valid_length
         for index in self.order(epoch)[start:]:
             mine = index[self.rank :: self.num_ranks]  # sorted by length: all ranks get pairs of like length
-            yield pad(self.encoded, mine)._replace(num_pairs=len(index))
+            yield pad(self.encoded, mine)._replace(num_pairs=len(index), longest=int(lengths[index].max()))
+
+    @property
+    def end(self) -> int:
+        """Tokens of the longest pair of any epoch."""
+        return int(self.encoded.valid_length.max())
+
+    def lengths(self) -> np.ndarray:
+        """Tokens of the longest pair of each global batch of epoch 0, in order; ndarray of int64, shape (batches,)."""
+        lengths = self.encoded.valid_length
+        return np.array([lengths[index].max() for index in self.order(0)])
 
     def longest(self) -> Batch:
         """A batch of the longest pairs: none of any epoch takes more memory.

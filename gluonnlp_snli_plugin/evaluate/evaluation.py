@@ -44,6 +44,7 @@ def evaluate(
     backbone: Optional[str] = None,
     dtype: str = "float32",
     native: bool = True,
+    engine: str = "auto",
     columns: Assignments = None,
     labels: Assignments = None,
 ) -> Evaluation:
@@ -62,8 +63,9 @@ def evaluate(
     batch_size : int, default 64
     dataset_name, backbone : str or None
         Of a ``.params`` file, see :meth:`Predictor.load`.
-    dtype : {'float32', 'bfloat16', 'int8'}, default 'float32'
+    dtype : str, default 'float32'
     native : bool, default True
+    engine : {'auto', 'mxnet', 'xla'}, default 'auto'
         How to compute, ignored with a predictor; see :class:`Predictor`.
     columns, labels : dict of str to str, or None
         Names of columns and meanings of labels that are not recognized, as :class:`.PairReader` takes them.
@@ -76,7 +78,7 @@ def evaluate(
     predictors = [
         one
         if isinstance(one, Predictor)
-        else Predictor.load(one, contexts, batch_size, dataset_name, backbone, dtype, native)
+        else Predictor.load(one, contexts, batch_size, dataset_name, backbone, dtype, native, engine)
         for one in models
     ]
     (answers,) = ask(predictors, [file], on_bad_row, columns, labels)

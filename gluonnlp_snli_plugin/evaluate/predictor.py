@@ -13,12 +13,14 @@ from ..formats.model_folder import Model
 from ..formats.model_settings import ModelSettings
 from ..formats.reading import load_finetuned
 from ..model.inference import logits, probabilities
-from ..native import accelerate, dtype_for_inference, require_cpu, use_bfloat16
+from ..native import accelerate, dtype_for_inference, use_bfloat16
 from ..native.int8 import quantize
+from ..parallel.devices import Devices, devices_of
 from ..system import threads
 from .explanation import Explanation, explain
 
-DTYPES = ("float32", "bfloat16", "int8")
+DTYPES = ("float32", "bfloat16", "int8", "tfloat32", "float16")
+_ONLY_OF_MXNET, _ONLY_OF_XLA = ("int8",), ("tfloat32", "float16")
 _CHUNK = 1024  # pairs sorted by length together
 
 
@@ -43,13 +45,16 @@ class Predictor:
     contexts : list of Context or None
         The devices that hold the model, default CPU.
     batch_size : int, default 64
-    dtype : {'float32', 'bfloat16', 'int8'}, default 'float32'
-        'bfloat16': matrix products in bfloat16, on CPU (:func:`gluonnlp_snli_plugin.native.accelerate`); 'int8': dense
+    dtype : {'float32', 'bfloat16', 'int8', 'tfloat32', 'float16'}, default 'float32'
+        'bfloat16': matrix products in bfloat16 (:func:`gluonnlp_snli_plugin.native.accelerate`); 'int8': dense
         layers with 8-bit integers, on CPU (:func:`.int8.quantize`). A processor without instructions for either
-        computes in float32, and a line in the log says so. An ONNX folder is always computed in float32.
+        computes in float32, and a line in the log says so. 'tfloat32' and 'float16' are for GPUs. An ONNX folder is
+        always computed in float32.
     native : bool, default True
         Whether the model uses the C++ operators on CPU (:func:`gluonnlp_snli_plugin.native.accelerate`); of no effect
-        on an ONNX folder.
+        on an ONNX folder, and on GPUs.
+    engine : {'auto', 'mxnet', 'xla'}, default 'auto'
+        What computes; 'auto' is XLA on GPUs, ``contexts=[mx.gpu(0)]``, and MXNet on CPU.
 
     Attributes
     ----------
@@ -75,23 +80,34 @@ class Predictor:
         batch_size: int = 64,
         dtype: str = "float32",
         native: bool = True,
+        engine: str = "auto",
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"--batch-size is {batch_size}; it must be at least 1")
         if dtype not in DTYPES:
             raise UsageError(f"unknown dtype {dtype!r}; choose from {', '.join(DTYPES)}")
-        if dtype != "float32" and not native:
-            raise UsageError(f"--dtype {dtype} needs the C++ operators, which --no-native leaves out")
-        if dtype != "float32" and not _is_mxnets(model):
-            raise UsageError(f"--dtype {dtype} is for a model of finetune; an ONNX model is computed in float32")
+        devices = devices_of(contexts or [mx.cpu()], engine)
+        _require_possible(dtype, native, devices)
         self.labels = model.settings.labels
         self.encoder = model.encoder()
-        self._contexts = contexts or [mx.cpu()]
-        threads.use_cores(self._contexts)
-        self._net = _prepared(model.net, dtype_for_inference(dtype), native) if _is_mxnets(model) else model.net
+        self._contexts = devices.contexts
         self._model = model
         self._batch_size = batch_size
         self.num_truncated = 0
+        self._xla: Any = None
+        if not _is_mxnets(model):
+            if dtype != "float32" or devices.uses_xla:
+                how = f"--dtype {dtype}" if dtype != "float32" else str(devices)
+                raise UsageError(f"{how} is for a model of finetune; an ONNX model is computed in float32, on CPU")
+            self._net = model.net
+        elif devices.uses_xla:
+            devices.configure()
+            from ..xla.inference import FixedClassifier
+
+            self._xla = FixedClassifier(model.net, model.settings, devices.places, dtype, batch_size)
+        else:
+            self._net = _prepared(model.net, dtype_for_inference(dtype), native)
+        threads.use_cores(self._contexts)
 
     @classmethod
     def load(
@@ -103,6 +119,7 @@ class Predictor:
         backbone: Optional[str] = None,
         dtype: str = "float32",
         native: bool = True,
+        engine: str = "auto",
     ) -> "Predictor":
         """Read a fine-tuned model: an output folder of ``finetune``, or a file or folder in another format.
 
@@ -119,8 +136,9 @@ class Predictor:
             Which vocabulary of the model store a ``.params`` file is for.
         backbone : str or None
             Architecture of a ``.params`` file, where the store has several under that name.
-        dtype : {'float32', 'bfloat16', 'int8'}, default 'float32'
+        dtype : {'float32', 'bfloat16', 'int8', 'tfloat32', 'float16'}, default 'float32'
         native : bool, default True
+        engine : {'auto', 'mxnet', 'xla'}, default 'auto'
 
         Returns
         -------
@@ -134,10 +152,11 @@ class Predictor:
         CheckpointError
             If there is no model, or it is damaged.
         """
-        contexts = contexts or [mx.cpu()]
-        if dtype != "float32":
-            require_cpu(dtype, contexts)
-        return cls(load_finetuned(folder, contexts, dataset_name, backbone), contexts, batch_size, dtype, native)
+        devices = devices_of(contexts or [mx.cpu()], engine)
+        _require_possible(dtype, native, devices)
+        devices.configure()  # says what is missing before the model is read
+        model = load_finetuned(folder, devices.contexts, dataset_name, backbone)
+        return cls(model, contexts, batch_size, dtype, native, engine)
 
     def __call__(self, pairs: Iterable[Tuple[str, str]]) -> List[Prediction]:
         """Predictions for a sequence of (premise, hypothesis), a list of :class:`Prediction`."""
@@ -174,6 +193,11 @@ class Predictor:
                 by_label = dict(zip(self.labels, row))
                 yield Prediction(max(by_label, key=by_label.__getitem__), by_label)
 
+    def compile(self) -> None:
+        """Compile for all shapes of batches, which takes long on GPUs; otherwise each is compiled at its first use."""
+        if self._xla:
+            self._xla.compile()
+
     @property
     def settings(self) -> ModelSettings:
         """The model's :class:`~gluonnlp_snli_plugin.formats.model_settings.ModelSettings`."""
@@ -208,10 +232,26 @@ class Predictor:
 
     def logits(self, encoded: EncodedPairs) -> np.ndarray:
         """Logits of encoded pairs; ndarray of float32, shape (n, classes)."""
-        values = logits(self._net, encoded, self._contexts, self._batch_size)
+        if self._xla:
+            values = self._xla.logits(encoded)
+        else:
+            values = logits(self._net, encoded, self._contexts, self._batch_size)
         if not np.isfinite(values).all():  # NaN would pass for an answer
             raise CheckpointError("the model's answers are not finite numbers: its weights are damaged")
         return values
+
+
+def _require_possible(dtype: str, native: bool, devices: Devices) -> None:
+    """Raise a UsageError if the devices do not compute like that."""
+    if devices.uses_xla:
+        if dtype in _ONLY_OF_MXNET:
+            raise UsageError(f"--dtype {dtype} is for CPU: omit it, or use bfloat16")
+        if not native:
+            raise UsageError("--no-native is about MXNet's operators on CPU: omit it where XLA computes")
+    elif dtype in _ONLY_OF_XLA:
+        raise UsageError(f"--dtype {dtype} is for GPUs: give --gpus 0, or omit it")
+    elif dtype != "float32" and not native:
+        raise UsageError(f"--dtype {dtype} needs the C++ operators, which --no-native leaves out")
 
 
 def _is_mxnets(model: Model) -> bool:

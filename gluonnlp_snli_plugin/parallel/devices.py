@@ -1,12 +1,15 @@
 """The devices of a process, and the names by which a user names them."""
 
+import importlib.util
 import re
-from typing import Any, List, Optional
+from typing import Any, List, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
 
 from ..errors import UsageError
+
+ENGINES = ("auto", "mxnet", "xla")
 
 
 class Devices:
@@ -14,17 +17,30 @@ class Devices:
 
     Parameters
     ----------
-    contexts : list of Context
+    places : list of Context
+        Devices of one kind.
+    uses_xla : bool
+        Whether XLA computes there; MXNet computes on CPU alone.
     """
 
-    def __init__(self, contexts: List[mx.Context]) -> None:
-        self.contexts = contexts
+    def __init__(self, places: List[mx.Context], uses_xla: bool = False) -> None:
+        self.places, self.uses_xla = places, uses_xla
 
     def __len__(self) -> int:
-        return len(self.contexts)
+        return len(self.places)
 
     def __str__(self) -> str:
-        return ",".join(f"{ctx.device_type}:{ctx.device_id}" for ctx in self.contexts)
+        return ",".join(f"{place.device_type}:{place.device_id}" for place in self.places)
+
+    @property
+    def contexts(self) -> List[mx.Context]:
+        """Where MXNet keeps the net."""
+        return [mx.cpu()] if self.uses_xla else self.places
+
+    @property
+    def least_pairs(self) -> int:
+        """Pairs that a batch must have; XLA adds rows without pairs."""
+        return 1 if self.uses_xla else len(self)
 
     def of_rank(self, rank: int, num_ranks: int) -> "Devices":
         """The share of one rank: the devices are divided evenly; a single one, the CPU, serves every rank.
@@ -34,54 +50,107 @@ class Devices:
         UsageError
             If there are too few, or they cannot be divided evenly.
         """
-        if len(self) == 1:
+        if len(self) == 1 and self.places[0].device_type == "cpu":
             return self
         if len(self) % num_ranks:
             raise UsageError(f"{len(self)} device(s) cannot be divided evenly among {num_ranks} ranks: {self}")
         share = len(self) // num_ranks
-        return Devices(self.contexts[rank * share : (rank + 1) * share])
+        return Devices(self.places[rank * share : (rank + 1) * share], self.uses_xla)
 
-    def split(self, batch: Any) -> List[List[Any]]:
+    def configure(self, memory_share: float = 0.0) -> None:
+        """Prepare JAX for these devices, if XLA computes; before ranks meet and before JAX is used."""
+        if self.uses_xla:
+            require_jax(str(self))
+            from ..xla.devices import configure
+
+            configure(self.places, memory_share)
+
+    def split(self, batch: Any) -> List[Tuple[Any, mx.Context]]:
         """Divide a batch of at least as many pairs as there are devices.
 
         Parameters
         ----------
-        batch : Batch
+        batch : Batch or PretrainingBatch
 
         Returns
         -------
-        list of list of NDArray
-            For each device its part of input_ids, segment_ids, valid_length and label, and of index, an ndarray.
+        list of (Batch or PretrainingBatch, Context)
+            The part of each device.
         """
-        parts = np.array_split(np.arange(len(batch.label)), len(self))
-        return [
-            [*(mx.nd.array(array[part], ctx, array.dtype) for array in batch[:4]), batch.index[part]]
-            for part, ctx in zip(parts, self.contexts)
-        ]
+        if len(self.contexts) == 1:
+            return [(batch, self.contexts[0])]
+        rows = np.array_split(np.arange(len(batch.index)), len(self.contexts))
+        return [(batch.part(mine), ctx) for mine, ctx in zip(rows, self.contexts)]
 
 
-def parse_devices(devices: Optional[str] = None) -> Devices:
+def parse_devices(devices: Optional[str] = None, gpus: Optional[str] = None, engine: str = "auto") -> Devices:
     """The devices that a user named, by default the CPU.
 
     Parameters
     ----------
     devices : str or None
-        Kinds and numbers, such as 'cpu:0,cpu:1'.
+        Kinds and numbers, such as 'cpu:0,cpu:1' or 'gpu:0'.
+    gpus : str or None
+        Numbers of GPUs, such as '0,1': the same as ``devices='gpu:0,gpu:1'``.
+    engine : {'auto', 'mxnet', 'xla'}
+        What computes; 'auto' for XLA on GPUs, MXNet on CPU.
 
     Raises
     ------
     UsageError
-        If that is not what it says, or a device is named twice.
+        If that is not what it says, a device is named twice, or MXNet is to use a GPU.
     """
-    numbers = []
+    if gpus is not None:
+        if devices:
+            raise UsageError("--gpus and --devices both name devices: omit one")
+        numbers = gpu_numbers(gpus)
+        return devices_of([mx.gpu(number) for number in numbers], engine)
+    places = []
     for name in (devices or "cpu:0").split(","):
-        match = re.fullmatch(r"\s*cpu(?::([0-9]{1,4}))?\s*", name)
+        match = re.fullmatch(r"\s*(cpu|gpu)(?::([0-9]{1,4}))?\s*", name)
         if not match:
             raise UsageError(f"no device {name!r}; name devices as in --devices cpu:0,cpu:1")
-        numbers.append(int(match.group(1) or 0))
-    if len(set(numbers)) < len(numbers):
+        places.append(mx.Context(match.group(1), int(match.group(2) or 0)))
+    if len({place.device_type for place in places}) > 1:
+        raise UsageError(f"{devices} names devices of two kinds: use CPU or GPUs")
+    if len(set(places)) < len(places):
         raise UsageError(f"a device is named twice in {devices}")
-    return Devices([mx.cpu(number) for number in numbers])
+    return devices_of(places, engine)
+
+
+def devices_of(places: List[mx.Context], engine: str = "auto") -> Devices:
+    """The devices of MXNet contexts; as :func:`parse_devices`."""
+    if engine not in ENGINES:
+        raise UsageError(f"unknown engine {engine!r}; choose from {', '.join(ENGINES)}")
+    is_gpu = places[0].device_type != "cpu"
+    if is_gpu and engine == "mxnet":
+        raise UsageError("MXNet 1.9.1 has no code for current GPUs: omit --engine mxnet, and XLA computes")
+    return Devices(places, is_gpu or engine == "xla")
+
+
+def require_jax(what: str) -> None:
+    """Raise a UsageError if JAX is not installed; `what` needs it."""
+    if importlib.util.find_spec("jax") is None:
+        raise UsageError(
+            f"{what}: computing through XLA needs JAX: pip install 'gluonnlp-snli-plugin[gpu]' for GPUs, jax for CPU"
+        )
+
+
+def gpu_numbers(gpus: str) -> List[int]:
+    """The numbers in '0,1'.
+
+    Raises
+    ------
+    UsageError
+        If that is not what it says, or a GPU is named twice.
+    """
+    names = [name.strip() for name in gpus.split(",")]
+    if not all(re.fullmatch("[0-9]{1,4}", name) for name in names):
+        raise UsageError(f"--gpus is {gpus!r}; name GPUs by their numbers, as in --gpus 0,1")
+    numbers = [int(name) for name in names]
+    if len(set(numbers)) < len(numbers):
+        raise UsageError(f"a GPU is named twice in --gpus {gpus}")
+    return numbers
 
 
 def parse_gpus(gpus: str) -> List[int]:
@@ -92,12 +161,7 @@ def parse_gpus(gpus: str) -> List[int]:
     UsageError
         If that is not what it says, a GPU is named twice, or MXNet cannot use it.
     """
-    names = [name.strip() for name in gpus.split(",")]
-    if not all(re.fullmatch("[0-9]{1,4}", name) for name in names):
-        raise UsageError(f"--gpus is {gpus!r}; name GPUs by their numbers, as in --gpus 0,1")
-    numbers = [int(name) for name in names]
-    if len(set(numbers)) < len(numbers):
-        raise UsageError(f"a GPU is named twice in --gpus {gpus}")
+    numbers = gpu_numbers(gpus)
     there = mx.context.num_gpus()
     if max(numbers) >= there:
         raise UsageError(

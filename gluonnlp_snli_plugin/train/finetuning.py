@@ -2,26 +2,26 @@
 
 import math
 import time
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional
 
-import mxnet as mx
 import numpy as np
 
-from ..data.batches import Batch, LengthBucketBatches
+from ..data.batches import LengthBucketBatches
 from ..data.encoding import EncodedPairs
+from ..evaluate.predictor import Predictor
 from ..formats.model_folder import load_model
-from ..model.inference import logits, mean_loss
-from ..parallel.devices import Devices
+from ..model.inference import mean_loss
 from ..report import try_report
 from ..system.memory import give_back_large_blocks
 from .corpus import load_corpus
-from .engine import Engine, MXNetEngine
+from .engines.engine import Engine
+from .engines.objectives import Classification
 from .initial_model import starting_model
 from .loop import Run, train
 from .progress import Meter
 from .settings.finetune_config import FinetuneConfig
 from .settings.options import FinetuneOptions, with_options_of
-from .update_batches import Group, UpdateBatches
+from .update_batches import UpdateBatches
 from .used_rows import TABLE, UsedRows
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class FineTuning:
 
     Attributes
     ----------
-    engine : MXNetEngine
+    engine : Engine
     update_batches : UpdateBatches
     meter : Meter
     evaluator : Best
@@ -112,18 +112,15 @@ class FineTuning:
             seed=config.seed,
             rank=ranks.rank,
             num_ranks=ranks.num_ranks,
-            min_size=len(run.devices),
+            min_size=run.devices.least_pairs,
         )
         run.require_pairs_for_all(len(encoded["train"]))
-        self._cross_entropy = mx.gluon.loss.SoftmaxCrossEntropyLoss()
-        self._cross_entropy.hybridize(static_alloc=True)
+        objective = Classification(self._model.settings)
         self.num_updates = math.ceil(len(batches) / config.accumulate) * config.epochs
-        self.engine = MXNetEngine(self._net, self._losses, config, self.num_updates, run.devices, ranks)
+        self.meter = Meter(ranks, objective.means, objective.rate)
+        self.engine = run.engine(self._net, objective, batches, self.num_updates, self.meter, encoded["dev"])
         self.update_batches = UpdateBatches(batches, config.accumulate)
-        self.meter = Meter(ranks, {"loss": "pairs", "accuracy": "pairs"}, rate="pairs")
         self.evaluator = Best(run, self.engine, encoded["dev"], self._save)
-        longest = batches.longest()
-        self.engine.reserve_memory(lambda: [self._loss(*part[:4])[1] for part in run.devices.split(longest)])
 
     def circumstances(self) -> Dict[str, Any]:
         """What the result depends on besides the settings, for ``config.json``."""
@@ -133,28 +130,9 @@ class FineTuning:
             "data": {name: segment.provenance for name, segment in self._corpus.items()},
         }
 
-    def _loss(
-        self, input_ids: mx.nd.NDArray, segment_ids: mx.nd.NDArray, valid_length: mx.nd.NDArray, label: mx.nd.NDArray
-    ) -> Tuple[mx.nd.NDArray, mx.nd.NDArray]:
-        """The logits of a part of a batch, and its loss, summed over the pairs."""
-        out = self._net(input_ids, segment_ids, valid_length)
-        return out, self._cross_entropy(out, label).sum()
-
-    def _losses(self, update: int, batch: Batch, group: Group) -> List[mx.nd.NDArray]:
-        """The losses of a batch, one on each device; their sums over a group and the ranks are a mean over pairs."""
-        num_pairs = sum(one.num_pairs for one in group.batches) / self._run.ranks.num_ranks
-        losses = []
-        for input_ids, segment_ids, valid_length, label, index in self._run.devices.split(batch):
-            out, loss = self._loss(input_ids, segment_ids, valid_length, label)
-            losses.append(loss / num_pairs)
-            with mx.autograd.pause():
-                hits = (out.argmax(axis=1).astype("int32") == label).sum()
-            self.meter.add(update, index, loss=loss, accuracy=hits, pairs=len(label))
-        return losses
-
     def finish(self) -> Dict[str, Any]:
         """Score the test pairs, if any; returns figures for ``summary.json``."""
-        best, config, output = self.evaluator, self._run.config, self._run.output
+        best, output = self.evaluator, self._run.output
         summary: Dict[str, Any] = {
             "dev_accuracy": best.accuracy,
             "best_epoch": best.epoch,
@@ -164,7 +142,7 @@ class FineTuning:
         }
         if "test" in self._corpus and self._run.ranks.rank == 0:
             test = self._corpus["test"]
-            scores = _test_scores(config.output_dir, test.encoded, self._run.devices)
+            scores = self._test_scores(test.encoded)
             output.write_predictions("test", test, scores)
             summary["test_accuracy"] = float((scores.argmax(axis=1) == test.encoded.labels).mean())
             self._run.progress.say(f"test accuracy {summary['test_accuracy']:.4f}")
@@ -177,8 +155,16 @@ class FineTuning:
 
     def _save(self, scores: np.ndarray) -> None:
         output = self._run.output
-        output.save(self._model, {TABLE: self._rows.table(self.engine.optimizer.decay)} if self._rows else {})
+        self.engine.update_net()
+        output.save(self._model, {TABLE: self._rows.table(self.engine.decay)} if self._rows else {})
         output.write_predictions("dev", self._corpus["dev"], scores, self._run.config.dtype)
+
+    def _test_scores(self, encoded: EncodedPairs) -> np.ndarray:
+        """Logits of the saved model, the best one."""
+        config, devices = self._run.config, self._run.devices
+        dtype, engine = (config.dtype, "xla") if devices.uses_xla else ("float32", "mxnet")
+        saved = load_model(config.output_dir, devices.contexts)
+        return Predictor(saved, devices.places, dtype=dtype, native=devices.uses_xla, engine=engine).logits(encoded)
 
 
 class Best:
@@ -244,10 +230,3 @@ class Best:
     @property
     def pairs_per_second(self) -> float:
         return self._num_pairs / self._seconds if self._seconds else 0.0
-
-
-def _test_scores(folder: str, encoded: EncodedPairs, devices: Devices) -> np.ndarray:
-    """Logits of the saved model, the best one, for the test pairs."""
-    net = load_model(folder, devices.contexts).net
-    net.hybridize(static_alloc=True)
-    return logits(net, encoded, devices.contexts)

@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, Iterator, Protocol
 
-from .engine import Engine
+from .engines.engine import Engine
 from .progress import Meter
 from .update_batches import Group
 

@@ -8,15 +8,19 @@ from typing import Any, Callable, Dict, Optional, Type
 
 import mxnet as mx
 
+from ..data.encoding import EncodedPairs
 from ..errors import PluginError, UsageError
 from ..native import require_bfloat16
 from ..parallel.backends import join_ranks
 from ..parallel.devices import parse_devices
 from ..parallel.place import known_rank, place_on_machine
 from ..system import threads
+from .engines.engine import Engine
+from .engines.mxnet_engine import MXNetEngine
+from .engines.objectives import Objective
 from .job import Job
 from .output import NoOutput, OutputFolder, peak_rss_mb, versions
-from .progress import Progress
+from .progress import Meter, Progress
 from .recovery.record_check import finished, require_unedited, what_stays
 from .recovery.resume import recorded_run, require_data, require_same, with_new_places
 from .recovery.snapshots import Snapshots
@@ -104,9 +108,11 @@ class Run:
         self._comm, self._resume_anyway = comm, resume_anyway
         self._record: Any = record
         self.config: Any = config
-        self.devices = parse_devices(config.devices).of_rank(*place_on_machine() if comm else (0, 1))
-        if config.dtype == "bfloat16":
-            require_bfloat16(self.devices.contexts)
+        devices = parse_devices(config.devices, config.gpus, config.engine)
+        self.devices = devices.of_rank(*place_on_machine() if comm else (0, 1))
+        if config.dtype == "bfloat16" and not devices.uses_xla:
+            require_bfloat16(devices.contexts)
+        self.devices.configure(config.gpu_memory)
         self.ranks = join_ranks(comm)
         mx.random.seed(config.seed)
         self.output: Any = NoOutput()
@@ -121,9 +127,38 @@ class Run:
 
     def require_pairs_for_all(self, num_pairs: int) -> None:
         """Raise a UsageError if a batch of training pairs cannot be divided among the devices."""
-        if min(num_pairs, self.config.batch_size) < len(self.devices):
+        if min(num_pairs, self.config.batch_size) < self.devices.least_pairs:
             size = f"{num_pairs} training pairs in batches of {self.config.batch_size}"
             raise UsageError(f"{size} cannot be divided among {len(self.devices)} devices")
+
+    def engine(
+        self,
+        net: mx.gluon.HybridBlock,
+        objective: Objective,
+        batches: Any,
+        num_updates: int,
+        meter: Meter,
+        evaluated: Optional[EncodedPairs] = None,
+    ) -> Engine:
+        """What computes this run, as its devices want it.
+
+        Parameters
+        ----------
+        net : HybridBlock
+        objective : Objective
+        batches : LengthBucketBatches or PretrainingBatches
+            To train on.
+        num_updates : int
+        meter : Meter
+        evaluated : EncodedPairs or None
+            The pairs that the engine is asked logits for.
+        """
+        arguments = (net, objective, self.config, num_updates, self.devices, self.ranks, meter)
+        if not self.devices.uses_xla:
+            return MXNetEngine(*arguments, longest=batches.longest())
+        from .engines.xla_engine import XLAEngine
+
+        return XLAEngine(*arguments, batches, self.progress.say, evaluated, self._begin)
 
     def train(self, job: Job) -> Dict[str, Any]:
         """Train to the end.
@@ -160,7 +195,7 @@ class Run:
                 self.progress.say(place)
             self._loop(job, stopping, snapshots)
             snapshots.wait()
-            summary = {"updates": job.engine.num_updates_done, **job.finish()}
+            summary = {"updates": job.engine.num_updates_done, **job.finish(), **job.engine.close()}
             summary["seconds"] = round(time.perf_counter() - self._begin, 2)
             summary["peak_rss_mb"] = peak_rss_mb()
             self.output.write_summary(summary)

@@ -2,9 +2,8 @@
 
 import os
 import time
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 
-import mxnet as mx
 import numpy as np
 
 from .. import store
@@ -13,21 +12,19 @@ from ..data.pretraining.documents import encode_documents
 from ..errors import UsageError
 from ..formats.models import stored_bert
 from ..model.bert import BERT
-from ..model.inference import for_evaluation
 from ..model.pretraining import PretrainingNet, new_bert, parameters_of
 from ..store import PretrainedBert, keep, require_free
 from ..system.files import digest
 from ..system.reading import read_bytes
 from ..text.tokenizers import bert_tokenizer
 from ..text.vocabulary import is_sentencepiece, read_vocabulary
-from .engine import MXNetEngine
+from .engines.engine import Engine
+from .engines.objectives import MaskedWordsAndOrder, Objective
 from .loop import Run, train
 from .progress import Meter
 from .settings.options import PretrainOptions, with_options_of
 from .settings.pretrain_config import PretrainConfig
-from .update_batches import Group, UpdateBatches
-
-_MEANS = {"mlm_loss": "masks", "mlm_accuracy": "masks", "nsp_loss": "pairs", "nsp_accuracy": "pairs"}
+from .update_batches import UpdateBatches
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -116,17 +113,14 @@ class Pretraining:
         self._backbone = backbone
         self.net = PretrainingNet(bert)
         ranks.share(self.net.collect_params().values())
-        batches = self._batches(self._train, seed=config.seed, min_size=len(run.devices))
+        batches = self._batches(self._train, seed=config.seed, min_size=run.devices.least_pairs)
         run.require_pairs_for_all(batches.num_pairs(0))
-        self._of_words = mx.gluon.loss.SoftmaxCrossEntropyLoss()
-        self._of_order = mx.gluon.loss.SoftmaxCrossEntropyLoss()
-        for cross_entropy in (self._of_words, self._of_order):
-            cross_entropy.hybridize(static_alloc=True)
         self.num_updates = config.steps
-        self.engine = MXNetEngine(self.net, self._losses, config, self.num_updates, run.devices, ranks)
+        objective = MaskedWordsAndOrder({**self._hparams, "dropout": config.dropout}, config.mask_ratio)
+        self.meter = Meter(ranks, objective.means, objective.rate)
+        self.engine = run.engine(self.net, objective, batches, self.num_updates, self.meter)
         self.update_batches = UpdateBatches(batches, config.accumulate)
-        self.meter = Meter(ranks, _MEANS, rate="tokens")
-        self.evaluator = _HeldOut(self, run, self._batches(held_out, fixed=True))
+        self.evaluator = _HeldOut(run, self.engine, objective, self._batches(held_out, fixed=True))
         self._held_out = held_out
 
     def _batches(self, documents: Any, **settings: Any) -> PretrainingBatches:
@@ -153,51 +147,6 @@ class Pretraining:
         data["vocabulary"] = {"sha256": digest(self._vocab_file), "tokens": len(self._vocab)}
         return {"operators": self.engine.operators, "backbone": self._backbone, "data": data}
 
-    def _losses(self, update: int, batch: Any, group: Group) -> List[mx.nd.NDArray]:
-        """The losses of a batch, one on each device; their sums over a group and the ranks are means."""
-        num_ranks = self._run.ranks.num_ranks
-        num_masks = sum(one.num_masks for one in group.batches) / num_ranks
-        num_pairs = sum(one.num_pairs for one in group.batches) / num_ranks
-        losses = []
-        for part, ctx in self._parts(batch):
-            mlm_loss, nsp_loss, figures = self.compute(self.net, part, ctx)
-            losses.append(mlm_loss / num_masks + nsp_loss / num_pairs)
-            self.meter.add(update, part.index, **figures)
-        return losses
-
-    def _parts(self, batch: Any) -> List[Tuple[Any, mx.Context]]:
-        """The share of each device, and the device."""
-        contexts = self._run.devices.contexts
-        if len(contexts) == 1:
-            return [(batch, contexts[0])]
-        rows = np.array_split(np.arange(len(batch.index)), len(contexts))
-        return [(batch.part(mine), ctx) for mine, ctx in zip(rows, contexts)]
-
-    def compute(self, net: mx.gluon.HybridBlock, batch: Any, ctx: mx.Context) -> Tuple[Any, Any, Dict[str, Any]]:
-        """Both losses of a batch on a device, summed over masks and pairs, and the figures for the meter."""
-
-        def load(array: np.ndarray) -> mx.nd.NDArray:
-            return mx.nd.array(array, ctx, array.dtype)
-
-        masked_id, weight, label = map(load, (batch.masked_id, batch.masked_weight, batch.next_sentence_label))
-        decoded, classified = net(
-            load(batch.input_ids), load(batch.segment_ids), load(batch.valid_length), load(batch.masked_position)
-        )
-        mlm_loss = self._of_words(decoded, masked_id, weight.expand_dims(1)).sum()
-        nsp_loss = self._of_order(classified, label).sum()
-        with mx.autograd.pause():
-            found = decoded.argmax(axis=1).astype("int32") == masked_id
-            figures = {
-                "mlm_loss": mlm_loss,
-                "mlm_accuracy": (found.astype("float32") * weight).sum(),
-                "nsp_loss": nsp_loss,
-                "nsp_accuracy": (classified.argmax(axis=1).astype("int32") == label).sum(),
-                "masks": float(batch.masked_weight.sum()),
-                "pairs": len(batch.index),
-                "tokens": float(batch.valid_length.sum()),
-            }
-        return mlm_loss, nsp_loss, figures
-
     def finish(self) -> Dict[str, Any]:
         """Put the BERT into the model store; returns figures for ``summary.json``."""
         config = self._run.config
@@ -207,6 +156,7 @@ class Pretraining:
             "backbone": self._backbone,
             "dataset_name": config.name,
         }
+        self.engine.update_net()
         if self._run.ranks.rank == 0:
             bert = PretrainedBert(
                 backbone=self._backbone,
@@ -239,21 +189,17 @@ class _HeldOut:
 
     is_final = False
 
-    def __init__(self, job: Pretraining, run: Run, batches: PretrainingBatches) -> None:
-        self._job, self._run, self._batches = job, run, batches
-        self._net = for_evaluation(job.net)
+    def __init__(self, run: Run, engine: Engine, objective: Objective, batches: PretrainingBatches) -> None:
+        self._run, self._engine, self._means, self._batches = run, engine, objective.means, batches
         self.figures: Dict[str, float] = {}
 
     def evaluate(self, epoch: int, update: int) -> None:
         begin = time.perf_counter()
-        sums = dict.fromkeys([*_MEANS, "masks", "pairs", "tokens"], 0.0)
-        contexts = self._run.devices.contexts
-        for i, batch in enumerate(self._batches.epoch(0)):
-            _, _, figures = self._job.compute(self._net, batch, contexts[i % len(contexts)])
-            for name, value in figures.items():
-                sums[name] += float(value.asscalar()) if isinstance(value, mx.nd.NDArray) else value
-        totals = dict(zip(sums, self._run.ranks.gather(np.array(list(sums.values()))).sum(axis=0).tolist()))
-        self.figures = {name: totals[name] / totals[count] for name, count in _MEANS.items()}
+        names = [*self._means, "masks", "pairs", "tokens"]
+        sums = self._engine.sums(self._batches.epoch(0))
+        own = np.array([sums.get(name, 0.0) for name in names])  # a rank may have no batch
+        totals = dict(zip(names, self._run.ranks.gather(own).sum(axis=0).tolist()))
+        self.figures = {name: totals[name] / totals[count] for name, count in self._means.items()}
         speed = {"tokens_per_second": totals["tokens"] / (time.perf_counter() - begin)}
         self._run.output.write_metrics(kind="dev", epoch=epoch, update=update, **self.figures, **speed)
         text = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in self.figures.items())

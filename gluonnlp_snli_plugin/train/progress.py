@@ -54,7 +54,7 @@ class Meter:
         index : ndarray of int64
             Indices of the pairs.
         **sums
-            A number, or an NDArray of shape (1,), for each figure and for what it is divided by.
+            A number, or an array of one number on a device, for each figure and for what it is divided by.
         """
         values = [sums[name] for name in self._names]
         values = [value.detach() if isinstance(value, mx.nd.NDArray) else value for value in values]
@@ -90,7 +90,7 @@ class Meter:
     def _by_rank(self) -> np.ndarray:
         """Sums since the last reading, a row for each rank."""
         for update, index, values in self._waiting:
-            numbers = [value.asscalar() if isinstance(value, mx.nd.NDArray) else value for value in values]
+            numbers = [value.asscalar() if isinstance(value, mx.nd.NDArray) else float(value) for value in values]
             for number in numbers:
                 if not math.isfinite(number):
                     raise PluginError(

@@ -1,7 +1,7 @@
 """The batches of a run, epoch after epoch, in groups of which each makes one update."""
 
 import itertools
-from typing import Any, Dict, Iterator, List, NamedTuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple
 
 
 class Group(NamedTuple):
@@ -10,6 +10,20 @@ class Group(NamedTuple):
     batches: List[Any]
     epoch: int  #: from 1
     ends_epoch: bool
+
+    def totals(self, terms: Mapping[str, str]) -> Dict[str, float]:
+        """What the losses of the group are divided by, over all ranks.
+
+        Parameters
+        ----------
+        terms : dict of str to str
+            For each loss what it is a mean over: 'pairs', or 'masks'.
+
+        Returns
+        -------
+        dict of str to float
+        """
+        return {count: sum(getattr(one, f"num_{count}") for one in self.batches) for count in set(terms.values())}
 
 
 class UpdateBatches:

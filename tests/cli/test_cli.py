@@ -125,7 +125,10 @@ def test_list(capsys, tiny_name):
         (["finetune", "--epochs", "many"], "--epochs"),
         (["finetune", "--output-dir", "out", "--epochs", "0"], "--epochs is 0"),
         (["finetune", "--output-dir", "out", "--unknown"], "--unknown"),
-        (["finetune", "--output-dir", "{tmp}/o", "--gpus", "7"], "--gpus is not supported yet"),
+        (
+            ["finetune", "--output-dir", "{tmp}/o", "--gpus", "7", "--no-native"],
+            "--no-native is about MXNet's operators",
+        ),
         (["predict", "{trained}"], "give --premise and --hypothesis, or --file"),
         (["predict", "{trained}", "--premise", "a"], "give --premise and --hypothesis, or --file"),
         (["predict", "{trained}", "--premise", "a", "--hypothesis", "b", "--file", "-"], "or --file"),

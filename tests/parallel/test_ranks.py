@@ -23,7 +23,7 @@ def test_several_devices():
     assert parse_devices(devices="cpu:0, cpu:1").contexts == [mx.cpu(0), mx.cpu(1)]
 
 
-@pytest.mark.parametrize("devices", ["tpu:0", "cpu:x", "cpu:0;cpu:1", "cpu:0,", "cpu:-1", "gpu:0", "cpu:0,gpu:0"])
+@pytest.mark.parametrize("devices", ["tpu:0", "cpu:x", "cpu:0;cpu:1", "cpu:0,", "cpu:-1", "gpu:-1"])
 def test_what_is_no_device_is_named(devices):
     with pytest.raises(UsageError, match="no device"):
         parse_devices(devices=devices)
@@ -32,6 +32,34 @@ def test_what_is_no_device_is_named(devices):
 def test_a_device_named_twice_is_refused():
     with pytest.raises(UsageError, match="twice"):
         parse_devices(devices="cpu:0,cpu")
+
+
+def test_gpus_are_devices_where_xla_computes():
+    devices = parse_devices(gpus="1,0")
+    assert (str(devices), devices.uses_xla) == ("gpu:1,gpu:0", True)
+    assert str(parse_devices(devices="gpu:1,gpu:0")) == "gpu:1,gpu:0"
+    assert devices.contexts == [mx.cpu()]  # where MXNet keeps the net meanwhile
+
+
+def test_the_engine_is_mxnet_on_cpu_unless_another_is_named():
+    assert not parse_devices().uses_xla and not parse_devices(engine="mxnet").uses_xla
+    assert parse_devices(engine="xla").uses_xla
+
+
+@pytest.mark.parametrize(
+    "options, complaint",
+    [
+        ({"gpus": "0", "devices": "cpu:0"}, "--gpus and --devices both name devices"),
+        ({"devices": "cpu:0,gpu:0"}, "two kinds"),
+        ({"gpus": "0", "engine": "mxnet"}, "omit --engine mxnet"),
+        ({"engine": "torch"}, "choose from auto, mxnet, xla"),
+        ({"gpus": "0,0"}, "a GPU is named twice"),
+        ({"gpus": "first"}, "by their numbers"),
+    ],
+)
+def test_devices_that_make_no_sense_are_refused(options, complaint):
+    with pytest.raises(UsageError, match=complaint):
+        parse_devices(**options)
 
 
 @pytest.mark.parametrize(
@@ -57,12 +85,12 @@ def test_the_gpus_of_a_script_are_numbers(monkeypatch):
 def test_each_device_gets_its_share_of_the_batch(size):
     index = np.arange(size)
     table = np.arange(size * 4, dtype=np.int32).reshape(size, 4)
-    batch = Batch(table, table % 2, index.astype(np.float32), index.astype(np.int32), index, size)
+    batch = Batch(table, table % 2, index.astype(np.float32), index.astype(np.int32), index, size, size)
     parts = parse_devices(devices="cpu:0,cpu:1").split(batch)
-    assert [part[0].context for part in parts] == [mx.cpu(0), mx.cpu(1)]
-    assert abs(len(parts[0][3]) - len(parts[1][3])) <= 1
-    for i, whole in enumerate(batch[:4]):
-        together = np.concatenate([part[i].asnumpy() for part in parts])
+    assert [ctx for _, ctx in parts] == [mx.cpu(0), mx.cpu(1)]
+    assert abs(len(parts[0][0].label) - len(parts[1][0].label)) <= 1
+    for i, whole in enumerate(batch[:5]):
+        together = np.concatenate([part[i] for part, _ in parts])
         assert together.dtype == whole.dtype and (together == whole).all()
 
 

@@ -12,7 +12,7 @@ from gluonnlp_snli_plugin import evaluate, finetune, import_bert
 from gluonnlp_snli_plugin.errors import DataError, PluginError, UsageError
 from gluonnlp_snli_plugin.formats.model_folder import load_model
 from gluonnlp_snli_plugin.model.classifier import SNLIBertClassifier
-from gluonnlp_snli_plugin.train.engine import MXNetEngine
+from gluonnlp_snli_plugin.train.engines.mxnet_engine import MXNetEngine
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_the_saved_model_is_the_best_and_scores_as_the_summary_says(run, pairs_f
 def test_reserving_memory_has_no_effect_on_the_result(run, monkeypatch, more):
     _, folder = run("reserved", **more)
     reserved = []
-    monkeypatch.setattr(MXNetEngine, "reserve_memory", lambda self, losses: reserved.append(losses))
+    monkeypatch.setattr(MXNetEngine, "_reserve_memory", lambda self, longest: reserved.append(longest))
     _, other = run("not", **more)
     assert len(reserved) == 1
     assert _metrics(folder, "dev") == _metrics(other, "dev")

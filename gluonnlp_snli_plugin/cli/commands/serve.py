@@ -3,9 +3,13 @@
 import argparse
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...errors import UsageError
 from ..options import add_device_arguments, add_model_arguments, load_predictor
+
+if TYPE_CHECKING:
+    from ...evaluate.predictor import Predictor
 
 _BATCH_SIZE = 16  # of pairs of similar length, among the 64 that are computed together
 _LIMITS = {
@@ -61,7 +65,7 @@ def run(options: argparse.Namespace) -> None:
     bound = server.bind(options.host, options.port)  # before the model is read
 
     with bound:
-        batcher = Batcher(lambda: load_predictor(options.model, options), limits.waiting)
+        batcher = Batcher(lambda: _ready_predictor(options), limits.waiting)
         settings = batcher.predictor.settings
         facts = {
             "model": Path(options.model).resolve().name,
@@ -71,3 +75,10 @@ def run(options: argparse.Namespace) -> None:
         }
         hosts = [options.host, socket.gethostname(), *options.allow_host]
         server.run(make_app(batcher, limits, facts, hosts), bound, limits, options.model)
+
+
+def _ready_predictor(options: argparse.Namespace) -> "Predictor":
+    """The predictor, which compiles nothing more when it is asked."""
+    predictor = load_predictor(options.model, options)
+    predictor.compile()
+    return predictor

@@ -28,6 +28,7 @@ class PretrainingBatch(NamedTuple):
     index: np.ndarray  # type: ignore[assignment]  #: int64, shape (n,): which pairs these are; hides tuple.index
     num_pairs: int  #: pairs of the batches of all ranks together
     num_masks: int  #: tokens planned to be masked in the batches of all ranks together
+    longest: int  #: tokens of the longest pair of the batches of all ranks together
 
     def part(self, rows: Union[slice, np.ndarray], round_masks_to: int = _ROUND_MASKS_TO) -> "PretrainingBatch":
         """The same batch restricted to some of its pairs, as a device gets it; of equal length, and so many as a whole.
@@ -137,6 +138,19 @@ class PretrainingBatches:
         """How many pairs an epoch has, those of all ranks together."""
         return len(self.draw(epoch)[0])
 
+    def longest(self) -> None:
+        """None: batches are of nearly the same length, and the first takes as much memory as any."""
+
+    @property
+    def end(self) -> int:
+        """Tokens of the longest pair of any epoch, at most."""
+        return self.max_len
+
+    def lengths(self) -> np.ndarray:
+        """Tokens of the longest pair of each global batch of epoch 0, in order; ndarray of int64, shape (batches,)."""
+        pairs, order = self.draw(0)
+        return np.array([pairs.valid_length[index].max() for index in order])
+
     def epoch(self, epoch: int, start: int = 0) -> Iterator[PretrainingBatch]:
         """The batches of an epoch, from batch number `start` on; those before it cost nothing.
 
@@ -175,6 +189,7 @@ class PretrainingBatches:
             index=mine,
             num_pairs=len(index),
             num_masks=int(self._masking.planned(pairs.valid_length[index]).sum()),
+            longest=int(pairs.valid_length[index].max()),
             **_filled_up(position, input_ids.reshape(-1)[position], self._round_masks_to),
         )
 

@@ -5,7 +5,7 @@ memory can cost seconds, more than writing it.
 """
 
 import mmap
-from typing import Dict, Optional
+from typing import Any, Dict, Optional
 
 import mxnet as mx
 import numpy as np
@@ -20,7 +20,7 @@ class ArrayFile:
 
     Parameters
     ----------
-    arrays : dict of str to NDArray
+    arrays : dict of str to NDArray or jax.Array
         Their names, shapes and dtypes are laid out; :meth:`fill` copies their values.
 
     Attributes
@@ -31,7 +31,7 @@ class ArrayFile:
         Parts of `content`.
     """
 
-    def __init__(self, arrays: Dict[str, mx.nd.NDArray]) -> None:
+    def __init__(self, arrays: Dict[str, Any]) -> None:
         header = header_of(arrays)
         start = pack_header(header)
         self.content = _pages(len(start) + max((entry["data_offsets"][1] for entry in header.values()), default=0))
@@ -41,12 +41,17 @@ class ArrayFile:
             name: values[slice(*entry["data_offsets"])].view(arrays[name].dtype).reshape(entry["shape"])
             for name, entry in header.items()
         }
-        self._targets = {name: mx.nd.from_numpy(array) for name, array in self.arrays.items()}
+        # MXNet makes what it shares read-only for NumPy.
+        own = [name for name, array in arrays.items() if isinstance(array, mx.nd.NDArray)]
+        self._targets = {name: mx.nd.from_numpy(self.arrays[name]) for name in own}
 
-    def fill(self, arrays: Dict[str, mx.nd.NDArray]) -> None:
-        """Have MXNet copy the values in, in the background, as they are after the operations called so far."""
+    def fill(self, arrays: Dict[str, Any]) -> None:
+        """Copy the values in, as they are after the operations called so far; MXNet's in the background."""
         for name, array in arrays.items():
-            array.copyto(self._targets[name])
+            if name in self._targets:
+                array.copyto(self._targets[name])
+            else:
+                self.arrays[name][...] = array
 
     def wait(self) -> None:
         """Wait until the values are copied."""

@@ -18,7 +18,6 @@ import threading
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
-import mxnet as mx
 import numpy as np
 import safetensors.numpy
 
@@ -62,13 +61,13 @@ class Checkpoints:
         self._writing: Optional[threading.Thread] = None
         self._error: Optional[Exception] = None
 
-    def write(self, update: int, arrays: Dict[str, mx.nd.NDArray], state: Dict[str, Any]) -> None:
+    def write(self, update: int, arrays: Dict[str, Any], state: Dict[str, Any]) -> None:
         """Write a checkpoint in the background; waits for the previous one.
 
         Parameters
         ----------
         update : int
-        arrays : dict of str to NDArray
+        arrays : dict of str to NDArray or jax.Array
             All checkpoints have the same names and shapes. MXNet copies their values before it runs any operation
             called after this one.
         state : dict

@@ -5,12 +5,14 @@ import os
 from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ...data.assignments import written
-from ...errors import NO_GPUS, UsageError
+from ...errors import UsageError
 from ...system.files import is_utf8
 
 _END_OF_NUMBERS = 1 << 31  # limit of MXNet's integers
 _SMALLEST, _LARGEST = 1e-30, 1e30  # range of its floats
-DTYPES = ("float32", "bfloat16")
+DTYPES = ("float32", "bfloat16", "tfloat32", "float16")
+_DTYPES_OF_MXNET = ("float32", "bfloat16")
+ENGINES = ("auto", "mxnet", "xla")
 OPTIMIZERS = ("bertadam", "adam")
 SCHEDULES = ("linear", "constant")
 
@@ -77,13 +79,20 @@ class RunConfig:
     clip: float = option(1.0, "largest global norm of the gradients; 0 for no clipping")
     eval_steps: int = option(0, "updates between two evaluations; 0 for the necessary ones only")
     seed: int = option(0, "of initial weights, dropout and the order of the pairs")
-    dtype: str = option("float32", "of matrix products: bfloat16 needs a processor with AMX", choices=DTYPES)
+    dtype: str = option(
+        "float32",
+        "of matrix products: bfloat16 needs a processor with AMX, or a GPU; tfloat32 and float16 are for GPUs",
+        choices=DTYPES,
+    )
 
     no_native: bool = option(
         False, "use MXNet's own operators on CPU, not the faster C++ ones that come with this program"
     )
-    gpus: Optional[str] = option(None, "not supported yet: MXNet 1.9.1 has no code for current GPUs", metavar="I,J")
+    gpus: Optional[str] = option(None, "GPUs to use, for example 0,1", metavar="I,J")
     devices: Optional[str] = option(None, "devices to use, for example cpu:0,cpu:1", metavar="D,E")
+    engine: str = option("auto", "what computes: auto is xla on GPUs, mxnet on CPU", choices=ENGINES)
+    gpu_memory: float = option(0.0, "share of a GPU's memory to reserve; 0 for memory as it is needed")
+    remat: bool = option(False, "compute layers again for the gradient, to use less memory of a GPU")
     log_steps: int = option(50, "updates between two lines of the log")
     tensorboard: bool = option(False, "write the figures of the log for TensorBoard too, to OUT/tensorboard")
 
@@ -195,10 +204,27 @@ class RunConfig:
             if choices and getattr(self, field.name) not in (*choices, field.default):
                 value = getattr(self, field.name)
                 yield f"{option_name(field.name)} is {value!r}; it can be {', '.join(choices)}"
-        if self.gpus:
-            yield NO_GPUS
+        yield from self._impossible_on_device()
+
+    @property
+    def uses_xla(self) -> bool:
+        """Whether XLA computes the run, rather than MXNet."""
+        return self.engine == "xla" or bool(self.gpus) or "gpu" in (self.devices or "")
+
+    def _impossible_on_device(self) -> Iterator[str]:
+        if not 0 <= self.gpu_memory <= 1:
+            yield f"--gpu-memory is {self.gpu_memory}; it is a share, at most 1"
+        if self.uses_xla:
+            if self.no_native:
+                yield "--no-native is about MXNet's operators on CPU: omit it where XLA computes"
+            return
+        if self.dtype not in _DTYPES_OF_MXNET:
+            yield f"--dtype {self.dtype} is for GPUs: give --gpus 0, or omit it"
         if self.dtype == "bfloat16" and self.no_native:
             yield "--dtype bfloat16 needs the C++ operators: omit --no-native"
+        for name in ("remat", "gpu_memory"):
+            if getattr(self, name):
+                yield f"{option_name(name)} is for GPUs: give --gpus 0, or omit it"
 
     def _below(self, least: float, *names: str) -> Iterator[str]:
         for name in names:

@@ -31,6 +31,9 @@ class RunOptions(TypedDict, total=False):
     no_native: bool
     gpus: Optional[str]
     devices: Optional[str]
+    engine: str
+    gpu_memory: float
+    remat: bool
     log_steps: int
     tensorboard: bool
     checkpoint_steps: int

@@ -5,7 +5,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluonnlp_snli_plugin.train.optimizer import Optimizer, learning_rate
+from gluonnlp_snli_plugin.train.engines.optimizer import Optimizer, learning_rate
 from gluonnlp_snli_plugin.train.settings.finetune_config import FinetuneConfig
 
 

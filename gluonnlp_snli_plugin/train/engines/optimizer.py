@@ -7,13 +7,13 @@ import gluonnlp as nlp
 import mxnet as mx
 import numpy as np
 
-from ..errors import PluginError
-from ..native import is_accelerated
-from ..native.adam import Adam
-from ..parallel.ranks import ALONE, Ranks
-from .settings.config import RunConfig
+from ...errors import PluginError
+from ...native import is_accelerated
+from ...native.adam import Adam
+from ...parallel.ranks import ALONE, Ranks
+from ..settings.config import RunConfig
 
-_EPSILON = {"bertadam": 1e-6, "adam": 1e-8}
+EPSILON = {"bertadam": 1e-6, "adam": 1e-8}
 _MOMENTS = ("mean", "variance")
 
 
@@ -45,6 +45,68 @@ def learning_rate(update: int, num_updates: int, lr: float, warmup_ratio: float,
     return lr * (num_updates - update) / (num_updates - warmup)
 
 
+class Schedule:
+    """How far a run is, and what follows from that.
+
+    Parameters
+    ----------
+    config : RunConfig
+    num_updates : int
+        Of the whole run.
+
+    Attributes
+    ----------
+    num_updates_done : int
+    decay : float
+        What all updates so far, by weight decay alone, have left of a word embedding without gradient.
+    """
+
+    def __init__(self, config: RunConfig, num_updates: int) -> None:
+        self._config, self._num_updates = config, num_updates
+        self.num_updates_done = 0
+        self.decay = 1.0
+
+    @property
+    def next_learning_rate(self) -> float:
+        config = self._config
+        return learning_rate(self.num_updates_done, self._num_updates, config.lr, config.warmup_ratio, config.schedule)
+
+    @property
+    def corrected_learning_rate(self) -> float:
+        """The same, with the correction of the moments' bias that MXNet's ``Adam`` has and ``BERTAdam`` has not."""
+        if self._config.optimizer == "bertadam":
+            return self.next_learning_rate
+        number = self.num_updates_done + 1
+        return self.next_learning_rate * math.sqrt(1 - 0.999**number) / (1 - 0.9**number)
+
+    def advance(self) -> None:
+        """One more update is done."""
+        if self._config.optimizer == "bertadam":
+            self.decay *= 1 - self.next_learning_rate * self._config.weight_decay
+        self.num_updates_done += 1
+
+    def state(self) -> Dict[str, Any]:
+        """In a form that JSON can hold."""
+        return {"updates": self.num_updates_done, "decay": self.decay}
+
+    def load_state(self, numbers: Dict[str, Any]) -> None:
+        self.num_updates_done, self.decay = numbers["updates"], numbers["decay"]
+
+
+def without_decay(net: mx.gluon.HybridBlock) -> List[mx.gluon.Parameter]:
+    """The parameters that weight decay is not applied to, as in GluonNLP's scripts."""
+    return list(net.collect_params(".*beta|.*gamma|.*bias").values())
+
+
+def require_finite(norm: float, update: int) -> None:
+    """Raise a PluginError if the norm of the gradients of an update is not a finite number."""
+    if not math.isfinite(norm):
+        raise PluginError(
+            f"the loss of update {update} is finite, its gradient is {norm}: try a lower --lr or a longer warm-up "
+            "(--warmup-ratio)"
+        )
+
+
 class Optimizer:
     """Updates the parameters of a net from the gradients on all its devices.
 
@@ -60,16 +122,14 @@ class Optimizer:
 
     Attributes
     ----------
-    num_updates_done : int
-    decay : float
-        What all updates so far, by weight decay alone, have left of a word embedding without gradient.
+    schedule : Schedule
     """
 
     def __init__(self, net: mx.gluon.HybridBlock, config: RunConfig, num_updates: int, ranks: Ranks = ALONE) -> None:
         parameters = net.collect_params()
-        for parameter in net.collect_params(".*beta|.*gamma|.*bias").values():
+        for parameter in without_decay(net):
             parameter.wd_mult = 0.0
-        epsilon = _EPSILON[config.optimizer]
+        epsilon = EPSILON[config.optimizer]
         settings = {"learning_rate": config.lr, "wd": config.weight_decay, "epsilon": epsilon}
         self._trainer = mx.gluon.Trainer(parameters, config.optimizer, settings, update_on_kvstore=False)
         self._parameters = [parameter for parameter in parameters.values() if parameter.grad_req != "null"]
@@ -79,29 +139,17 @@ class Optimizer:
         if self._accumulates:
             for parameter in self._parameters:
                 parameter.grad_req = "add"
-        self._decays_unused_rows = config.optimizer == "bertadam"
         self._native: Optional[Adam] = None
         if is_accelerated(net):
             self._native = Adam(self._parameters, config.optimizer, epsilon, config.weight_decay, config.clip)
         self._config = config
         self._ranks = ranks
-        self._num_updates = num_updates
-        self.num_updates_done = 0
-        self.decay = 1.0
-
-    @property
-    def next_learning_rate(self) -> float:
-        config = self._config
-        return learning_rate(self.num_updates_done, self._num_updates, config.lr, config.warmup_ratio, config.schedule)
+        self.schedule = Schedule(config, num_updates)
 
     def require_sound_gradients(self) -> None:
         """Raise a PluginError if the last gradients were not finite: the C++ operators silently make no update then."""
-        norm = float(self._native.norm_and_factor[0].asscalar()) if self._native else 0.0
-        if not math.isfinite(norm):
-            raise PluginError(
-                f"the loss of update {self.num_updates_done} is finite, its gradient is {norm}: try a lower --lr or a "
-                "longer warm-up (--warmup-ratio)"
-            )
+        if self._native:
+            require_finite(self._native.norm_and_factor[0].asscalar(), self.schedule.num_updates_done)
 
     def backward(self, losses: List[mx.nd.NDArray]) -> None:
         """Compute gradients; call it once for each batch, inside ``autograd.record``.
@@ -115,7 +163,7 @@ class Optimizer:
 
     def update(self) -> None:
         """Add up the gradients of all devices, average them over the ranks, clip them and make one update."""
-        learning_rate = self.next_learning_rate
+        learning_rate = self.schedule.next_learning_rate
         self._trainer.allreduce_grads()
         self._ranks.average([parameter.list_grad() for parameter in self._parameters])
         if self._native:
@@ -126,9 +174,7 @@ class Optimizer:
             self._trainer.set_learning_rate(learning_rate)
             self._trainer.update(1)
         self.forget_gradients()
-        if self._decays_unused_rows:
-            self.decay *= 1 - learning_rate * self._config.weight_decay
-        self.num_updates_done += 1
+        self.schedule.advance()
 
     def forget_gradients(self) -> None:
         """Set them to zero where those of several batches are added up; otherwise the next ones replace them."""
@@ -147,15 +193,15 @@ class Optimizer:
         """
         moments = self._moments(0)
         arrays = {f"{kind}/{name}": array for name, pair in moments.items() for kind, array in zip(_MOMENTS, pair)}
-        numbers: Dict[str, Any] = {"updates": self.num_updates_done, "decay": self.decay}
-        return arrays, numbers
+        return arrays, self.schedule.state()
 
     def load_state(self, arrays: Mapping[str, np.ndarray], numbers: Dict[str, Any]) -> None:
         """Continue from a :meth:`state`, the arrays given as ndarrays."""
-        self.num_updates_done, self.decay = numbers["updates"], numbers["decay"]
+        self.schedule.load_state(numbers)
+        done = self.schedule.num_updates_done
         if self._native:
-            self._native.num_updates = self.num_updates_done
-        self._trainer._optimizer.begin_num_update = self._trainer._optimizer.num_update = self.num_updates_done
+            self._native.num_updates = done
+        self._trainer._optimizer.begin_num_update = self._trainer._optimizer.num_update = done
         for device in range(len(self._parameters[0].list_data())):
             for name, pair in self._moments(device).items():
                 for kind, array in zip(_MOMENTS, pair):

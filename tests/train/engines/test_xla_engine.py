@@ -1,0 +1,149 @@
+"""A run through XLA is the run that MXNet computes, on any number of devices, and can be resumed by either."""
+
+import json
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from gluonnlp_snli_plugin import finetune, pretrain
+from gluonnlp_snli_plugin.errors import PluginError, Stopped, UsageError
+from gluonnlp_snli_plugin.evaluate.predictor import Predictor
+from gluonnlp_snli_plugin.train.recovery.checkpoint import Checkpoints
+
+pytestmark = pytest.mark.jax
+XLA = {"engine": "xla"}
+
+
+@pytest.fixture(scope="module")
+def run(tiny_name, pairs_file, tmp_path_factory):
+    """Fine-tunes the tiny BERT, in seven batches an epoch; returns the folder, that of a run with the same settings."""
+    done = {}
+
+    def start(**options):
+        key = json.dumps(options, sort_keys=True)
+        if key not in done:
+            folder = tmp_path_factory.mktemp("run") / "out"
+            files = {"train_file": str(pairs_file), "dev_file": str(pairs_file), "output_dir": str(folder)}
+            settings = {"max_len": 12, "lr": 1e-3, "epochs": 1, "batch_size": 18, "seed": 1, "log_steps": 3}
+            finetune(dataset_name=tiny_name, **{**settings, **files, **options})
+            done[key] = folder
+        return done[key]
+
+    return start
+
+
+def state_of(folder):
+    """All arrays of the newest checkpoint: weights and moments."""
+    return Checkpoints(folder / "checkpoints", keep=2).newest().arrays
+
+
+def assert_near(one, other, tolerance):
+    one, other = state_of(one), state_of(other)
+    assert set(one) == set(other)
+    for name, array in one.items():
+        np.testing.assert_allclose(array, other[name], atol=tolerance, err_msg=name)
+
+
+def metrics(folder, kind):
+    rows = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return [{k: v for k, v in row.items() if "second" not in k} for row in rows if row["kind"] == kind]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"accumulate": 3, "head": "pooled", "optimizer": "adam", "weight_decay": 0.0}],
+    ids=["mlp", "pooled, adam, accumulated"],
+)
+def test_a_run_ends_as_mxnets(run, options):
+    ours, mxnets = run(dropout=0.0, **XLA, **options), run(dropout=0.0, **options)
+    assert_near(ours, mxnets, 2e-5)
+    for kind in ("train", "dev"):
+        for one, other in zip(metrics(ours, kind), metrics(mxnets, kind)):
+            assert one == pytest.approx(other, abs=1e-4)
+
+
+def test_the_number_of_devices_makes_no_difference(run):
+    """Dropout included; four devices have 20 rows of a batch of 18 pairs."""
+    assert_near(run(**XLA), run(devices="cpu:0,cpu:1,cpu:2,cpu:3", **XLA), 1e-5)
+
+
+def test_a_stopped_run_is_resumed_to_the_same_weights(run, tmp_path):
+    with pytest.raises(Stopped):
+        run(max_seconds=1e-9, output_dir=str(tmp_path / "parts"), **XLA)
+    finetune(resume=str(tmp_path / "parts"), max_seconds=0.0)
+    parts = state_of(tmp_path / "parts")
+    for name, array in state_of(run(**XLA)).items():
+        np.testing.assert_array_equal(array, parts[name], err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_run_in_another_precision_learns_the_same(run, dtype):
+    ours, exact = run(dtype=dtype, dropout=0.0, **XLA), run(dropout=0.0, **XLA)
+    for one, other in zip(metrics(ours, "train"), metrics(exact, "train")):
+        assert one["loss"] == pytest.approx(other["loss"], abs=0.02)
+
+
+def test_pretraining_ends_as_mxnets(tiny_name, tmp_path):
+    corpus = tmp_path / "text.txt"
+    lines = [f"the {who} is {what} . two {who} are not {what}" for who in ("man", "dog") for what in ("red", "eating")]
+    corpus.write_text("\n\n".join("\n".join(lines[i:] + lines[:i]) for i in range(4)) * 3)
+    held_out = {}
+    for engine in ("xla", "mxnet"):
+        settings = {"steps": 12, "batch_size": 8, "max_len": 16, "lr": 1e-3, "dropout": 0.0, "log_steps": 4}
+        out = str(tmp_path / engine)
+        names = {"name": f"{engine}_uncased", "init_from": tiny_name, "corpus": [str(corpus)]}
+        held_out[engine] = pretrain(output_dir=out, dev_corpus=[str(corpus)], engine=engine, **names, **settings)
+    assert_near(tmp_path / "xla", tmp_path / "mxnet", 2e-5)
+    for name in ("mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy"):
+        assert held_out["xla"][name] == pytest.approx(held_out["mxnet"][name], abs=1e-4)
+
+
+# Answers --------------------------------------------------------------------------------------------------------------
+
+PAIRS = [("The man is sleeping.", "a man is sleeping"), ("The dog is red.", "not red dog red"), ("A cat is", "two cat")]
+
+
+@pytest.mark.parametrize("options", [{}, {"contexts": [mx.cpu(0), mx.cpu(1)]}, {"batch_size": 1}], ids=str)
+def test_a_predictor_answers_as_mxnet_does(tiny_run, options):
+    ours = Predictor.load(tiny_run, engine="xla", **options)
+    ours.compile()
+    for answer, expected in zip(ours(PAIRS * 3), Predictor.load(tiny_run)(PAIRS * 3)):
+        assert answer.label == expected.label
+        assert answer.probabilities == pytest.approx(expected.probabilities, abs=1e-4)
+
+
+def test_a_predictor_through_xla_explains_too(tiny_run):
+    ours, mxnets = (Predictor.load(tiny_run, engine=engine).explain(*PAIRS[0]) for engine in ("xla", "mxnet"))
+    assert [part.text for part in ours.premise] == [part.text for part in mxnets.premise]
+    assert ours.log_odds == pytest.approx(mxnets.log_odds, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "options, complaint",
+    [
+        ({"dtype": "int8", "engine": "xla"}, "--dtype int8 is for CPU"),
+        ({"native": False, "engine": "xla"}, "--no-native is about MXNet's operators"),
+        ({"dtype": "float16"}, "--dtype float16 is for GPUs"),
+        ({"contexts": [mx.gpu(0)], "engine": "mxnet"}, "omit --engine mxnet"),
+    ],
+)
+def test_what_a_device_does_not_do_is_refused(tiny_run, options, complaint):
+    with pytest.raises(UsageError, match=complaint):
+        Predictor.load(tiny_run, **options)
+
+
+@pytest.mark.parametrize(
+    "options, complaint",
+    [
+        ({"no_native": True, "engine": "xla"}, "--no-native is about MXNet's operators"),
+        ({"dtype": "float16"}, "--dtype float16 is for GPUs"),
+        ({"remat": True}, "--remat is for GPUs"),
+        ({"gpu_memory": 0.5}, "--gpu-memory is for GPUs"),
+        ({"gpu_memory": 2.0, "engine": "xla"}, "it is a share"),
+        ({"gpus": "0", "devices": "cpu:0"}, "--gpus and --devices"),
+    ],
+)
+def test_a_run_with_impossible_settings_is_refused(run, options, complaint):
+    with pytest.raises(PluginError, match=complaint):
+        run(**options)
