@@ -10,6 +10,7 @@ import platform
 import re
 import resource
 import shutil
+import sys
 from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Set, Union
 
@@ -289,6 +290,7 @@ def versions() -> Dict[str, str]:
         "numpy": numpy.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
+        **({"jax": sys.modules["jax"].__version__} if "jax" in sys.modules else {}),
     }
 
 

@@ -13,7 +13,7 @@ from ..settings.config import option_name
 # Settings that may change on resuming: they have no effect on the result.
 CHANGEABLE = ("checkpoint_steps", "keep", "max_seconds")
 
-_PACKAGES = ("gluonnlp_snli_plugin", "mxnet", "gluonnlp", "numpy")
+_PACKAGES = ("gluonnlp_snli_plugin", "mxnet", "gluonnlp", "numpy", "jax")
 
 
 def recorded_run(kind: Any, folder: Union[str, "os.PathLike[str]"], **changes: Any) -> Tuple[Any, Dict[str, Any]]:
