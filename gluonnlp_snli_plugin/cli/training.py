@@ -84,12 +84,12 @@ def run_training(
     from ..parallel.devices import parse_devices
     from ..parallel.place import known_rank
     from ..train.recovery.record_check import require_unedited
-    from ..train.recovery.resume import CHANGEABLE, recorded_run
+    from ..train.recovery.resume import CHANGEABLE, PLACES, recorded_run
 
     settings = _given(options, kind)
     if options.resume == _HERE:
         options.resume = _run_begun(kind.of(**settings))
-        kept = (*CHANGEABLE, *kind.DATA_FILES)
+        kept = (*CHANGEABLE, *PLACES, *kind.DATA_FILES)
         settings = {name: settings[name] for name in kept if name in settings} if options.resume else settings
     if options.resume:
         config, record = recorded_run(kind, options.resume, **settings)

@@ -13,6 +13,8 @@ from gluonnlp_snli_plugin.train.engines.engine import names_of
 from gluonnlp_snli_plugin.train.engines.objectives import MaskedWordsAndOrder
 
 jax = pytest.importorskip("jax", reason="JAX is not installed: pip install jax (Python 3.10 or newer)")
+from jax import export  # noqa: E402
+
 from gluonnlp_snli_plugin.xla.bert import Bert  # noqa: E402
 from gluonnlp_snli_plugin.xla.classifier import Classifier  # noqa: E402
 from gluonnlp_snli_plugin.xla.inference import arrays_of  # noqa: E402
@@ -123,7 +125,7 @@ def test_a_program_for_gpus_can_be_made_without_one(make_classifier):
         xla = xla_classifier(dtype=dtype, dropout=0.1)
         key = np.array([1, 2], np.uint32)
         step = jax.jit(jax.grad(lambda weights, arrays, xla=xla, key=key: xla.figures(weights, arrays, key)["loss"]))
-        exported = jax.export.export(step, platforms=["cuda"])(arrays_of(make_classifier()), xla.blank(8, 16))
+        exported = export.export(step, platforms=["cuda"])(arrays_of(make_classifier()), xla.blank(8, 16))
         assert exported.platforms == ("cuda",)
 
 

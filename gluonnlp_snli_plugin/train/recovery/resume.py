@@ -11,7 +11,9 @@ from ...system.reading import read_json
 from ..settings.config import option_name
 
 # Settings that may change on resuming: they have no effect on the result.
-CHANGEABLE = ("checkpoint_steps", "keep", "max_seconds")
+CHANGEABLE = ("checkpoint_steps", "keep", "max_seconds", "gpu_memory")
+# Settings that may change with --resume-anyway: they change the result by rounding alone.
+PLACES = ("gpus", "devices", "engine")
 
 _PACKAGES = ("gluonnlp_snli_plugin", "mxnet", "gluonnlp", "numpy", "jax")
 
@@ -25,7 +27,7 @@ def recorded_run(kind: Any, folder: Union[str, "os.PathLike[str]"], **changes: A
         Of its settings, a subclass of RunConfig.
     folder : str
     **changes
-        New values of settings in ``CHANGEABLE``, and new paths of data files that have moved, those in
+        New values of settings in ``CHANGEABLE`` and ``PLACES``, and new paths of data files that have moved, those in
         ``kind.DATA_FILES``.
 
     Returns
@@ -42,7 +44,7 @@ def recorded_run(kind: Any, folder: Union[str, "os.PathLike[str]"], **changes: A
     """
     path = Path(folder) / "config.json"
     for name in changes:
-        if name not in (*CHANGEABLE, *kind.DATA_FILES):
+        if name not in (*CHANGEABLE, *PLACES, *kind.DATA_FILES):
             option = f"--{name.replace('_', '-')}"
             raise UsageError(f"--resume takes the settings from {path}: omit {option}")
     try:
@@ -65,6 +67,8 @@ def recorded_run(kind: Any, folder: Union[str, "os.PathLike[str]"], **changes: A
     except (ValueError, TypeError, KeyError, AttributeError):
         raise UsageError(f"{path} is damaged, or another version's: that run cannot be resumed") from None
     changes.update((name, absolute(changes[name])) for name in kind.DATA_FILES if name in changes)
+    if set(changes) & set(PLACES):  # they go together
+        changes = {**dict.fromkeys(("gpus", "devices")), "engine": "auto", **changes}
     return dataclasses.replace(config, **changes), record
 
 
@@ -110,7 +114,7 @@ def require_data(config: Any) -> None:
 
 
 def with_new_places(record: Dict[str, Any], config: Any) -> Dict[str, Any]:
-    """What ``config.json`` holds, with the current paths of the data files.
+    """What ``config.json`` holds, with the current devices and paths of the data files.
 
     Parameters
     ----------
@@ -126,6 +130,7 @@ def with_new_places(record: Dict[str, Any], config: Any) -> Dict[str, Any]:
     for name in config.DATA_FILES:
         if _located(settings[name], record["working_folder"]) != getattr(config, name):
             settings[name] = getattr(config, name)
+    settings.update((name, getattr(config, name)) for name in PLACES)
     return {**record, "settings": settings}
 
 

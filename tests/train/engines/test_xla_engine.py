@@ -77,6 +77,19 @@ def test_a_stopped_run_is_resumed_to_the_same_weights(run, tmp_path):
         np.testing.assert_array_equal(array, parts[name], err_msg=name)
 
 
+def test_mxnet_resumes_what_xla_began_where_it_is_told_to(run, tmp_path):
+    """And the other way round; the weights are those of a run that XLA alone computes, but for rounding."""
+    folder = str(tmp_path / "mixed")
+    with pytest.raises(Stopped):
+        run(max_seconds=1e-9, output_dir=folder, dropout=0.0, **XLA)
+    with pytest.raises(UsageError, match="--engine is mxnet, was xla .--resume-anyway resumes regardless"):
+        finetune(resume=folder, engine="mxnet", max_seconds=0.0)
+    with pytest.raises(Stopped):
+        finetune(resume=folder, engine="mxnet", resume_anyway=True)
+    finetune(resume=folder, engine="xla", devices="cpu:0,cpu:1", resume_anyway=True, max_seconds=0.0)
+    assert_near(tmp_path / "mixed", run(dropout=0.0, **XLA), 2e-5)
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_a_run_in_another_precision_learns_the_same(run, dtype):
     ours, exact = run(dtype=dtype, dropout=0.0, **XLA), run(dropout=0.0, **XLA)
