@@ -39,6 +39,7 @@ REFERENCE_ENV = Path(os.environ.get("REFERENCE_ENV", REPOSITORY / ".venv-referen
 # to get it. Skipped from one place, so that a summary has one line for each.
 NEEDS = {
     "horovod": (lambda: importlib.util.find_spec("horovod"), "Horovod is not installed: make horovod"),
+    "jax": (lambda: importlib.util.find_spec("jax"), "JAX is not installed: pip install jax"),
     "reference": (
         (REFERENCE_ENV / "requirements.txt").exists,
         f"{REFERENCE_ENV}, with torch and transformers, is missing: make reference",

@@ -5,7 +5,7 @@ import os
 from typing import TYPE_CHECKING, Callable, Optional
 
 from ..errors import UsageError
-from ..parallel.place import BACKENDS
+from ..parallel.place import BACKENDS, default_backend
 from ..system.follow import LAUNCHER, follow_parent
 
 if TYPE_CHECKING:
@@ -101,13 +101,20 @@ def add_rank_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of commands that run on several ranks."""
     parser.add_argument("--np", type=int, metavar="N", help="ranks: processes that train together (default: 1)")
     parser.add_argument(
-        "--comm", choices=BACKENDS, help="how ranks communicate: MXNet's parameter server (default) or Horovod"
+        "--comm",
+        choices=BACKENDS,
+        help="how ranks communicate: MXNet's parameter server (default), Horovod, or JAX (default with XLA)",
     )
-    parser.add_argument("--port", type=int, metavar="P", help="port of the parameter server (default: any free port)")
+    parser.add_argument(
+        "--port", type=int, metavar="P", help="port of the parameter server or of JAX's rank 0 (default: any free port)"
+    )
 
 
 def run_on_ranks(
-    options: argparse.Namespace, run: Callable[[Optional[str]], Optional[int]], default: int = 1
+    options: argparse.Namespace,
+    run: Callable[[Optional[str]], Optional[int]],
+    default: int = 1,
+    uses_xla: bool = False,
 ) -> Optional[int]:
     """Call `run` on this rank; or start the ranks, if that is what the options ask for.
 
@@ -119,6 +126,8 @@ def run_on_ranks(
         Gets the backend (None in a run of one process) and returns an exit status.
     default : int
         Ranks where ``--np`` is not given.
+    uses_xla : bool, default False
+        Whether the run computes through XLA.
 
     Returns
     -------
@@ -141,4 +150,4 @@ def run_on_ranks(
             if getattr(options, option) is not None:
                 raise UsageError(f"--{option} needs several ranks: give --np N too")
         return run(None)
-    return launch.launch(options.arguments, num_ranks, options.comm or BACKENDS[0], options.port)
+    return launch.launch(options.arguments, num_ranks, options.comm or default_backend(uses_xla), options.port)

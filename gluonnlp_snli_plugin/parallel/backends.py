@@ -4,13 +4,17 @@ import multiprocessing.util
 import os
 import sys
 import time
-from typing import NoReturn, Optional
+from typing import Callable, Dict, NoReturn, Optional
 
 from ..errors import UsageError
+from . import jax_ranks
 from .horovod import Horovod
+from .jax_ranks import JaxRanks
 from .parameter_server import ParameterServer
 from .place import launched_backend
 from .ranks import ALONE, Ranks
+
+_RANKS: Dict[str, Callable[[], Ranks]] = {"dist_sync": ParameterServer, "horovod": Horovod, "jax": JaxRanks}
 
 
 def join_ranks(backend: Optional[str]) -> Ranks:
@@ -18,7 +22,7 @@ def join_ranks(backend: Optional[str]) -> Ranks:
 
     Parameters
     ----------
-    backend : {'dist_sync', 'horovod', None}
+    backend : {'dist_sync', 'horovod', 'jax', None}
         None for a process that is alone.
 
     Returns
@@ -28,13 +32,15 @@ def join_ranks(backend: Optional[str]) -> Ranks:
     Raises
     ------
     UsageError
-        If this process was not started as a rank, or Horovod is not installed.
+        If this process was not started as a rank, or JAX is not installed.
+    PluginError
+        If the ranks cannot meet.
     """
     if backend is None:
         return ALONE
     if launched_backend() != backend:
         raise UsageError(f"--comm {backend}: this process was not launched as a rank; add --np N")
-    return ParameterServer() if backend == "dist_sync" else Horovod()
+    return _RANKS[backend]()
 
 
 def leave_ranks(status: int) -> NoReturn:
@@ -48,6 +54,7 @@ def leave_ranks(status: int) -> NoReturn:
     if launched_backend() == "horovod":
         # One rank's death makes the others fail; horovodrun, which tells who ended first, must see the dead one first.
         time.sleep(2)
+    jax_ranks.leave(status)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     # All has been said, but for what threads would say about workers that end while they talk to them.

@@ -64,7 +64,7 @@ def join(role: str = "worker") -> Callable[[], None]:
     left = threading.Event()
     # A launcher of this program ends all of its processes together.
     if LAUNCHER not in os.environ and "DMLC_LOCAL" not in os.environ:
-        threading.Thread(target=_watch, args=(role, _timeout(), left), daemon=True).start()
+        threading.Thread(target=_watch, args=(role, timeout(), left), daemon=True).start()
     return left.set
 
 
@@ -135,7 +135,8 @@ def _place() -> str:
     return f"{_names[address]}:{port} ({address})" if address in _names else f"{address}:{port}"
 
 
-def _timeout() -> float:
+def timeout() -> float:
+    """How many seconds to wait for processes that are missing."""
     value = os.environ.get(TIMEOUT, str(_DEFAULT_TIMEOUT))
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value) or not float(value):
         raise PluginError(f"{TIMEOUT} is {value!r}; it must be a number of seconds")

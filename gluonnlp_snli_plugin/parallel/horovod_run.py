@@ -21,7 +21,7 @@ from .processes import ALIVE, FOLLOW, Failure, end, rank_environment, start
 
 def start_horovod(command: List[str], num_ranks: int, port: Optional[int], folder: Path) -> "HorovodRun":
     if port is not None:
-        raise UsageError("--port is for --comm dist_sync; Horovod finds one by itself")
+        raise UsageError("--port is for --comm dist_sync and jax; Horovod finds one by itself")
     import_horovod()
     program = shutil.which("horovodrun", path=os.path.dirname(sys.executable)) or shutil.which("horovodrun")
     if program is None:

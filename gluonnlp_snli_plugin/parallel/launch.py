@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from ..errors import TIME_IS_UP, PluginError, Stopped, UsageError
 from ..system.temporary import temporary_folder
 from .horovod_run import start_horovod
-from .place import HAS_SAID_WHY, RANK
+from .jax_ranks import require_jax
+from .place import COORDINATOR, HAS_SAID_WHY, NUM_RANKS, NUMBER, RANK
 from .processes import ALIVE, FOLLOW, Failure, end, no_process_left, rank_environment, start, wait
 
 _COMMAND = [*FOLLOW, "-"]  # the command line of this program
@@ -31,9 +32,9 @@ def launch(arguments: List[str], num_ranks: int, backend: str, port: Optional[in
     arguments : list of str
         Arguments of ``gluonnlp-snli``; each rank gets the same.
     num_ranks : int
-    backend : {'dist_sync', 'horovod'}
+    backend : {'dist_sync', 'horovod', 'jax'}
     port : int or None
-        Where the parameter server's scheduler listens, default any free port.
+        Where the parameter server's scheduler listens, or rank 0 of 'jax'; default any free port.
 
     Returns
     -------
@@ -43,14 +44,18 @@ def launch(arguments: List[str], num_ranks: int, backend: str, port: Optional[in
     Raises
     ------
     UsageError
-        If the port is in use.
+        If the port is in use, or JAX is needed and not installed.
     PluginError
         If a rank failed; names it. The others have been stopped then.
     """
-    start_ranks: Callable[..., Any] = start_horovod if backend == "horovod" else _start_parameter_server
+    starts: Dict[str, Callable[..., Any]] = {
+        "dist_sync": _start_parameter_server,
+        "horovod": start_horovod,
+        "jax": _start_jax,
+    }
     command = [*_COMMAND, *arguments]
     with _Signals() as signals, no_process_left(), temporary_folder() as folder:
-        followed = signals.followed = start_ranks(command, num_ranks, port, folder)
+        followed = signals.followed = starts[backend](command, num_ranks, port, folder)
         try:
             failure = followed.wait()
         finally:
@@ -136,15 +141,28 @@ def _start_parameter_server(command: List[str], num_ranks: int, port: Optional[i
         with open(folder / role, "wb") as output:
             # Importing MXNet as scheduler or server serves until the ranks are done.
             helpers.append(start(_COMMAND, {**environment, "DMLC_ROLE": role}, output, output))
-    ranks = []
-    for rank in range(num_ranks):
-        own_environment = {**environment, "DMLC_ROLE": "worker", RANK: str(rank)}
-        if rank == 0:
-            ranks.append(start(command, own_environment))
-            continue
+    ranks = [{**environment, "DMLC_ROLE": "worker", RANK: str(rank)} for rank in range(num_ranks)]
+    return _Processes(_start_ranks(command, ranks, folder), helpers, folder)
+
+
+def _start_jax(command: List[str], num_ranks: int, port: Optional[int], folder: Path) -> "_Processes":
+    require_jax()
+    environment = {
+        **rank_environment(num_ranks),
+        COORDINATOR: f"127.0.0.1:{_free_port(port)}",
+        NUM_RANKS: str(num_ranks),
+    }
+    ranks = [{**environment, NUMBER: str(rank), RANK: str(rank)} for rank in range(num_ranks)]
+    return _Processes(_start_ranks(command, ranks, folder), [], folder)
+
+
+def _start_ranks(command: List[str], environments: List[Dict[str, str]], folder: Path) -> List[Any]:
+    """Start a rank in each environment; rank 0 is heard at once."""
+    ranks = [start(command, environments[0])]
+    for rank, environment in enumerate(environments[1:], 1):
         with open(folder / f"rank-{rank}", "wb") as errors:
-            ranks.append(start(command, own_environment, subprocess.DEVNULL, errors))
-    return _Processes(ranks, helpers, folder)
+            ranks.append(start(command, environment, subprocess.DEVNULL, errors))
+    return ranks
 
 
 def _free_port(port: Optional[int]) -> int:

@@ -36,8 +36,10 @@ class Failure:
 
 def rank_environment(num_ranks: int) -> Dict[str, str]:
     """Variables for all ranks, unless the user has said otherwise; each gets its share of the cores."""
+    share = str(max(1, threads.cores() // num_ranks))
     defaults = {
-        "OMP_NUM_THREADS": str(max(1, threads.cores() // num_ranks)),
+        "OMP_NUM_THREADS": share,
+        "NPROC": share,  # what XLA takes for the number of cores
         "PYTHONUNBUFFERED": "1",
         "HOROVOD_CYCLE_TIME": "10",  # milliseconds; its default, 1, is too often for a core that also computes
     }

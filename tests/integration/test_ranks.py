@@ -26,6 +26,7 @@ SCRIPT = Path(__file__).parent / "finetune_script.py"
 WORDS = "a the man woman dog cat is are not sleeping awake running eating outside inside two three red blue".split()
 
 BACKENDS = ["dist_sync", pytest.param("horovod", marks=pytest.mark.horovod)]
+ALL_BACKENDS = [*BACKENDS, pytest.param("jax", marks=pytest.mark.jax)]
 
 
 def write_pairs(path, number, labels=("entailment", "neutral")):
@@ -166,12 +167,12 @@ def endless(tiny_name, tmp_path):
             os.kill(process, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ALL_BACKENDS)
 def test_a_rank_that_dies_ends_the_run(endless, backend):
     start, running = endless
     victim = "1"
     launcher = start(backend)
-    name = {"dist_sync": "GLUONNLP_SNLI_RANK", "horovod": "HOROVOD_RANK"}[backend]
+    name = "HOROVOD_RANK" if backend == "horovod" else "GLUONNLP_SNLI_RANK"
     # The rank itself is the first of its processes that runs Python; its data workers come after it.
     pythons = [
         process
@@ -189,7 +190,7 @@ def test_a_rank_that_dies_ends_the_run(endless, backend):
     assert not running()
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ALL_BACKENDS)
 def test_ctrl_c_ends_all_ranks(endless, backend):
     start, running = endless
     launcher = start(backend)
@@ -289,7 +290,11 @@ def test_a_script_that_communicates_by_itself_is_left_to_do_so(command, tmp_path
 
 @pytest.mark.parametrize(
     "backend, number",
-    [("dist_sync", signal.SIGTERM), pytest.param("horovod", signal.SIGINT, marks=pytest.mark.horovod)],
+    [
+        ("dist_sync", signal.SIGTERM),
+        pytest.param("horovod", signal.SIGINT, marks=pytest.mark.horovod),
+        pytest.param("jax", signal.SIGTERM, marks=pytest.mark.jax),
+    ],
 )
 def test_finetune_on_two_ranks_is_finetune_on_one_also_if_it_is_stopped(command, tiny_bert, tmp_path, backend, number):
     pairs = write_pairs(tmp_path / "pairs.jsonl", 160, LABELS)

@@ -1,0 +1,134 @@
+"""TCP connections between ranks: frames of bytes on them, and what passes on the bytes of other programs."""
+
+import contextlib
+import queue
+import socket
+import struct
+import threading
+import time
+from typing import Optional, Tuple
+
+LOOPBACK = "127.0.0.1"
+
+_FRAME = struct.Struct("!BIQ")  # kind, checksum of a name, length of the content
+_SILENCE = 20  # seconds after which a machine that answers nothing is lost
+_CONNECT_TIMEOUT = 10.0  # seconds
+
+
+class Connection:
+    """A connection between two ranks, which carries frames.
+
+    Attributes
+    ----------
+    values : queue of (int, bytes)
+        What has arrived and is still to be used: the checksum of a name, and the content.
+    """
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket, self._lock = connected, threading.Lock()
+        self.values: queue.SimpleQueue[Tuple[int, bytes]] = queue.SimpleQueue()
+        _watch(connected)
+
+    def send(self, kind: int, content: bytes = b"", checksum: int = 0, patience: float = -1) -> None:
+        """Send a frame; gives up where another one is on its way for longer than `patience` seconds."""
+        if self._lock.acquire(timeout=patience):
+            try:
+                self._socket.sendall(_FRAME.pack(kind, checksum, len(content)))
+                self._socket.sendall(content)
+            finally:
+                self._lock.release()
+
+    def receive(self) -> Tuple[int, int, bytes]:
+        """The next frame: its kind, the checksum of a name, and the content."""
+        kind, checksum, length = _FRAME.unpack(self.read(_FRAME.size))
+        return kind, checksum, self.read(length)
+
+    def read(self, length: int) -> bytes:
+        """As many bytes; an EOFError if there will not be that many."""
+        content = bytearray(length)
+        rest = memoryview(content)
+        while rest:
+            received = self._socket.recv_into(rest)
+            if not received:
+                raise EOFError
+            rest = rest[received:]
+        return bytes(content)
+
+    def set_timeout(self, seconds: Optional[float]) -> None:
+        """Let reading fail with ``socket.timeout`` after so many seconds; None for no limit."""
+        self._socket.settimeout(seconds)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _watch(connected: socket.socket) -> None:
+    """Let the operating system close a connection whose other end answers nothing any more."""
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _SILENCE // 4)
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _SILENCE // 4)
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * _SILENCE)
+
+
+def connect_soon(host: str, port: int, limit: float) -> socket.socket:
+    """Connect to what may start to listen within `limit` seconds.
+
+    Raises
+    ------
+    OSError
+        Why that has failed. A host that does not exist fails at once.
+    """
+    deadline = time.monotonic() + limit
+    while True:
+        try:
+            connected = socket.create_connection((host, port), timeout=min(limit, _CONNECT_TIMEOUT))
+            connected.settimeout(None)
+            return connected
+        except socket.gaierror as error:
+            if error.errno != socket.EAI_AGAIN or time.monotonic() > deadline:
+                raise
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(min(0.2, limit / 5))
+
+
+def connect_streams(one: socket.socket, other: socket.socket, hangs_up: bool = True) -> None:
+    """Pass on what either end says, in the background.
+
+    Parameters
+    ----------
+    one, other : socket
+    hangs_up : bool, default True
+        Whether the end of `other` is passed on too.
+    """
+    for connected in (one, other):
+        _watch(connected)
+    threading.Thread(target=_pass_on, args=(one, other, True), daemon=True).start()
+    threading.Thread(target=_pass_on, args=(other, one, hangs_up), daemon=True).start()
+
+
+def _pass_on(source: socket.socket, target: socket.socket, hangs_up: bool) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            content = source.recv(1 << 16)
+            if not content:
+                break
+            target.sendall(content)
+    if hangs_up:
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def reason_of(error: Exception) -> str:
+    """What the operating system says of an error."""
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)
