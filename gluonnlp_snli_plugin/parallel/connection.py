@@ -1,6 +1,7 @@
 """TCP connections between ranks: frames of bytes on them, and what passes on the bytes of other programs."""
 
 import contextlib
+import os
 import queue
 import socket
 import struct
@@ -72,6 +73,21 @@ def _watch(connected: socket.socket) -> None:
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * _SILENCE)
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """Listen on all addresses of this machine, which others find as `host`; on the loopback interface if it is that.
+
+    The name may belong to a service in front of this machine, or stand for the loopback interface here.
+    """
+    if host == "localhost" or host.startswith("127."):
+        return socket.create_server((LOOPBACK, port))
+    if host == "::1":
+        return socket.create_server((host, port), family=socket.AF_INET6)
+    socket.getaddrinfo(host, port)  # a host that does not exist
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("", port))
+
+
 def connect_soon(host: str, port: int, limit: float) -> socket.socket:
     """Connect to what may start to listen within `limit` seconds.
 
@@ -131,4 +147,5 @@ def free_port() -> int:
 
 def reason_of(error: Exception) -> str:
     """What the operating system says of an error."""
-    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+    number = getattr(error, "errno", None) or 0
+    return os.strerror(number) if number > 0 else str(getattr(error, "strerror", None) or error)

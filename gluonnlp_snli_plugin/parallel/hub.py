@@ -20,7 +20,7 @@ from typing import Dict, List
 from ..errors import TIME_IS_UP, PluginError
 from ..system.follow import LAUNCHER
 from .cluster import TIMEOUT, timeout
-from .connection import LOOPBACK, Connection, connect_soon, connect_streams, free_port, reason_of
+from .connection import LOOPBACK, Connection, connect_soon, connect_streams, free_port, listen, reason_of
 
 _HELLO = struct.Struct("!16sBII")  # _PROTOCOL, purpose of the connection, rank, number of ranks
 _PROTOCOL = b"gluonnlp-snli 1\n"
@@ -31,7 +31,8 @@ _UNKNOWN = 1 << 16  # exit status of a rank that has not told it
 
 _CONNECT_TIMEOUT = 10.0  # seconds
 # Seconds for this rank to end by itself after another one has: a stop reaches all ranks, a failure may as well.
-_PATIENCE_AFTER_STOP, _PATIENCE_AFTER_FAILURE, _PATIENCE_WITH_LAUNCHER = 20.0, 2.0, 60.0
+_PATIENCE_AFTER_STOP, _PATIENCE_AFTER_FAILURE = 20.0, 2.0
+_LAUNCHERS_TIME = 4.0  # seconds for this program's launcher to end all ranks and say why
 
 
 class Hub:
@@ -77,11 +78,7 @@ class Hub:
     def _listen(self) -> None:
         """Accept connections from now on."""
         try:
-            family, _, _, _, address = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)[0]
-            is_local = str(address[0]).startswith("127.") or address[0] == "::1"
-            # The name may be that of a service in front of this machine: listen on all of its addresses.
-            bound = (str(address[0]) if is_local else "", self._port)
-            self._listener = socket.create_server(bound, family=family)
+            self._listener = listen(self._host, self._port)
         except (OSError, UnicodeError) as error:
             raise PluginError(f"cannot listen on {self._place()}: {reason_of(error)}") from None
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
@@ -91,6 +88,11 @@ class Hub:
             while True:
                 connected, _ = listener.accept()
                 threading.Thread(target=self._welcome, args=(connected,), daemon=True).start()
+
+    def _stop_listening(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
 
     def _welcome(self, connected: socket.socket) -> None:
         """Read what a new connection is for; whatever else connects is hung up on."""
@@ -133,7 +135,7 @@ class Hub:
                 connection.send(_READY)
             return
         self._leaving.set()
-        self._listener.close()
+        self._stop_listening()
         reason = f"{len(found) + 1} of {expected + 1} ranks have come to {self._place()} ({limit:g} s, {TIMEOUT})"
         for connection in found:
             with contextlib.suppress(OSError):
@@ -230,6 +232,8 @@ class Hub:
             Exit status.
         """
         self._leaving.set()
+        if self._rank == 0:
+            self._stop_listening()
         for connection in list(self._connections.values()):
             with contextlib.suppress(OSError):
                 connection.send(_LEAVES, _LOSS.pack(self._rank, status), patience=1.0)
@@ -261,10 +265,11 @@ class Hub:
             if status != _UNKNOWN:
                 has_stopped = status == TIME_IS_UP or status > 128
                 patience = _PATIENCE_AFTER_STOP if has_stopped else _PATIENCE_AFTER_FAILURE
-            if LAUNCHER in os.environ:  # which ends all ranks, and says why
-                patience = max(patience, _PATIENCE_WITH_LAUNCHER)
-            if self._leaving.wait(patience):
+            is_launched = LAUNCHER in os.environ
+            if self._leaving.wait(max(patience, _LAUNCHERS_TIME) if is_launched else patience):
                 return
+            if is_launched:
+                os._exit(1)
             how = "was killed, or its machine cannot be reached"
             if status != _UNKNOWN:
                 how = f"has ended with exit status {status}; its own output says why"

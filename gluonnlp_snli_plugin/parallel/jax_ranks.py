@@ -53,7 +53,7 @@ class JaxRanks(Ranks):
         import jax  # noqa: F401  # what fails here must do so before the ranks meet
 
         self._hub = _hub = Hub(host, port, self.rank, self.num_ranks)
-        sys.excepthook = self._end_with_the_others
+        self._excepthook, sys.excepthook = sys.excepthook, self._end_with_the_others
         take_place(self._place_on_machine())
         _initialize(self._hub, self.rank, self.num_ranks)
 
@@ -81,6 +81,8 @@ class JaxRanks(Ranks):
 
     def gather(self, values: Any) -> np.ndarray:
         values = np.asarray(values)
+        if not values.size:
+            return np.empty((self.num_ranks, *values.shape), values.dtype)
         parts = self._hub.collect("gather", values.tobytes())
         content = self._hub.spread("gather", b"".join(parts))
         return np.frombuffer(content, values.dtype).reshape((self.num_ranks, *values.shape))
@@ -110,6 +112,7 @@ class JaxRanks(Ranks):
                 ones = jax.make_array_from_single_device_arrays((len(devices),), split, parts)
                 total = int(jax.jit(lambda array: array.sum(), out_shardings=whole)(ones))
             except Exception as error:
+                self._end_if_a_rank_is_lost()
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
                 raise PluginError(f"the devices of the ranks cannot be connected: {reason}") from None
         if total != len(devices):
@@ -120,8 +123,9 @@ class JaxRanks(Ranks):
         import jax
 
         jax.distributed.shutdown()
-        super().wait()
+        self.wait()
         leave(0)
+        sys.excepthook = self._excepthook
 
     def _place_on_machine(self) -> Tuple[int, int]:
         """The number of this rank among those of its machine, and how many those are."""
@@ -134,13 +138,16 @@ class JaxRanks(Ranks):
     def _end_with_the_others(
         self, kind: Type[BaseException], error: BaseException, trace: Optional[TracebackType]
     ) -> None:
-        """End this process after an error; one that follows from the loss of a rank is not shown."""
-        while self._hub.lost.wait(_WORD_OF_A_LOSS):
-            time.sleep(1)  # until the hub ends this process
-        sys.__excepthook__(kind, error, trace)
+        """End this process after an error, which is not shown where it follows from the loss of a rank."""
+        self._end_if_a_rank_is_lost()
+        self._excepthook(kind, error, trace)
         leave(1)
         sys.stderr.flush()
         os._exit(1)
+
+    def _end_if_a_rank_is_lost(self) -> None:
+        while self._hub.lost.wait(_WORD_OF_A_LOSS):
+            time.sleep(1)  # until the hub ends this process
 
 
 def require_jax() -> None:
