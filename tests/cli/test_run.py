@@ -82,7 +82,7 @@ def test_a_script_that_fails_is_told_by_its_own_lines(command, script):
         (["--comm", "horovod", "--np", "1", "{script}"], "--comm needs several ranks: give --np N too"),
         (["--port", "9000", "{script}"], "--port needs several ranks: give --np N too"),
         (["--comm", "mpi", "--np", "2", "{script}"], "mpi"),
-        (["--comm", "horovod", "--np", "2", "--port", "9000", "{script}"], "--port is for --comm dist_sync"),
+        (["--comm", "horovod", "--np", "2", "--port", "9000", "{script}"], "--port is for --comm dist_sync and jax"),
         (["--np", "2", "--port", "70000", "{script}"], "--port 70000: "),
         (["--train-file", "{pairs}", "{script}"], "--train-file and --dev-file go together"),
         (["--dev-file", "{pairs}", "{script}"], "--train-file and --dev-file go together"),

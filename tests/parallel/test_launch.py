@@ -270,14 +270,14 @@ def test_a_helper_that_fails_is_named_with_its_last_line(hurry, tmp_path, said, 
 @pytest.fixture
 def start(monkeypatch, hurry):
     """Launches a program in place of the command; each rank gets it with its own number as ``rank``."""
-    for name in ("OMP_NUM_THREADS", RANK):
+    for name in ("OMP_NUM_THREADS", "NPROC", "DMLC_ROLE", RANK):
         monkeypatch.delenv(name, raising=False)
 
-    def run(code, *arguments, num_ranks=2, port=None):
-        as_rank = "import os, sys, time\nif os.environ['DMLC_ROLE'] != 'worker': sys.exit()\n"
+    def run(code, *arguments, num_ranks=2, port=None, backend="dist_sync"):
+        as_rank = "import os, sys, time\nif os.environ.get('DMLC_ROLE', 'worker') != 'worker': sys.exit()\n"
         as_rank += f"rank = int(os.environ['{RANK}'])\n"
         monkeypatch.setattr(launch, "_COMMAND", [sys.executable, "-c", as_rank + code])
-        return launch.launch(list(map(str, arguments)), num_ranks, "dist_sync", port)
+        return launch.launch(list(map(str, arguments)), num_ranks, backend, port)
 
     return run
 
@@ -300,6 +300,26 @@ def test_every_rank_gets_the_command_and_its_place(start, tmp_path, monkeypatch)
         assert (environment["DMLC_NUM_WORKER"], environment["DMLC_NUM_SERVER"]) == ("3", "1")
         assert (environment["DMLC_PS_ROOT_URI"], environment["DMLC_PS_ROOT_PORT"]) == ("127.0.0.1", str(port))
         assert environment["OMP_NUM_THREADS"] == "2"
+
+
+def test_ranks_of_jax_get_its_variables(start, tmp_path, monkeypatch):
+    monkeypatch.setattr(launch, "require_jax", lambda: None)
+    monkeypatch.setattr(threads, "cores", lambda: 7)
+    port = launch._free_port(None)
+    assert start(_TELL, tmp_path, "--flag", num_ranks=3, port=port, backend="jax") == 0
+    told = [json.loads((tmp_path / str(rank)).read_text()) for rank in range(3)]
+    assert [arguments for arguments, _ in told] == [["--flag"]] * 3
+    for rank, (_, environment) in enumerate(told):
+        assert environment[RANK] == environment["JAX_PROCESS_ID"] == str(rank)
+        assert (environment["JAX_COORDINATOR_ADDRESS"], environment["JAX_NUM_PROCESSES"]) == (f"127.0.0.1:{port}", "3")
+        assert environment["NPROC"] == "2" and "DMLC_ROLE" not in environment
+
+
+def test_a_rank_of_jax_that_fails_ends_the_run_and_is_heard(start, capfd, monkeypatch):
+    monkeypatch.setattr(launch, "require_jax", lambda: None)
+    with pytest.raises(PluginError, match="^rank 1 of 2 failed with exit status 3; the run has been stopped$"):
+        start("if rank == 1: print('why', file=sys.stderr); sys.exit(3)\ntime.sleep(60)", backend="jax")
+    assert capfd.readouterr() == ("", "why\n")
 
 
 def test_the_user_says_how_many_threads_there_are(start, tmp_path, monkeypatch):
@@ -526,7 +546,7 @@ def test_no_process_outlives_a_launcher_that_is_killed_at_whatever_moment(launch
 
 
 def test_horovod_finds_its_port_by_itself():
-    with pytest.raises(UsageError, match="--port is for --comm dist_sync"):
+    with pytest.raises(UsageError, match="--port is for --comm dist_sync and jax;"):
         launch.launch([], 2, "horovod", 9000)
 
 

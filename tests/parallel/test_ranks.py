@@ -128,8 +128,10 @@ def test_devices_that_cannot_be_shared_evenly_are_refused(numbers, num_ranks):
 @pytest.fixture
 def environment(monkeypatch):
     """Sets the variables of a rank, after taking out those there are."""
-    for name in (places.RANK, "DMLC_ROLE", "DMLC_WORKER_ID", "DMLC_NUM_WORKER", "PMI_RANK"):
+    names = {places.RANK, places.COORDINATOR, *places.STAND_INS, *places.STAND_INS[places.NUMBER]}
+    for name in ("DMLC_ROLE", "DMLC_WORKER_ID", "DMLC_NUM_WORKER", *names):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(places, "_place_given", None)
     for prefix in ("HOROVOD", "OMPI_COMM_WORLD", "MPI"):
         for name in ("RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE"):
             monkeypatch.delenv(f"{prefix}_{name}", raising=False)
@@ -161,11 +163,27 @@ def environment(monkeypatch):
             (1, 2),
         ),
         ({"PMI_RANK": 3, "MPI_LOCAL_RANK": 1, "MPI_LOCAL_SIZE": 2}, "horovod", 3, (1, 2)),
+        ({places.COORDINATOR: "a:1", places.NUM_RANKS: 4, places.NUMBER: 2, places.RANK: 2}, "jax", 2, (2, 4)),
+        ({places.COORDINATOR: "a:1", places.NUM_RANKS: 4, places.NUMBER: 2}, "jax", 2, (0, 1)),
+        ({places.COORDINATOR: "a:1", "SLURM_PROCID": 3}, "jax", 3, (0, 1)),
+        ({places.COORDINATOR: "a:1"}, "jax", None, (0, 1)),
+        ({places.COORDINATOR: "a:1", "HOROVOD_RANK": 1}, "horovod", 1, (0, 1)),
+        ({"SLURM_PROCID": 3}, None, 0, (0, 1)),
     ],
 )
 def test_a_rank_learns_its_place_from_its_launcher(environment, variables, backend, rank, place):
     environment(**variables)
     assert (places.launched_backend(), places.known_rank(), places.place_on_machine()) == (backend, rank, place)
+
+
+def test_ranks_that_have_met_know_their_place_on_the_machine(environment):
+    environment(**{places.COORDINATOR: "a:1", places.NUM_RANKS: 4, places.NUMBER: 3})
+    places.take_place((1, 2))
+    assert places.place_on_machine() == (1, 2)
+
+
+def test_the_backend_is_jax_where_ranks_compute_through_xla():
+    assert [places.default_backend(uses_xla) for uses_xla in (False, True)] == ["dist_sync", "jax"]
 
 
 @pytest.mark.parametrize("backend", places.BACKENDS)
@@ -177,7 +195,8 @@ def test_a_process_that_was_not_launched_as_a_rank_meets_nobody(environment, bac
 
 
 @pytest.mark.parametrize(
-    "variables, backend", [({"DMLC_ROLE": "worker"}, "horovod"), ({"HOROVOD_RANK": 0}, "dist_sync")]
+    "variables, backend",
+    [({"DMLC_ROLE": "worker"}, "horovod"), ({"HOROVOD_RANK": 0}, "dist_sync"), ({"DMLC_ROLE": "worker"}, "jax")],
 )
 def test_ranks_meet_by_the_backend_that_started_them(environment, variables, backend):
     environment(**variables)
