@@ -82,7 +82,7 @@ def run_training(
         Exit status.
     """
     from ..parallel.devices import parse_devices
-    from ..parallel.place import known_rank
+    from ..parallel.place import known_rank, launched_backend
     from ..train.recovery.record_check import require_unedited
     from ..train.recovery.resume import CHANGEABLE, PLACES, recorded_run
 
@@ -94,7 +94,8 @@ def run_training(
     if options.resume:
         config, record = recorded_run(kind, options.resume, **settings)
         require_unedited(config, record, options.resume_anyway)
-        if options.np is None and record.get("ranks", 1) > 1:  # as it was started
+        is_rank = launched_backend() and options.comm  # of a launcher of the user's own
+        if options.np is None and record.get("ranks", 1) > 1 and not is_rank:  # as it was started
             options.np, options.comm = record["ranks"], options.comm or record.get("comm")
         settings.update(resume=options.resume, resume_anyway=options.resume_anyway)
     else:

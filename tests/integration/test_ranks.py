@@ -239,6 +239,37 @@ def test_the_recipe_for_horovod(tiny_name, tmp_path):
     assert json.loads((tmp_path / "out" / "config.json").read_text())["ranks"] == 2
 
 
+@pytest.mark.jax
+def test_the_page_on_ranks_says_how_to_start_them_through_jax_and_resume(tiny_name, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "distributed.md").read_text(encoding="utf-8")
+    export, *ranks = re.search("```sh\n(export JAX_.*?)```", page, re.DOTALL)[1].splitlines()
+    assert len(ranks) == 2 and export.count("alpha:9000") == 1
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        export = export.replace("alpha:9000", f"localhost:{probe.getsockname()[1]}")
+    pairs, out = write_pairs(tmp_path / "pairs.jsonl", 160, LABELS), tmp_path / "out"
+    settings = f"--dataset-name {tiny_name} --train-file {pairs} --dev-file {pairs} --max-len 48 --epochs 300"
+    environment = {**UNCHOSEN, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "JAX_PLATFORMS": "cpu"}
+
+    def start(options):
+        commands = [export + "\nexec env " + rank.replace("...", options) for rank in ranks]
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": tmp_path}
+        return [subprocess.Popen(["sh", "-c", command], env=environment, **streams) for command in commands]
+
+    started = start(f"{settings} --output-dir {out} --batch-size 16 --checkpoint-steps 1")
+    while not any(rank.poll() for rank in started) and not list(out.glob("checkpoints/*")):
+        time.sleep(0.01)
+    started[1].send_signal(signal.SIGTERM)
+    errors = [rank.communicate(timeout=600)[1] for rank in started]
+    assert [rank.returncode for rank in started] == [128 + signal.SIGTERM] * 2, errors
+    assert all(re.search("stopped by SIGTERM after update", said) for said in errors)
+    update = max(int(path.name.rpartition("-")[2].partition(".")[0]) for path in out.glob("checkpoints/*"))
+
+    resumed = start(f"--resume {out} --max-seconds 1")
+    outputs = [rank.communicate(timeout=600) for rank in resumed]
+    assert [rank.returncode for rank in resumed] == [75] * 2, outputs
+    assert f"resumed after update {update}" in outputs[0][1] and "resumed" not in outputs[1][1]
+
+
 # Scripts that communicate by themselves -------------------------------------------------------------------------------
 
 PARAMETER_SERVER = """
