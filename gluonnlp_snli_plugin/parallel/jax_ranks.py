@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 from types import TracebackType
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple, Type
+from typing import Any, Dict, Iterable, Iterator, Optional, Sequence, Tuple, Type
 
 import mxnet as mx
 import numpy as np
@@ -87,23 +87,11 @@ class JaxRanks(Ranks):
         content = self._hub.spread("gather", b"".join(parts))
         return np.frombuffer(content, values.dtype).reshape((self.num_ranks, *values.shape))
 
-    def connect(self, devices: List[Any]) -> None:
-        """Connect devices of all ranks with each other, so that one that cannot be reached is noticed before training.
-
-        Parameters
-        ----------
-        devices : list of jax.Device
-            In the order in which a mesh has them; the same on all ranks.
-
-        Raises
-        ------
-        PluginError
-            If they cannot be connected.
-        """
+    def connect(self, devices: Sequence[Any]) -> None:
         import jax
         from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-        split = NamedSharding(Mesh(np.array(devices), ("all",)), PartitionSpec("all"))
+        split = NamedSharding(Mesh(np.array(list(devices)), ("all",)), PartitionSpec("all"))
         whole = NamedSharding(split.mesh, PartitionSpec())
         own = [device for device in devices if device.process_index == self.rank]
         with _standard_output_closed():

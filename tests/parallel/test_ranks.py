@@ -240,6 +240,7 @@ def test_who_is_alone_changes_nothing(alone):
     alone.share([parameter])
     assert array.asnumpy().tolist() == [1, 2, 3] and parameter.data().asnumpy().tolist() == [1, 1, 1]
     assert alone.add_up("figures", [1.5, 2]).tolist() == [1.5, 2]
+    alone.connect([])
     alone.wait()
     alone.close()
 
