@@ -44,7 +44,6 @@ NEEDS = {
         (REFERENCE_ENV / "requirements.txt").exists,
         f"{REFERENCE_ENV}, with torch and transformers, is missing: make reference",
     ),
-    "jax": (lambda: importlib.util.find_spec("jax"), "JAX is not installed: pip install jax (Python 3.10 or newer)"),
     "transformers": (lambda: importlib.util.find_spec("transformers"), "transformers is not installed: pip install it"),
     "gluonnlp_scripts": (
         lambda: os.environ.get("GLUONNLP_SCRIPTS"),

@@ -81,6 +81,7 @@ def run_training(
     int or None
         Exit status.
     """
+    from ..parallel.backends import require_backend
     from ..parallel.devices import parse_devices
     from ..parallel.place import known_rank, launched_backend
     from ..train.recovery.record_check import require_unedited
@@ -102,13 +103,14 @@ def run_training(
         config = kind.of(**settings)  # reports an error before ranks are started
     if options.np:
         parse_devices(config.devices, config.gpus, config.engine).of_rank(0, options.np)
+        require_backend(options.comm, config.uses_xla)
 
     def run(comm: Optional[str]) -> None:
         summary = train(comm, **settings)
         if not comm or known_rank() == 0:
             show(summary, config.output_dir)
 
-    return run_on_ranks(options, run)
+    return run_on_ranks(options, run, uses_xla=config.uses_xla)
 
 
 def _run_begun(config: RunConfig) -> Optional[str]:

@@ -11,7 +11,7 @@ from . import jax_ranks
 from .horovod import Horovod
 from .jax_ranks import JaxRanks
 from .parameter_server import ParameterServer
-from .place import launched_backend
+from .place import default_backend, launched_backend
 from .ranks import ALONE, Ranks
 
 _RANKS: Dict[str, Callable[[], Ranks]] = {"dist_sync": ParameterServer, "horovod": Horovod, "jax": JaxRanks}
@@ -41,6 +41,14 @@ def join_ranks(backend: Optional[str]) -> Ranks:
     if launched_backend() != backend:
         raise UsageError(f"--comm {backend}: this process was not launched as a rank; add --np N")
     return _RANKS[backend]()
+
+
+def require_backend(backend: Optional[str], uses_xla: bool) -> None:
+    """Raise a UsageError if ranks that compute through XLA, or through MXNet, cannot meet by a backend."""
+    if backend and uses_xla != (backend == default_backend(True)):
+        if uses_xla:
+            raise UsageError(f"--comm {backend} is for MXNet: where XLA computes, omit it or give --comm jax")
+        raise UsageError(f"--comm {backend} is for computing through XLA: give --gpus or --engine xla too, or omit it")
 
 
 def leave_ranks(status: int) -> NoReturn:

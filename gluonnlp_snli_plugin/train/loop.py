@@ -11,7 +11,7 @@ import mxnet as mx
 from ..data.encoding import EncodedPairs
 from ..errors import PluginError, UsageError
 from ..native import require_bfloat16
-from ..parallel.backends import join_ranks
+from ..parallel.backends import join_ranks, require_backend
 from ..parallel.devices import parse_devices
 from ..parallel.place import known_rank, place_on_machine
 from ..system import threads
@@ -109,11 +109,12 @@ class Run:
         self._record: Any = record
         self.config: Any = config
         devices = parse_devices(config.devices, config.gpus, config.engine)
-        self.devices = devices.of_rank(*place_on_machine() if comm else (0, 1))
+        require_backend(comm, devices.uses_xla)
         if config.dtype == "bfloat16" and not devices.uses_xla:
             require_bfloat16(devices.contexts)
-        self.devices.configure(config.gpu_memory)
         self.ranks = join_ranks(comm)
+        self.devices = devices.of_rank(*place_on_machine() if comm else (0, 1))
+        self.devices.configure(config.gpu_memory)
         mx.random.seed(config.seed)
         self.output: Any = NoOutput()
         if self.ranks.rank == 0:

@@ -33,6 +33,8 @@ class Devices:
     ----------
     devices : list of jax.Device
         Those of this process.
+    every : list of jax.Device
+        Those of all processes.
     kind : str
         The model of the GPU, or 'cpu'.
 
@@ -54,6 +56,7 @@ class Devices:
         self.kind: str = self.devices[0].device_kind
         self.is_alone = is_alone or jax.process_count() == 1
         every = self.devices if self.is_alone else _of_all_processes(platform, len(contexts))
+        self.every = every
         mesh = Mesh(np.array(every), ("rows",))
         self.by_row, self.replicated = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("rows",), ()))
 

@@ -74,6 +74,7 @@ class XLAEngine:
         self._begin, self._seconds_to_first_update = begin, 0.0
         self._devices = XLADevices(devices.places)
         self._devices.require(config.dtype)
+        ranks.connect(self._devices.every)
         self.operators = f"XLA, {self._devices.kind}"
         self._parameters = {names[0]: (parameter, names) for parameter, names in names_of(net)}
         no_decay = without_decay(net)
