@@ -1,7 +1,8 @@
 """Hugging Face's ``Trainer`` and ``BertForSequenceClassification`` on torch.
 
-``job.bf16`` trains and scores in mixed precision. ``job.padded`` pads every pair to `max_len` and shuffles, as the
-example ``run_glue.py`` does by default; otherwise batches are of like length, padded to their longest pair.
+``job.bf16`` trains and scores in mixed precision, ``job.fp16`` in that of float16. ``job.padded`` pads every pair to
+`max_len` and shuffles, as the example ``run_glue.py`` does by default; otherwise batches are of like length, padded to
+their longest pair. ``job.loader_workers`` processes make the batches.
 """
 
 import tempfile
@@ -58,6 +59,7 @@ def main():
     job = worker.job
     set_seed(job.seed)
     on_gpu = torch.cuda.is_available()
+    loader_workers = getattr(job, "loader_workers", 0)
     tokenizer = AutoTokenizer.from_pretrained(job.checkpoint)
 
     def encode(premises, hypotheses):
@@ -85,6 +87,9 @@ def main():
             max_grad_norm=1.0,
             seed=job.seed,
             bf16=job.bf16,
+            fp16=getattr(job, "fp16", False),
+            dataloader_num_workers=loader_workers,
+            dataloader_persistent_workers=loader_workers > 0,
             use_cpu=not on_gpu,
             train_sampling_strategy="random" if job.padded else "group_by_length",
             save_strategy="no",

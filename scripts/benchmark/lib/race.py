@@ -34,12 +34,14 @@ class Contender:
         What the program is told.
     environment : dict of str to str
     timeout : float
-        Seconds after which an answer comes no more.
+        Seconds after which it is killed if it has not answered.
 
     Attributes
     ----------
     hello : dict
         What it said when it was ready.
+    timeout : float
+        Of the answers to come.
 
     Raises
     ------
@@ -49,7 +51,8 @@ class Contender:
 
     def __init__(self, name, python, module, job, environment, timeout=3600):
         self.name = name
-        self._timeout = timeout
+        self.timeout = timeout
+        self._is_late = False
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115  closed with the process
         command = [str(python), str(FOLDER / module), json.dumps(job)]
         pipe = subprocess.PIPE
@@ -92,7 +95,7 @@ class Contender:
         self.close()
 
     def _answer(self):
-        timer = threading.Timer(self._timeout, self._process.kill)
+        timer = threading.Timer(self.timeout, self._kill)
         timer.start()
         try:
             line = self._process.stdout.readline()
@@ -102,8 +105,14 @@ class Contender:
             raise self._failure()
         return json.loads(line)
 
+    def _kill(self):
+        self._is_late = True
+        self._process.kill()
+
     def _failure(self):
         status = self._process.wait()
+        if self._is_late:
+            return PluginError(f"{self.name} has not answered within {self.timeout:.0f} seconds")
         self._errors.seek(0)
         words = [line.strip() for line in self._errors if line.strip()][-3:]
         return PluginError(f"{self.name} failed (exit status {status}): {' | '.join(words) or 'no message'}")

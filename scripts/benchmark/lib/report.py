@@ -37,8 +37,9 @@ def measure_into_page(parser, page, name, measure):
     ----------
     parser : ArgumentParser
         Of the program.
-    page, name : str
-        As in :func:`write_section`.
+    page : str or None
+        As in :func:`write_section`; None to print only.
+    name : str
     measure : callable
         Takes the folder, a Path; gives the text, Markdown.
 
@@ -51,7 +52,8 @@ def measure_into_page(parser, page, name, measure):
         with tempfile.TemporaryDirectory() as folder:
             text = measure(Path(folder))
         print(text)
-        write_section(page, name, text)
+        if page is not None:
+            write_section(page, name, text)
     except (PluginError, OSError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 1
