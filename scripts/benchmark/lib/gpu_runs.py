@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, List, NamedTuple
 from gluonnlp_snli_plugin import PluginError
 
 from .gpu_setup import BASE, MINILM, Deadline, Setup
-from .gpu_speed import in_short, ours, race, start, trainer
+from .gpu_speed import SPEED_CACHE, in_short, ours, race, start, trainer
 from .workspace import finetune_command
 
 _MOST_STEPS = 10**9
@@ -107,7 +107,10 @@ def figures_of(output: Path) -> Dict[str, Any]:
 
 
 def variants(setup: Setup, deadline: Deadline) -> List[Dict[str, Any]]:
-    """Training with and without what costs or saves time on a GPU; a row for each, the first for comparison."""
+    """Training with and without what costs or saves time on a GPU; a row for each, the first for comparison.
+
+    What :func:`.gpu_speed.speeds` has compiled is not compiled again; the warm-up of the others has their compilation.
+    """
     dtype, small, large = setup.low_precision, *setup.sizes.batch_sizes
 
     def variant(title: str, xla_flags: str = "", **settings: Any) -> Any:
@@ -122,16 +125,15 @@ def variants(setup: Setup, deadline: Deadline) -> List[Dict[str, Any]]:
                 variant("as it is"),
                 variant("`--xla_gpu_deterministic_ops=false`", "--xla_gpu_deterministic_ops=false"),
                 variant("`--xla_gpu_autotune_level=0`", "--xla_gpu_autotune_level=0"),
-                variant("`--remat`", remat=True),
             ],
-        )
+        ),
+        (BASE, large, [variant("as it is"), variant("`--remat`", remat=True)]),
     ]
-    if len(setup.cards) > 1 or not setup.cards:
-        two = ours(setup, dtype, num_devices=2, title="two devices")
-        groups.append((BASE, large, [variant("one device"), two]))
+    if len(setup.cards) != 1:
+        groups[-1][-1].append(ours(setup, dtype, num_devices=2, title="two devices"))
     rows = []
     for name, batch_size, programs in groups:
-        found = race(programs, setup, setup.spaces[name], batch_size, f"variants-{name}", deadline)
+        found = race(programs, setup, setup.spaces[name], batch_size, SPEED_CACHE, deadline)
         reference = found[programs[0].title].train
         for title, speed in found.items():
             ratio = speed.train / reference if speed.train and reference else None
