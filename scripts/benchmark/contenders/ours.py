@@ -7,7 +7,7 @@
 import collections  # noqa: I001
 import tempfile
 
-from gluonnlp_snli_plugin.model.inference import for_evaluation
+from gluonnlp_snli_plugin.model.inference import for_evaluation, logits
 from gluonnlp_snli_plugin.native.int8 import quantize
 from gluonnlp_snli_plugin.train import finetuning, loop
 
@@ -42,8 +42,9 @@ def main():
 
         def __init__(self, run, engine, encoded, save):
             super().__init__(run, engine, encoded, save)
-            contexts = run.devices.contexts
-            net = for_evaluation(models[0].net)
+            places = run.devices.places
+            uses_xla = run.devices.uses_xla
+            net = None if uses_xla else for_evaluation(models[0].net)
             scored = [net]
 
             def prepare():
@@ -52,11 +53,21 @@ def main():
                     scored[0].hybridize(static_alloc=True)
 
             def evaluate():
-                scores = finetuning.logits(scored[0], encoded, contexts, batch_size=job.eval_batch_size)
+                if uses_xla:
+                    scores = engine.logits(encoded)
+                else:
+                    scores = logits(scored[0], encoded, places, batch_size=job.eval_batch_size)
                 return len(encoded), (scores.argmax(axis=1) == encoded.labels).mean()
 
-            packages = ("mxnet", "gluonnlp", "numpy")
-            worker.begin(evaluate, encode, mx.nd.waitall, packages, str(contexts[0]), prepare)
+            def wait():
+                if uses_xla:
+                    import jax
+
+                    jax.block_until_ready(engine._state)
+                mx.nd.waitall()
+
+            packages = ("mxnet", "gluonnlp", "numpy", *(["jax"] if uses_xla else []))
+            worker.begin(evaluate, encode, wait, packages, str(places[0]), prepare)
 
     class HeldProgress(loop.Progress):
         """Waits for the benchmark after each update."""
