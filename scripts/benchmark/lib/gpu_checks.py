@@ -16,7 +16,7 @@ from .gpu_speed import in_short
 from .workspace import finetune_command
 
 _PROGRAM = Path(__file__).with_name("xla_checks.py")
-# Largest differences from MXNet in float32 that are rounding.
+# Differences from MXNet in float32, over the largest value, that are rounding.
 _LIMITS = {"float32": 1e-4, "tfloat32": 2e-2, "bfloat16": 1e-1, "float16": 5e-2}
 
 
@@ -45,7 +45,7 @@ def _differences(setup: Setup, dtypes: List[str], deadline: Deadline) -> List[Di
         "dtypes": dtypes,
     }
     command = [sys.executable, str(_PROGRAM), "equality", json.dumps(job)]
-    lines = run_command(command, setup.environment(space, "checks"), deadline).output.splitlines()
+    lines = run_command("the comparison", command, setup.environment(space, "checks"), deadline).output.splitlines()
     return [json.loads(line) for line in lines if line.startswith('{"dtype"')]
 
 
@@ -64,15 +64,15 @@ def _repeated(setup: Setup, deadline: Deadline) -> List[Dict[str, Any]]:
 
     def run(name: str) -> Path:
         folder = setup.folder / name
-        run_command(finetune_command(**settings, output_dir=folder), environment, deadline)
+        run_command("finetune", finetune_command(**settings, output_dir=folder), environment, deadline)
         return folder
 
     def stopped_and_resumed() -> Path:
         folder = setup.folder / "resumed"
         job = {"settings": {**settings, "output_dir": str(folder)}, "updates": max(1, sizes.updates // 2)}
-        run_command([sys.executable, str(_PROGRAM), "stop", json.dumps(job)], environment, deadline)
+        run_command("the run to stop", [sys.executable, str(_PROGRAM), "stop", json.dumps(job)], environment, deadline)
         resume = [sys.executable, "-m", "gluonnlp_snli_plugin", "finetune", "--resume", str(folder)]
-        run_command(resume, environment, deadline)
+        run_command("finetune --resume", resume, environment, deadline)
         return folder
 
     names = ["two runs give the same weights", "a run that is stopped and resumed gives the same weights"]

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-import shlex
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, List, NamedTuple
 from gluonnlp_snli_plugin import PluginError
 
 from .gpu_setup import BASE, MINILM, Deadline, Setup
-from .gpu_speed import SPEED_CACHE, in_short, ours, race, start, trainer
+from .gpu_speed import SPEED_CACHE, Program, in_short, ours, race, start, trainer
 from .workspace import finetune_command
 
 _MOST_STEPS = 10**9
@@ -38,11 +38,11 @@ def run_finetune(setup: Setup, output: Path, cache: str, deadline: Deadline, **s
     names = ("dataset_name", "train_file", "dev_file", "batch_size", "max_len")
     given = {"dtype": setup.low_precision, **setup.device_settings(), **{name: job[name] for name in names}}
     command = finetune_command(**{**given, **settings}, output_dir=output)
-    return run_command(command, setup.environment(space, cache), deadline).seconds
+    return run_command("finetune", command, setup.environment(space, cache), deadline).seconds
 
 
-def run_command(command: List[str], environment: Dict[str, str], deadline: Deadline) -> Done:
-    """Run a command that must succeed.
+def run_command(what: str, command: List[str], environment: Dict[str, str], deadline: Deadline) -> Done:
+    """Run a command that must succeed; `what` names it in errors.
 
     Raises
     ------
@@ -53,10 +53,10 @@ def run_command(command: List[str], environment: Dict[str, str], deadline: Deadl
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=deadline.left())
     except subprocess.TimeoutExpired as error:
-        raise PluginError(f"not finished within {error.timeout:.0f} seconds") from None
+        raise PluginError(f"{what} has not finished within {error.timeout:.0f} seconds") from None
     if done.returncode:
         words = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["no message"]
-        raise PluginError(f"{shlex.join(command[1:4])} failed (exit status {done.returncode}): {words[-1]}")
+        raise PluginError(f"{what} failed (exit status {done.returncode}): {words[-1]}")
     return Done(time.perf_counter() - begin, done.stdout)
 
 
@@ -113,9 +113,9 @@ def variants(setup: Setup, deadline: Deadline) -> List[Dict[str, Any]]:
     """
     dtype, small, large = setup.low_precision, *setup.sizes.batch_sizes
 
-    def variant(title: str, xla_flags: str = "", **settings: Any) -> Any:
-        program = ours(setup, dtype, title=title, **settings)
-        return program._replace(variables={"XLA_FLAGS": xla_flags} if xla_flags else {})
+    def variant(title: str, xla_flag: str = "", **settings: Any) -> Program:
+        flags = f"{os.environ.get('XLA_FLAGS', '')} {xla_flag}".strip()
+        return ours(setup, dtype, title=title, **settings)._replace(variables={"XLA_FLAGS": flags} if xla_flag else {})
 
     groups = [
         (

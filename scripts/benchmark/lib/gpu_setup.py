@@ -34,12 +34,26 @@ class Sizes(NamedTuple):
     their_warmup: int = 10
     epochs: int = 3  #: of a whole run
     updates: int = 20  #: of a run whose weights are compared
+    nets: Tuple[Tuple[str, int], ...] = ((MINILM, 0), (BASE, 0), (BASE, 1), (MINILM, 1))  #: with which batch size
     pairs: Optional[int] = None  #: training pairs to use
     dev_pairs: Optional[int] = None
     max_len: int = 128
 
 
-TINY = Sizes((4, 8), 1, 3, 2, 4, 1, 1, 6, 48, 24, 24)
+TINY = Sizes(
+    batch_sizes=(4, 8),
+    rounds=1,
+    our_steps=3,
+    their_steps=2,
+    our_warmup=4,
+    their_warmup=1,
+    epochs=1,
+    updates=6,
+    nets=((MINILM, 0), (BASE, 1)),
+    pairs=24,
+    dev_pairs=8,
+    max_len=16,  # a single length, so that few programs are compiled
+)
 
 
 class Deadline:
@@ -152,6 +166,7 @@ class Setup:
             del found["PYTHONNOUSERSITE"]  # all that takes part is in one environment, perhaps the user's own
         package = str(Path(gluonnlp_snli_plugin.__file__).parents[1])
         found["PYTHONPATH"] = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
+        found.pop("JAX_COMPILATION_CACHE_DIR", None)
         found["XDG_CACHE_HOME"] = str(self.folder / f"cache-{cache}")
         found["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # several processes share the GPU
         if self._is_tiny:

@@ -157,10 +157,9 @@ def speeds(setup: Setup, deadline: Deadline) -> List[Dict[str, Any]]:
 
     This project's float32 comes last, by itself, as it is the first to do without if time is short.
     """
-    small, large = setup.sizes.batch_sizes
-    fast, slow = ours(setup, setup.low_precision), ours(setup, "float32")
-    plan = [(name, size, [fast, trainer(setup)]) for name, size in ((MINILM, small), (BASE, small), (BASE, large))]
-    plan += [(MINILM, large, [fast, trainer(setup)]), (MINILM, small, [slow]), (BASE, small, [slow])]
+    sizes, fast, slow = setup.sizes.batch_sizes, ours(setup, setup.low_precision), ours(setup, "float32")
+    plan = [(name, sizes[i], [fast, trainer(setup)]) for name, i in setup.sizes.nets]
+    plan += [(name, sizes[i], [slow]) for name, i in setup.sizes.nets if i == 0]
     rows: List[Dict[str, Any]] = []
     references: Dict[Tuple[str, int], Speed] = {}
     for name, batch_size, programs in plan:
@@ -169,7 +168,7 @@ def speeds(setup: Setup, deadline: Deadline) -> List[Dict[str, Any]]:
         for program in programs:
             rows.append(_row(setup, name, batch_size, program, found[program.title], reference))
             print(json.dumps(rows[-1]), file=sys.stderr)
-    order = [(name, size) for name in (MINILM, BASE) for size in (small, large)]
+    order = [(name, size) for name in (MINILM, BASE) for size in sizes]
     return sorted(rows, key=lambda row: order.index((row["net"], row["batch_size"])))
 
 

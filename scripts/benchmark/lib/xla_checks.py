@@ -15,7 +15,7 @@ _SEED = 0
 
 
 def equality(job: Dict[str, Any]) -> None:
-    """Largest absolute differences of logits, and of the gradients of the mean loss, by precision."""
+    """The largest difference of logits, and of gradients, each over the largest of them, by precision."""
     import gluonnlp_snli_plugin as snli  # the project first, as in its command  # noqa: I001
     from gluonnlp_snli_plugin.formats.models import snli_bert_classifier
     from gluonnlp_snli_plugin.model.family import hparams_of
@@ -47,7 +47,8 @@ def equality(job: Dict[str, Any]) -> None:
         "valid_length": random.randint(5, length + 1, rows).astype(np.int32),
         "label": random.randint(0, 3, rows).astype(np.int32),
     }
-    ids = [mx.nd.array(inputs[name], dtype="int32") for name in ("input_ids", "segment_ids", "valid_length")]
+    dtypes = {"input_ids": "int32", "segment_ids": "int32", "valid_length": "float32"}  # as GluonNLP's BERT takes them
+    ids = [mx.nd.array(inputs[name], dtype=dtype) for name, dtype in dtypes.items()]
     with mx.autograd.record(train_mode=False):
         logits = net(*ids)
         loss = mx.gluon.loss.SoftmaxCrossEntropyLoss()(logits, mx.nd.array(inputs["label"])).mean()
@@ -67,21 +68,22 @@ def equality(job: Dict[str, Any]) -> None:
         def mean_loss(weights: Any, given: Any, classifier: Any = classifier) -> Any:
             return classifier.figures(weights, given)["loss"] / rows
 
-        theirs = np.asarray(jax.jit(classifier.logits)(weights, given))
         found = jax.jit(jax.grad(mean_loss))(weights, given)
-        of_gradients = [
-            np.abs(np.asarray(found[name], np.float32) - gradient).max()
-            for name, gradient in gradients.items()
-            if name in found
-        ]
-        assert len(of_gradients) > len(gradients) / 2
-        difference = {"logits": np.abs(theirs - logits.asnumpy()).max(), "gradients": max(of_gradients)}
-        print(json.dumps({"dtype": dtype, **{name: float(value) for name, value in difference.items()}}))
+        pairs = [(np.asarray(jax.jit(classifier.logits)(weights, given)), logits.asnumpy())]
+        pairs += [(np.asarray(found[name]), gradient) for name, gradient in gradients.items() if name in found]
+        assert len(pairs) > len(gradients) / 2  # by its other names, a shared parameter is not found
+        differences = [np.abs(mine - other).max() for mine, other in pairs]
+        largest = [np.abs(other).max() for _, other in pairs]
+        relative = {
+            "logits": differences[0] / largest[0],
+            "gradients": max(differences[1:]) / max(largest[1:]),
+        }
+        print(json.dumps({"dtype": dtype, **{name: float(value) for name, value in relative.items()}}))
 
 
 def stop(job: Dict[str, Any]) -> None:
     """Begin a run with ``job["settings"]`` that gets SIGINT after ``job["updates"]`` updates."""
-    from gluonnlp_snli_plugin import Stopped
+    from gluonnlp_snli_plugin.errors import Stopped
     from gluonnlp_snli_plugin.train import finetuning, loop
 
     class StoppingProgress(loop.Progress):
