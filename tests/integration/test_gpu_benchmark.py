@@ -1,0 +1,76 @@
+"""The GPU benchmark as a whole, at its tiny size, on CPU devices."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARK = Path(__file__).parents[2] / "scripts" / "benchmark" / "gpu.py"
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """The figures of a tiny run, what it printed, and its exit status."""
+    folder = tmp_path_factory.mktemp("gpu")
+    command = [sys.executable, str(BENCHMARK), "--tiny", "--json", str(folder / "all.json")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    assert (folder / "all.json").exists(), done.stderr
+    return {**json.loads((folder / "all.json").read_text()), "text": done.stdout, "status": done.returncode}
+
+
+@pytest.mark.slow
+@pytest.mark.jax
+def test_what_is_computed_through_xla_is_what_mxnet_computes_and_can_be_repeated(found):
+    assert [(row["check"], row["result"], row["reason"]) for row in found["checks"]] == [
+        *(
+            (f"{what} in {dtype} against MXNet in float32", "passed", "")
+            for dtype in ("float32", "tfloat32", "bfloat16")
+            for what in ("logits", "gradients")
+        ),
+        ("two runs give the same weights", "passed", ""),
+        ("a run that is stopped and resumed gives the same weights", "passed", ""),
+    ]
+    assert 0 < found["checks"][0]["difference"] < 1e-5
+    assert found["status"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.jax
+def test_this_project_is_measured_in_every_part(found):
+    ours = [row for row in found["speed"] if row["program"].startswith("this project")]
+    assert [(row["net"], row["batch_size"], row["program"]) for row in ours] == [
+        ("MiniLM", 4, "this project, bfloat16"),
+        ("MiniLM", 4, "this project, float32"),
+        ("BERT-base", 8, "this project, bfloat16"),
+    ]
+    runs = [row for row in found["runs"] if row["run"].startswith("this project")]
+    for row in [*ours, *runs, *found["variants"]]:
+        assert not row.get("reason"), row
+    assert all(row["train"] > 0 and row["evaluate"] > 0 for row in ours + found["variants"])
+    cold, warm = runs
+    assert cold["seconds"] > cold["seconds_to_first_update"] > 0
+    assert warm["compile_seconds"] < cold["compile_seconds"]
+    assert [row["variant"] for row in found["variants"]][-1] == "two devices"
+
+
+@pytest.mark.slow
+@pytest.mark.jax
+def test_trainer_is_measured_too_or_said_not_to_be_installed(found):
+    is_there = all(importlib.util.find_spec(name) for name in ("torch", "transformers", "accelerate"))
+    rows = [row for row in found["speed"] + found["runs"] if "Trainer" in row.get("program", row.get("run"))]
+    assert len(rows) == 3
+    for row in rows:
+        assert bool(row.get("reason")) != is_there
+        assert is_there or "not installed" in row["reason"]
+    assert ("not installed" in found["text"].partition("| check |")[2]) != is_there
+
+
+@pytest.mark.slow
+@pytest.mark.jax
+def test_one_page_has_them_all_and_says_that_nothing_was_measured(found):
+    assert found["text"].startswith("No GPU: a tiny run, which measures nothing; ")
+    for heading in ("| check |", "| BERT | batch | program |", "| run | from start to end, s |", "| variant |"):
+        assert heading in found["text"]
