@@ -12,7 +12,7 @@ from gluonnlp_snli_plugin import PluginError
 
 from .gpu_runs import run_command
 from .gpu_setup import SMALL, Deadline, Setup
-from .gpu_speed import in_short
+from .gpu_speed import SPEED_CACHE, in_short
 from .workspace import finetune_command
 
 _PROGRAM = Path(__file__).with_name("xla_checks.py")
@@ -45,7 +45,7 @@ def _differences(setup: Setup, dtypes: List[str], deadline: Deadline) -> List[Di
         "dtypes": dtypes,
     }
     command = [sys.executable, str(_PROGRAM), "equality", json.dumps(job)]
-    lines = run_command("the comparison", command, setup.environment(space, "checks"), deadline).output.splitlines()
+    lines = run_command("the comparison", command, setup.environment(space, SPEED_CACHE), deadline).output.splitlines()
     return [json.loads(line) for line in lines if line.startswith('{"dtype"')]
 
 
@@ -60,7 +60,7 @@ def _repeated(setup: Setup, deadline: Deadline) -> List[Dict[str, Any]]:
         "dtype": setup.low_precision,
         "epochs": 1,
     }
-    environment = setup.environment(space, "checks")
+    environment = setup.environment(space, SPEED_CACHE)
 
     def run(name: str) -> Path:
         folder = setup.folder / name

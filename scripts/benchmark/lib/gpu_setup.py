@@ -157,7 +157,7 @@ class Setup:
         space : Workspace
             Whose model store it uses.
         cache : str
-            Processes with the same name here share what they have compiled, and no others.
+            Processes with the same name here share the programs that XLA has compiled, and no others.
         **variables
             More of them.
         """
@@ -166,8 +166,7 @@ class Setup:
             del found["PYTHONNOUSERSITE"]  # all that takes part is in one environment, perhaps the user's own
         package = str(Path(gluonnlp_snli_plugin.__file__).parents[1])
         found["PYTHONPATH"] = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-        found.pop("JAX_COMPILATION_CACHE_DIR", None)
-        found["XDG_CACHE_HOME"] = str(self.folder / f"cache-{cache}")
+        found["JAX_COMPILATION_CACHE_DIR"] = str(self.folder / f"cache-{cache}")
         found["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # several processes share the GPU
         if self._is_tiny:
             found.update(JAX_PLATFORMS="cpu", CUDA_VISIBLE_DEVICES="")

@@ -18,7 +18,7 @@ from .gpu_setup import BASE, MINILM, Deadline, Setup
 from .race import Contender
 from .workspace import Workspace
 
-SPEED_CACHE = "speed"  # of what is compiled
+SPEED_CACHE = "speed"  # of what is compiled, but for whole runs
 TRAINER = "Hugging Face Trainer"
 _NEEDED_BY_TRAINER = ("torch", "transformers", "accelerate")
 
