@@ -48,7 +48,6 @@ _COLUMNS = {
         ("share", "of the card's peak", "{:.1%}"),
         ("evaluate", "evaluate, pairs/s", "{:.0f}"),
         ("evaluate_ratio", "this project evaluates faster by", "{:.2f}"),
-        ("warmup", "warm-up, s", "{:.1f}"),
     ],
     "runs": [
         ("run", "run", "{}"),
@@ -64,7 +63,7 @@ _COLUMNS = {
         ("variant", "variant", "{}"),
         ("train", "train, pairs/s", "{:.0f}"),
         ("ratio", "of the first", "{:.2f}"),
-        ("warmup", "warm-up, s", "{:.1f}"),
+        ("ready", "ready after, s", "{:.1f}"),
     ],
 }
 

@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, List, NamedTuple
 from gluonnlp_snli_plugin import PluginError
 
 from .gpu_setup import BASE, MINILM, Deadline, Setup
-from .gpu_speed import SPEED_CACHE, Program, in_short, ours, race, start, trainer
+from .gpu_speed import Program, in_short, ours, race, start, trainer
 from .workspace import finetune_command
 
 _MOST_STEPS = 10**9
@@ -109,7 +109,7 @@ def figures_of(output: Path) -> Dict[str, Any]:
 def variants(setup: Setup, deadline: Deadline) -> List[Dict[str, Any]]:
     """Training with and without what costs or saves time on a GPU; a row for each, the first for comparison.
 
-    What :func:`.gpu_speed.speeds` has compiled is not compiled again; the warm-up of the others has their compilation.
+    What :func:`.gpu_speed.speeds` has compiled is not compiled again; the others are ready when they have compiled.
     """
     dtype, small, large = setup.low_precision, *setup.sizes.batch_sizes
 
@@ -133,7 +133,7 @@ def variants(setup: Setup, deadline: Deadline) -> List[Dict[str, Any]]:
         groups[-1][-1].append(ours(setup, dtype, num_devices=2, title="two devices"))
     rows = []
     for name, batch_size, programs in groups:
-        found = race(programs, setup, setup.spaces[name], batch_size, SPEED_CACHE, deadline)
+        found = race(programs, setup, setup.spaces[name], batch_size, deadline, start_together=False)
         reference = found[programs[0].title].train
         for title, speed in found.items():
             ratio = speed.train / reference if speed.train and reference else None

@@ -7,6 +7,7 @@ import json
 import os
 import statistics
 import sys
+import time
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
@@ -20,6 +21,7 @@ from .workspace import Workspace
 
 SPEED_CACHE = "speed"  # of what is compiled, but for whole runs
 TRAINER = "Hugging Face Trainer"
+Turn = Dict[str, Dict[str, float]]  # the answers to "train" and "evaluate"
 _NEEDED_BY_TRAINER = ("torch", "transformers", "accelerate")
 
 
@@ -39,7 +41,7 @@ class Speed(NamedTuple):
 
     train: Optional[float] = None  #: pairs a second, the median of the rounds
     evaluate: Optional[float] = None
-    warmup: Optional[float] = None  #: seconds of the steps before, with all that is compiled
+    ready: Optional[float] = None  #: seconds from its start to the end of its warm-up, with all that is compiled
     reason: str = ""
 
 
@@ -96,9 +98,25 @@ def start(program: Program, setup: Setup, space: Workspace, cache: str, deadline
 
 
 def race(
-    programs: List[Program], setup: Setup, space: Workspace, batch_size: int, cache: str, deadline: Deadline
+    programs: List[Program],
+    setup: Setup,
+    space: Workspace,
+    batch_size: int,
+    deadline: Deadline,
+    start_together: bool = True,
 ) -> Dict[str, Speed]:
     """Measure programs in turn.
+
+    Parameters
+    ----------
+    programs : list of Program
+    setup : Setup
+    space : Workspace
+        Of the BERT that they train.
+    batch_size : int
+    deadline : Deadline
+    start_together : bool, default True
+        Otherwise each starts when the one before it is ready, so that the time that it takes is its own.
 
     Returns
     -------
@@ -108,47 +126,50 @@ def race(
     rounds = setup.sizes.rounds
     # A few batches more: buckets of lengths end in batches that are not full.
     pairs = batch_size * (12 + max(program.warmup + rounds * program.steps for program in programs))
+    space.job(at_least=pairs)  # writes the files, before several threads want to
     found: Dict[str, Speed] = {}
-    answers: Dict[str, List[Dict[str, Dict[str, float]]]] = {}
-    warmups: Dict[str, float] = {}
-    with contextlib.ExitStack() as stack:
-        job = {"at_least": pairs, "batch_size": batch_size}
-        space.job(at_least=pairs)  # the files, before several threads want to write them
-        with concurrent.futures.ThreadPoolExecutor() as pool:
-            starts = [pool.submit(start, program, setup, space, cache, deadline, **job) for program in programs]
-        contenders: Dict[str, Contender] = {}
-        for program, started in zip(programs, starts):
+    ready: Dict[str, Optional[float]] = {}
+    turns: Dict[str, List[Turn]] = {program.title: [] for program in programs}
+    contenders: Dict[str, Contender] = {}
+
+    def started(program: Program) -> Contender:
+        return start(program, setup, space, SPEED_CACHE, deadline, at_least=pairs, batch_size=batch_size)
+
+    def turn(program: Program, steps: int) -> Turn:
+        contender, answers = contenders[program.title], {}
+        for what, command in (("train", f"train {steps}"), ("evaluate", "evaluate")):
+            contender.timeout = deadline.left()
+            answers[what] = contender.ask(command)
+        return answers
+
+    with contextlib.ExitStack() as stack, concurrent.futures.ThreadPoolExecutor() as pool:
+        starting = {program.title: pool.submit(started, program) for program in programs if start_together}
+        for program in programs:
+            begin = time.perf_counter()
             try:
-                contenders[program.title] = stack.enter_context(contextlib.closing(started.result()))
+                contender = starting[program.title].result() if start_together else started(program)
+                contenders[program.title] = stack.enter_context(contextlib.closing(contender))
+                turn(program, program.warmup)
+                ready[program.title] = None if start_together else time.perf_counter() - begin
             except Exception as error:  # whatever it is, the others have been started, and end with the stack
+                contenders.pop(program.title, None)
                 found[program.title] = Speed(reason=in_short(error))
-
-        def ask(program: Program, command: str) -> Dict[str, float]:
-            contenders[program.title].timeout = deadline.left()
-            return contenders[program.title].ask(command)
-
-        for number in range(rounds + 1):
+        for number in range(rounds):
             order = [program for program in programs if program.title in contenders]
             first = number % max(len(order), 1)
             for program in order[first:] + order[:first]:  # nobody is always the first
                 try:
-                    steps = program.steps if number else program.warmup
-                    answer = {"train": ask(program, f"train {steps}"), "evaluate": ask(program, "evaluate")}
-                except PluginError as error:
+                    turns[program.title].append(turn(program, program.steps))
+                except PluginError as error:  # the rounds before are figures too
                     del contenders[program.title]
-                    if not answers.get(program.title):  # a round or two are figures too
-                        found[program.title] = Speed(warmup=warmups.get(program.title), reason=in_short(error))
-                    continue
-                if number:
-                    answers.setdefault(program.title, []).append(answer)
-                else:
-                    warmups[program.title] = answer["train"]["seconds"]
-    for title, turns in answers.items():
-        found[title] = Speed(_rate(turns, "train"), _rate(turns, "evaluate"), warmups[title])
+                    found[program.title] = Speed(ready=ready[program.title], reason=in_short(error))
+    for title, rounds_done in turns.items():
+        if rounds_done:
+            found[title] = Speed(_rate(rounds_done, "train"), _rate(rounds_done, "evaluate"), ready[title])
     return {program.title: found[program.title] for program in programs}
 
 
-def _rate(turns: List[Dict[str, Dict[str, float]]], what: str) -> float:
+def _rate(turns: List[Turn], what: str) -> float:
     return statistics.median(turn[what]["pairs"] / turn[what]["seconds"] for turn in turns)
 
 
@@ -163,7 +184,7 @@ def speeds(setup: Setup, deadline: Deadline) -> List[Dict[str, Any]]:
     rows: List[Dict[str, Any]] = []
     references: Dict[Tuple[str, int], Speed] = {}
     for name, batch_size, programs in plan:
-        found = race(programs, setup, setup.spaces[name], batch_size, SPEED_CACHE, deadline)
+        found = race(programs, setup, setup.spaces[name], batch_size, deadline)
         reference = references.setdefault((name, batch_size), found[programs[0].title])
         for program in programs:
             rows.append(_row(setup, name, batch_size, program, found[program.title], reference))
