@@ -68,21 +68,32 @@ def repair_numpy_when_mxnet_is_imported() -> None:
 def _import_what_is_gone(module: "ModuleType") -> None:
     """Let a module import NumPy as it was, and the parts of distutils and pkg_resources that it needs.
 
-    Python 3.12 removed distutils, and setuptools 82 pkg_resources. A module may have built-in functions of its own (see
-    ``exec`` in Python's manual), ``__import__`` among them: so no other module sees what should be gone. Only for those
-    that need it as they are imported: what their functions call in C imports by the same ``__import__``.
+    Python 3.12 removed distutils, and setuptools 82 pkg_resources. Only for modules that need it as they are imported:
+    what their functions call in C imports by the same ``__import__``.
+    """
+    numpy = _numpy_as_it_was()
+
+    def find(name: str, import_it: "Callable[[], Any]") -> "Any":
+        if name in ("distutils.version", "pkg_resources"):
+            return _Versions
+        imported = import_it()
+        return numpy if imported is sys.modules.get("numpy") else imported
+
+    _import_by(module, find)
+
+
+def _import_by(module: "ModuleType", find: "Callable[[str, Callable[[], Any]], Any]") -> None:
+    """Let a module import what `find` returns for the name of a module and a function that does import it.
+
+    A module may have built-in functions of its own, ``__import__`` among them (see ``exec`` in Python's manual): no
+    other module sees the difference.
     """
     import builtins
-
-    numpy = _numpy_as_it_was()
 
     def __import__(
         name: str, globals: "Any" = None, locals: "Any" = None, fromlist: "Sequence[str]" = (), level: int = 0
     ) -> "Any":
-        if name in ("distutils.version", "pkg_resources"):
-            return _Versions
-        imported = builtins.__import__(name, globals, locals, fromlist, level)
-        return numpy if imported is sys.modules.get("numpy") else imported
+        return find(name, lambda: builtins.__import__(name, globals, locals, fromlist, level))
 
     vars(module)["__builtins__"] = {**vars(builtins), "__import__": __import__}
 
@@ -179,10 +190,52 @@ def _numpy_as_it_was() -> "Any":
     return _copy_of(np, **names, bool=bool, int=int)
 
 
-def _find_csr_matrix(module: "Any") -> None:
-    """Sparse arrays, and ``mx.nd.array``, look for ``scipy.sparse.csr.csr_matrix``, which SciPy 2 is to remove."""
-    if module.spsp is not None:
-        module.spsp = _copy_of(module.spsp, csr=module.spsp)
+# What takes long to import --------------------------------------------------------------------------------------------
+
+
+class _SciPy:
+    """A module of SciPy that is imported when a name in it is first used."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> "Any":
+        import importlib
+
+        return getattr(importlib.import_module(self._name), name)
+
+
+class _SparseSciPy(_SciPy):
+    """``scipy.sparse``, which is not imported to see that an array is not one of its own."""
+
+    class _NotImported:
+        csr_matrix = ()  # of which nothing is an instance
+
+    @property
+    def csr(self) -> "Any":
+        """Where MXNet looks for ``csr_matrix``; SciPy 2 is to remove ``scipy.sparse.csr``."""
+        return sys.modules.get(self._name, self._NotImported)
+
+
+def _import_scipy_late(module: "ModuleType") -> None:
+    """Let a module import SciPy, where it is installed, without loading it.
+
+    MXNet needs it for SciPy's own sparse arrays and for calibration by entropy, and loading it takes half as long as
+    loading MXNet.
+    """
+    from types import SimpleNamespace
+
+    scipy = SimpleNamespace(sparse=_SparseSciPy("scipy.sparse"), stats=_SciPy("scipy.stats"))
+
+    def find(name: str, import_it: "Callable[[], Any]") -> "Any":
+        if name.split(".")[0] == "scipy":
+            from importlib.util import find_spec
+
+            if find_spec("scipy") is not None:
+                return scipy
+        return import_it()
+
+    _import_by(module, find)
 
 
 # What NumPy 2 prints or computes in another way -----------------------------------------------------------------------
@@ -300,13 +353,13 @@ _REPAIRS: "Dict[str, Tuple[Optional[Repair], Optional[Repair]]]" = {
     # module: (what happens before it is executed, what happens after)
     "mxnet": (None, _call_what_is_gone_in_test_utils),
     "mxnet.base": (None, _print_numbers_as_before),
-    "mxnet.contrib.quantization": (None, _find_ranges_in_64_bits),
+    "mxnet.contrib.quantization": (_import_scipy_late, _find_ranges_in_64_bits),
     "mxnet.gluon.contrib.estimator.event_handler": (_import_what_is_gone, None),
     "mxnet.metric": (None, _add_up_in_64_bits),
     "mxnet.ndarray.ndarray": (None, _both(_call_what_is_gone, _give_scalars)),
     "mxnet.ndarray.numpy._op": (None, _call_what_is_gone),
-    "mxnet.ndarray.sparse": (None, _find_csr_matrix),
-    "mxnet.ndarray.utils": (None, _find_csr_matrix),
+    "mxnet.ndarray.sparse": (_import_scipy_late, None),
+    "mxnet.ndarray.utils": (_import_scipy_late, None),
     "mxnet.numpy.fallback": (_import_what_is_gone, None),
     "mxnet.numpy.multiarray": (None, _call_what_is_gone),
     "mxnet.numpy.utils": (_import_what_is_gone, None),
@@ -314,6 +367,7 @@ _REPAIRS: "Dict[str, Tuple[Optional[Repair], Optional[Repair]]]" = {
     "mxnet.numpy_op_fallback": (_import_what_is_gone, None),
     "mxnet.optimizer.optimizer": (None, _scale_in_64_bits),
     "mxnet.symbol.numpy._symbol": (None, _call_what_is_gone),
+    "mxnet.test_utils": (_import_scipy_late, None),
     "gluonnlp.data.batchify.batchify": (None, _pad_with_what_wraps_around),
     "gluonnlp.data.transforms": (_import_what_is_gone, None),
     "gluonnlp.vocab.subwords": (None, _hash_bytes_above_127),

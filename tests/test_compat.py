@@ -146,3 +146,18 @@ def test_an_array_of_one_number_is_a_number(shape):
     assert float(mx.nd.full(shape, 2.5).asscalar()) == 2.5
     with pytest.raises(ValueError, match="not a scalar"):
         mx.nd.zeros((2,)).asscalar()
+
+
+def test_a_sparse_array_of_scipy_is_one_of_mxnet():
+    """SciPy, of which MXNet imports nothing until then, see tests/cli/test_quick_answers.py."""
+    sparse = pytest.importorskip("scipy.sparse")
+    matrix = sparse.csr_matrix([[0, 2, 0], [1, 0, 0]], dtype=np.float32)
+    for array in (mx.nd.array(matrix), mx.nd.sparse.array(matrix), mx.nd.sparse.csr_matrix(matrix)):
+        assert array.stype == "csr"
+        np.testing.assert_array_equal(array.asnumpy(), matrix.toarray())
+        assert (array.asscipy() != matrix).nnz == 0
+
+
+def test_mxnet_calibrates_by_scipys_entropy():
+    stats = pytest.importorskip("scipy.stats")
+    assert mx.contrib.quantization.stats.entropy is stats.entropy

@@ -75,7 +75,7 @@ def test_a_command_that_runs_imports_only_what_it_uses(command):
     status, said, imported = command("list", "tasks")
     assert (status, said) == (0, "SNLI\n")
     assert "mxnet" in imported
-    assert not imported & {"matplotlib", "jinja2", "starlette", "uvicorn", "onnxruntime", "huggingface_hub"}
+    assert not imported & {"scipy", "matplotlib", "jinja2", "starlette", "uvicorn", "onnxruntime", "huggingface_hub"}
 
 
 def test_a_script_that_a_command_runs_finds_the_plugin_active_and_its_public_names(command, tmp_path):
