@@ -202,6 +202,16 @@ def tiny_run(tiny_name, pairs_file, tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def empty_figures(monkeypatch):
+    """Pages of runs that this process makes have empty figures: to draw them takes most of a tiny run's time."""
+    from markupsafe import Markup
+
+    from gluonnlp_snli_plugin.report import svg
+
+    monkeypatch.setattr(svg, "plot", lambda name, description, draw: Markup("<svg></svg>"))
+
+
 @pytest.fixture(scope="session")
 def minilm_name():
     """MiniLM, a real pretrained BERT, under its name in the model store of this test session."""

@@ -126,6 +126,7 @@ def test_a_model_names_files_of_its_own_folder_only(tiny_run, tmp_path, use, abs
         load_model(folder)
 
 
+@pytest.mark.usefixtures("empty_figures")
 @pytest.mark.parametrize("umask", [0o077, 0o027])
 def test_what_is_written_has_the_permissions_that_the_umask_leaves(tiny_bert, pairs_file, tmp_path, umask):
     before = os.umask(umask)

@@ -11,6 +11,11 @@ from gluonnlp_snli_plugin import evaluate, finetune, write_report
 from gluonnlp_snli_plugin.cli import main
 
 
+@pytest.fixture(autouse=True)
+def _empty_figures():
+    """Figures are drawn here."""
+
+
 @pytest.fixture(scope="module")
 def runs(tiny_name, pairs_file, tmp_path_factory):
     """Two runs with test pairs, of different seeds."""

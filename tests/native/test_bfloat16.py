@@ -71,7 +71,7 @@ def test_a_net_is_left_as_it_is_where_mxnet_is_to_add_up_gradients_in_place(net,
     assert not accelerate(net, "bfloat16") and not is_accelerated(net)
 
 
-@pytest.mark.usefixtures("native_operators")
+@pytest.mark.usefixtures("native_operators", "empty_figures")
 def test_a_run_in_bfloat16_learns_as_well(tiny_name, pairs_file, tmp_path, monkeypatch):
     monkeypatch.setattr(operators, "has_amx", lambda: True)  # slow where there is none, and the same
     settings = {
@@ -84,8 +84,7 @@ def test_a_run_in_bfloat16_learns_as_well(tiny_name, pairs_file, tmp_path, monke
         "batch_size": 16,
         "max_len": 32,
     }
-    for dtype in ("float32", "bfloat16"):
-        assert finetune(output_dir=str(tmp_path / dtype), dtype=dtype, **settings)["dev_accuracy"] > 0.9
+    assert finetune(output_dir=str(tmp_path / "out"), dtype="bfloat16", **settings)["dev_accuracy"] > 0.9
 
 
 def test_what_cannot_be_is_refused_in_one_line(monkeypatch, tmp_path):
