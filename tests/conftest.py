@@ -1,8 +1,10 @@
 """What every test module may use. GluonNLP reads MXNET_HOME when it is imported, so that is set here first."""
 
+import contextlib
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,6 +97,12 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no real SNLI pairs: {SHARED_DATA} is missing")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def without_mxnet():
+    """The first line of a program that imports modules of the package without MXNet, as the command does for --help."""
+    return "import __main__; __main__.__file__ = 'gluonnlp-snli'\n"
 
 
 @pytest.fixture(scope="session")
@@ -299,6 +307,18 @@ def native_operators():
 
     if not operators.are_available():
         pytest.skip("no C++ operators: is there a C++ compiler?")
+
+
+@pytest.fixture
+def cache_of_its_own(tmp_path):
+    """A cache for processes, $XDG_CACHE_HOME, that is empty but for the compiled operators: compiling takes 20 s."""
+    from gluonnlp_snli_plugin.native import build
+
+    folder = tmp_path / "cache" / "gluonnlp_snli_plugin" / "native"
+    folder.mkdir(0o700, parents=True)
+    with contextlib.suppress(build.BuildError):  # there is no compiler
+        shutil.copy(str(build.library()), str(folder))
+    return tmp_path / "cache"
 
 
 @pytest.fixture(scope="session")

@@ -433,14 +433,14 @@ def test_other_names_are_not_touched(root, tmp_path):
 # Two processes.
 
 
-def test_two_processes_at_once_download_once(root, tmp_path):
+def test_two_processes_at_once_download_once(root, tmp_path, without_mxnet):
     release = threading.Event()
 
     def when_released(handler):
         assert release.wait(600)
         obey_range(handler)
 
-    code = (
+    code = without_mxnet + (
         "import sys; from gluonnlp_snli_plugin.tasks.download import SNLI_ARCHIVE; "
         "SNLI_ARCHIVE._replace(sha1=sys.argv[3]).fetch(sys.argv[1], url=sys.argv[2])"
     )
