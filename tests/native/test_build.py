@@ -324,11 +324,9 @@ def test_without_a_cache_the_library_is_a_temporary_file(quick_compiler, tempora
     assert not Path("relative").exists()
 
 
-def test_without_a_cache_the_library_serves_this_process_alone(first_use, compiler, tmp_path):
-    (library,) = first_use[0].glob("**/*.so")
-    compiler(f'cp "{library}" "$target"')
+def test_without_a_cache_the_library_serves_this_process_alone(native_operators, copying_compiler, tmp_path):
     (tmp_path / "tmp").mkdir()
-    environment = {"XDG_CACHE_HOME": "/proc/nowhere", "TMPDIR": str(tmp_path / "tmp")}
+    environment = {"XDG_CACHE_HOME": "/proc/nowhere", "TMPDIR": str(tmp_path / "tmp"), "CXX": copying_compiler}
     stdout, stderr = _start(_USE, **environment).communicate(timeout=600)
     assert stdout == _USED and not _log_lines(stderr), stderr
     assert not list((tmp_path / "tmp").iterdir()), "and nothing of it stays"
