@@ -331,14 +331,22 @@ def int8_operator(native_operators):
         pytest.skip("this processor has no instructions for 8-bit integers (VNNI)")
 
 
+@pytest.fixture(scope="session")
+def program(tmp_path_factory):
+    """The command ``gluonnlp-snli`` as pip installs it, as the beginning of a command line."""
+    path = tmp_path_factory.mktemp("bin") / "gluonnlp-snli"
+    path.write_text("import sys\nfrom gluonnlp_snli_plugin.cli import main\nsys.exit(main())\n")
+    return [sys.executable, str(path)]
+
+
 @pytest.fixture
-def command():
+def command(program):
     """Runs ``gluonnlp-snli`` in a process of its own; returns what ``subprocess.run`` returns."""
 
     def run(*arguments, **kwargs):
         kwargs.setdefault("timeout", 600)
         return subprocess.run(
-            [sys.executable, "-m", "gluonnlp_snli_plugin", *map(str, arguments)],
+            [*program, *map(str, arguments)],
             capture_output=True,
             text=True,
             cwd=kwargs.pop("cwd", REPOSITORY),

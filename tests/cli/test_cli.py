@@ -1,5 +1,6 @@
 """The command line as a user meets it: real processes, one-line errors, exit statuses."""
 
+import io
 import json
 import os
 import shutil
@@ -72,13 +73,13 @@ def test_evaluate_prints_a_table(trained, pairs_file, capsys):
     assert "precision" in output and "(120 pairs)" in output
 
 
-def test_predict_keeps_the_order_of_a_file_and_of_standard_input(command, trained, pairs_file, capsys):
+def test_predict_keeps_the_order_of_a_file_and_of_standard_input(trained, pairs_file, capsys, monkeypatch):
     rows = [json.loads(line) for line in pairs_file.read_text().splitlines()]
-    assert main(["predict", trained, "--file", str(pairs_file)]) == 0
-    from_file = capsys.readouterr().out.splitlines()
-    from_stdin = command("predict", trained, "--file", "-", input=pairs_file.read_text()).stdout.splitlines()
-    for lines in (from_file, from_stdin):
-        answers = list(map(json.loads, lines))
+    for file in (str(pairs_file), "-"):
+        with open(pairs_file) as stdin:
+            monkeypatch.setattr(sys, "stdin", stdin)
+            assert main(["predict", trained, "--file", file]) == 0
+        answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         assert [(row["sentence1"], row["sentence2"]) for row in answers] == [
             (row["sentence1"], row["sentence2"]) for row in rows
         ]
@@ -211,12 +212,10 @@ def test_help_shows_the_options(capsys, arguments, shown):
     assert end.value.code == 0 and shown in capsys.readouterr().out
 
 
-def test_without_mxnet_there_is_one_clear_line(tmp_path):
+def test_without_mxnet_there_is_one_clear_line(program, tmp_path):
     (tmp_path / "mxnet.py").write_text("raise ModuleNotFoundError(\"No module named 'mxnet'\", name='mxnet')")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
-    script = tmp_path / "gluonnlp-snli"  # what the installed console script does
-    script.write_text("import sys\nfrom gluonnlp_snli_plugin.cli import main\nsys.exit(main())\n")
-    done = subprocess.run([sys.executable, str(script), "list"], stderr=subprocess.PIPE, env=environment)
+    done = subprocess.run([*program, "list"], stderr=subprocess.PIPE, env=environment)
     line = done.stderr.decode()
     assert done.returncode == 1 and len(line.splitlines()) == 1 and "pip install --no-deps mxnet==1.9.1" in line
     done = subprocess.run(
@@ -228,10 +227,10 @@ def test_without_mxnet_there_is_one_clear_line(tmp_path):
     assert done.stderr.decode().splitlines()[-1].startswith("ImportError: gluonnlp_snli_plugin needs MXNet 1.9.1")
 
 
-def test_answers_are_json_whatever_standard_output_can_show(command, trained):
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    done = command("predict", trained, "--premise", "caf\u00e9 \U0001f600", "--hypothesis", "b", env=environment)
-    assert json.loads(done.stdout)["sentence1"] == "caf\u00e9 \U0001f600", done.stderr
+def test_answers_are_json_whatever_standard_output_can_show(trained, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert main(["predict", trained, "--premise", "caf\u00e9 \U0001f600", "--hypothesis", "b"]) == 0
+    assert json.loads(sys.stdout.buffer.getvalue())["sentence1"] == "caf\u00e9 \U0001f600"
 
 
 def test_what_no_memory_holds_is_one_line(complaint_of, tiny_name, pairs_file, tmp_path):

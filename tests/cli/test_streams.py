@@ -1,5 +1,6 @@
 """Standard output or standard error that is full or closed: one line, and status 1, and never a traceback."""
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -42,16 +43,16 @@ def test_help_cannot_be_printed_either(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "redirection, said",
+    "rest, said",
     [
-        (">/dev/full", "cannot write to standard output: No space left on device"),
-        (">&-", "cannot write to standard output: it is closed"),
-        (">/dev/full 2>/dev/full", ""),
-        ("<&- >&- 2>&-", ""),
+        ("list >/dev/full", "cannot write to standard output: No space left on device"),
+        ("--version >/dev/full", "cannot write to standard output: No space left on device"),
+        ("--version >&-", "cannot write to standard output: it is closed"),
+        ("--version >/dev/full 2>/dev/full", ""),
+        ("list <&- >&- 2>&-", ""),
     ],
 )
-def test_a_process_ends_with_that_line_and_status(redirection, said):
-    program = f"exec {sys.executable} -m gluonnlp_snli_plugin list {redirection}"
-    done = subprocess.run(["sh", "-c", program], capture_output=True, text=True)
+def test_a_process_ends_with_that_line_and_status(program, rest, said):
+    done = subprocess.run(["sh", "-c", f"exec {shlex.join(program)} {rest}"], capture_output=True, text=True)
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr == (f"gluonnlp-snli: error: {said}\n" if said else "")
