@@ -272,8 +272,8 @@ def test_minilm(minilm_name, shared_data, run_without, tmp_path):
 
     train, dev = (shared_data / "snli_mini" / f"snli_mini_{name}.jsonl" for name in ("train", "dev"))
     few, dev_pairs = tmp_path / "few.jsonl", tmp_path / "dev.jsonl"
-    few.write_text("".join(train.read_text().splitlines(keepends=True)[:160]))
-    dev_pairs.write_text("".join(dev.read_text().splitlines(keepends=True)[:500]))
+    few.write_text("".join(train.read_text().splitlines(keepends=True)[:32]))
+    dev_pairs.write_text("".join(dev.read_text().splitlines(keepends=True)[:100]))
     finetune(
         dataset_name=minilm_name, train_file=str(few), dev_file=str(few), output_dir=str(tmp_path / "out"), epochs=1
     )
