@@ -529,23 +529,6 @@ def test_two_backbones_under_one_name_share_one_vocabulary(folder, root):
 # The store ----------------------------------------------------------------------------------------------------------
 
 
-def test_processes_may_import_at_the_same_time(folder, tmp_path):
-    code = "import sys, gluonnlp_snli_plugin as plugin; plugin.import_bert(sys.argv[1], sys.argv[2])"
-    environment = {**os.environ, "MXNET_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    names = ["one_uncased", "two_uncased", "two_uncased"]
-    processes = [
-        subprocess.Popen([sys.executable, "-c", code, str(folder), name], env=environment, stderr=subprocess.PIPE)
-        for name in names
-    ]
-    for process in processes:
-        _, errors = process.communicate(timeout=600)
-        assert process.returncode == 0, errors.decode()
-    checkpoints = store.checkpoints(tmp_path / "models")
-    assert sorted(checkpoint.dataset_name for checkpoint in checkpoints.values()) == ["one_uncased", "two_uncased"]
-    for checkpoint in checkpoints.values():
-        build(checkpoint, tmp_path / "models")
-
-
 @pytest.mark.parametrize(
     "content",
     [

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import gluonnlp as nlp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
@@ -176,4 +177,9 @@ print(encode_file(encoder, sys.argv[3]).encoded.input_ids.sum())
     answers = [finish(process) for process in processes]
     assert [process.returncode for process in processes] == [0] * 3, answers
     assert len({output for output, _ in answers}) == 1
-    assert {key.partition("_2_")[2][5:] for key in store.checkpoints(tmp_path / "home" / "models")} == set(names)
+    root = tmp_path / "home" / "models"
+    checkpoints = store.checkpoints(root).values()
+    assert sorted(checkpoint.dataset_name for checkpoint in checkpoints) == sorted(set(names))
+    for checkpoint in checkpoints:
+        which = {"dataset_name": checkpoint.dataset_name, "root": str(root), "pretrained": True}
+        nlp.model.get_model(checkpoint.backbone, **which, use_decoder=False, use_classifier=False)

@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from gluonnlp_snli_plugin import store
+from gluonnlp_snli_plugin.store.train_vocab import train_vocabulary
+
 RECIPE = Path(__file__).parents[2] / "scripts" / "chapter" / "recipe.py"
 SENTENCES = [
     "the {0} is running outside.",
@@ -43,10 +46,8 @@ def home(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def vocabulary(command, text, home):
-    done = command("train-vocab", "--corpus", text, "--size", 45, "--name", "small_uncased")
-    assert done.returncode == 0, done.stderr
-    return "small_uncased"
+def vocabulary(text, home):
+    return train_vocabulary(text, "small_uncased", size=45, root=home / "models").name
 
 
 def _settings(text, vocabulary, folder):
@@ -76,14 +77,15 @@ def test_the_recipe_goes_from_text_to_a_classifier(home, pairs_file, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["dist_sync", pytest.param("horovod", marks=pytest.mark.horovod)])
-def test_ranks_train_one_bert(command, text, vocabulary, tmp_path, backend):
+def test_ranks_train_one_bert(command, text, vocabulary, home, tmp_path, backend):
     folder = tmp_path / "ranks"
     done = command(*_settings(text, vocabulary, folder), "--np", 2, "--comm", backend)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     train = [line for line in lines if line["kind"] == "train"]
     assert train[-1]["mlm_loss"] < train[0]["mlm_loss"] and train[-1]["update"] == 40
-    assert "ranks_uncased" in command("list", "weights").stdout
+    (checkpoint,) = store.checkpoints(home / "models").values()
+    assert checkpoint.dataset_name == "ranks_uncased"
 
 
 @pytest.mark.slow
