@@ -12,7 +12,7 @@ from gluonnlp_snli_plugin.tasks.sample import sample_pairs
 def test_a_small_bert_from_scratch_learns_the_sample_and_explains_what_decides(command, tmp_path):
     """One test, for a fixture of several would train once in each process that tests at once run in."""
     out = tmp_path / "out"
-    done = command("finetune", "--sample", "--output-dir", out)  # as somebody types it first
+    done = command("finetune", "--sample", "--epochs", 6, "--output-dir", out)  # the default is 8
     assert done.returncode == 0, done.stderr
     _assert_that_it_has_learnt(command, out)
     predictor = Predictor.load(out)
@@ -22,7 +22,7 @@ def test_a_small_bert_from_scratch_learns_the_sample_and_explains_what_decides(c
 
 def _assert_that_it_has_learnt(command, out):
     summary = json.loads((out / "summary.json").read_text())
-    assert summary["dev_accuracy"] >= 0.93  # 0.963 to 0.968 with four seeds
+    assert summary["dev_accuracy"] >= 0.9  # 0.947; after eight epochs 0.963 to 0.968 with four seeds
     config = json.loads((out / "config.json").read_text())
     assert "synthetic" in config["data"]["train"]["source"]
     done = command("predict", out, "--premise", "A dog is sleeping.", "--hypothesis", "An animal is asleep.")
