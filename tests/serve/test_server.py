@@ -154,7 +154,7 @@ def test_a_body_that_ends_early_or_never_ends_is_given_up(start, tiny_run):
         for begin in (b"", head[:30], head + b"{") * 100:
             silent = stack.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=600))
             silent.sendall(begin)
-        assert [service.ask(PAIR)[0] for _ in range(5)] == [200] * 5
+        assert [service.ask(PAIR)[0] for _ in range(2)] == [200] * 2
     assert len(service.said) < 10
     assert service.ask(None, "/healthz", "GET")[1]["waiting"] == 0
     assert not any("Traceback" in line for line in service.said)
