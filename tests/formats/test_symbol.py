@@ -3,35 +3,41 @@
 import json
 
 import numpy as np
-import pytest
 
 from gluonnlp_snli_plugin import Predictor
 from gluonnlp_snli_plugin.formats import export
 from gluonnlp_snli_plugin.tasks.snli import SNLI
 
-ASK = """
+HEADS = ("mlp", "pooled", "mean")
+ASK = f"""
 import json
 import mxnet as mx
 names = ["input_ids", "segment_ids", "valid_length"]
-net = mx.gluon.SymbolBlock.imports("model-symbol.json", names, "model-0000.params")
-logits = []
-for ids, segments in json.load(open("pairs.json")):
-    inputs = mx.nd.array([ids], dtype="int32"), mx.nd.array([segments], dtype="int32"), mx.nd.array([len(ids)])
-    logits += net(*inputs).asnumpy().tolist()
+logits = {{}}
+for head in {HEADS}:
+    net = mx.gluon.SymbolBlock.imports(f"{{head}}/model-symbol.json", names, f"{{head}}/model-0000.params")
+    logits[head] = []
+    for ids, segments in json.load(open(f"{{head}}/pairs.json")):
+        inputs = mx.nd.array([ids], dtype="int32"), mx.nd.array([segments], dtype="int32"), mx.nd.array([len(ids)])
+        logits[head] += net(*inputs).asnumpy().tolist()
 print(json.dumps(logits))
 """
 
 
-@pytest.mark.parametrize("head", ["mlp", "pooled", "mean"])
-def test_mxnet_alone_gives_the_same_logits(make_model, pairs_file, run_without, repair_mxnet, tmp_path, head):
-    model = make_model(head)
-    export(model, "symbol", tmp_path / "to", pairs_file)
-    predictor = Predictor.load(model)
-    encoded = predictor.encoder.encode(*zip(*(row[:2] for row in list(SNLI(file=pairs_file))[:20])))
-    pairs = [[part.tolist() for part in encoded[i][:2]] for i in range(20)]
-    (tmp_path / "to" / "pairs.json").write_text(json.dumps(pairs))
-    logits = json.loads(run_without(repair_mxnet + ASK, "gluonnlp", cwd=tmp_path / "to"))
-    np.testing.assert_allclose(logits, predictor.logits(encoded), atol=1e-5)
+def test_mxnet_alone_gives_the_same_logits(make_model, pairs_file, run_without, repair_mxnet, tmp_path):
+    """For every head, in one process."""
+    expected = {}
+    for head in HEADS:
+        model = make_model(head)
+        export(model, "symbol", tmp_path / head, pairs_file)
+        predictor = Predictor.load(model)
+        encoded = predictor.encoder.encode(*zip(*(row[:2] for row in list(SNLI(file=pairs_file))[:20])))
+        pairs = [[part.tolist() for part in encoded[i][:2]] for i in range(20)]
+        (tmp_path / head / "pairs.json").write_text(json.dumps(pairs))
+        expected[head] = predictor.logits(encoded)
+    logits = json.loads(run_without(repair_mxnet + ASK, "gluonnlp", cwd=tmp_path))
+    for head in HEADS:
+        np.testing.assert_allclose(logits[head], expected[head], atol=1e-5, err_msg=head)
 
 
 def test_its_code_in_the_readme_runs(make_model, pairs_file, run_without, repair_mxnet, tmp_path):
