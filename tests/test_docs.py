@@ -226,12 +226,13 @@ class _Runner:
     """Runs what pages say."""
 
     def __init__(self):
-        from gluonnlp_snli_plugin import report
+        from markupsafe import Markup
+
         from gluonnlp_snli_plugin.cli import main
-        from gluonnlp_snli_plugin.train import output
+        from gluonnlp_snli_plugin.report import svg
 
         self._main = main
-        report.try_report = output.try_report = lambda folder: None  # a second for each, and tests/report has them
+        svg.plot = lambda name, description, draw: Markup("<svg></svg>")  # half a second a page; tests/report draws
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = free.getsockname()[1]
         self.failed, self.ran, self._namespace = [], 0, {}
