@@ -30,6 +30,9 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(_HOME.name, "xla")
 # In the background of a shell SIGINT is ignored, and so it would be by every process that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# pytest's finder takes whatever is named test_*, mxnet.test_utils too. The plugin's comes first: it leaves SciPy out.
+sys.meta_path.sort(key=lambda finder: not hasattr(finder, "repairs_mxnet"))
+
 REPOSITORY = Path(__file__).parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 
