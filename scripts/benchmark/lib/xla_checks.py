@@ -28,6 +28,7 @@ def equality(job: Dict[str, Any]) -> None:
     contexts = [mx.Context(job["device"], 0)]
     configure(contexts)
     import jax
+
     from gluonnlp_snli_plugin.xla.bert import Bert
     from gluonnlp_snli_plugin.xla.classifier import Classifier
     from gluonnlp_snli_plugin.xla.inference import arrays_of
