@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import re
+import threading
 import time
 from typing import Any, Callable, Dict, Hashable, Iterator, Optional
 
@@ -42,6 +43,7 @@ class Programs:
         self._tell, self._memory, self._advice = tell, memory, advice
         self._pool = concurrent.futures.ThreadPoolExecutor(_AT_ONCE, "compile")
         self._programs: Dict[Hashable, concurrent.futures.Future] = {}
+        self._tracing = threading.Lock()
         self.seconds = 0.0
 
     def compile(self, key: Hashable, what: str, function: Any, *arguments: Any) -> None:
@@ -61,8 +63,10 @@ class Programs:
             self._programs[key] = self._pool.submit(self._compile, what, function, shapes)
 
     def _compile(self, what: str, function: Any, arguments: Any) -> Any:
-        begin = time.perf_counter()
-        program = function.lower(*arguments).compile()
+        with self._tracing:  # one after the other, as they are in Python; else the first would be ready with the last
+            begin = time.perf_counter()
+            traced = function.lower(*arguments)
+        program = traced.compile()
         seconds = time.perf_counter() - begin
         self.seconds += seconds
         self._tell(f"compiled {what} in {seconds:.1f} s")
