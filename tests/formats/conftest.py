@@ -1,12 +1,19 @@
-"""Models to export: small, with random parameters that are all of some weight in the logits."""
+"""Models to export, small, with random parameters that are all of some weight in the logits; BERTs to import."""
 
+import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import gluonnlp as nlp
 import mxnet as mx
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
+from gluonnlp_snli_plugin import import_bert
+from gluonnlp_snli_plugin.errors import CheckpointError
 from gluonnlp_snli_plugin.formats.model_folder import Model, build_net, save_model
 from gluonnlp_snli_plugin.formats.model_settings import ModelSettings
 from gluonnlp_snli_plugin.model.bert import BERT
@@ -55,3 +62,75 @@ def run_without():
         return done.stdout
 
     return run
+
+
+# Checkpoints in Hugging Face's layout to import ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tiny_bert, tmp_path):
+    """A copy of the tiny BERT, to be spoilt."""
+    return Path(shutil.copytree(str(tiny_bert), str(tmp_path / "checkpoint")))
+
+
+@pytest.fixture
+def root(tmp_path):
+    """The model store to import into."""
+    return tmp_path / "models"
+
+
+@pytest.fixture(scope="session")
+def edit_config():
+    """Changes entries of a folder's config.json; those that are None go."""
+
+    def edit(folder, **changes):
+        config = {**json.loads((folder / "config.json").read_text()), **changes}
+        config = {key: value for key, value in config.items() if value is not None}
+        (folder / "config.json").write_text(json.dumps(config))
+        return config
+
+    return edit
+
+
+@pytest.fixture(scope="session")
+def edit_tensors():
+    """Changes a folder's tensors, '__' in their names for '.'; those that are None go."""
+
+    def edit(folder, **changes):
+        tensors = load_file(str(folder / "model.safetensors"))
+        tensors.update({name.replace("__", "."): tensor for name, tensor in changes.items()})
+        tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items() if tensor is not None}
+        save_file(tensors, str(folder / "model.safetensors"))
+
+    return edit
+
+
+@pytest.fixture(scope="session")
+def build():
+    """The net and the vocabulary that GluonNLP builds of a checkpoint in a store."""
+
+    def build(checkpoint, root, **kwargs):
+        kwargs = {"use_decoder": False, "use_classifier": False, **kwargs}
+        return nlp.model.get_model(
+            checkpoint.backbone, dataset_name=checkpoint.dataset_name, root=str(root), pretrained=True, **kwargs
+        )
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def refused():
+    """Asserts that an import is refused in one line, and leaves nothing behind in the store; returns the line."""
+
+    def refused(folder, root, match, error=CheckpointError, name="mine_uncased", **kwargs):
+        before = listing(root)
+        with pytest.raises(error, match=match) as caught:
+            import_bert(folder, name, root=root, **kwargs)
+        assert "\n" not in str(caught.value)
+        assert listing(root) == before
+        return str(caught.value)
+
+    def listing(root):
+        return sorted(path.name for path in root.glob("*") if not path.name.endswith(".lock"))
+
+    return refused
