@@ -1,4 +1,4 @@
-"""Meets the other ranks of a run, by whatever backend, and leaves them."""
+"""Joins the other ranks of a run through any of the backends, and leaves them."""
 
 import multiprocessing.util
 import os
@@ -18,12 +18,12 @@ _RANKS: Dict[str, Callable[[], Ranks]] = {"dist_sync": ParameterServer, "horovod
 
 
 def join_ranks(backend: Optional[str]) -> Ranks:
-    """Meet the other ranks of this run; waits until all are there.
+    """Join the other ranks of this run; waits until all have joined.
 
     Parameters
     ----------
     backend : {'dist_sync', 'horovod', 'jax', None}
-        None for a process that is alone.
+        None for a single process.
 
     Returns
     -------
@@ -60,12 +60,12 @@ def leave_ranks(status: int) -> NoReturn:
         Exit status.
     """
     if launched_backend() == "horovod":
-        # One rank's death makes the others fail; horovodrun, which tells who ended first, must see the dead one first.
+        # One rank's death makes the others fail; horovodrun, which reports the first to end, must see that one first.
         time.sleep(2)
     jax_ranks.leave(status)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    # All has been said, but for what threads would say about workers that end while they talk to them.
+    # Threads would report workers that end while they communicate with them: nobody needs to read that.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     multiprocessing.util._exit_function()  # type: ignore[attr-defined]  # ends the workers of data loaders
     os._exit(status)

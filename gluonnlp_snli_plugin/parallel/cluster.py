@@ -1,4 +1,4 @@
-"""What MXNet's parameter server needs on a cluster: variables it understands, and an end to every wait.
+"""Prepares a process for MXNet's parameter server on a cluster, and ends it when others stay away.
 
 A cluster's launcher starts each process with the variables ``DMLC_*``. MXNet takes numerical addresses only, fails with
 a C++ stack trace where a variable is missing, and waits for other processes for ever. In a scheduler or server the
@@ -30,9 +30,9 @@ _names: Dict[str, str] = {}  # address -> the name it was found by
 
 
 def prepare() -> None:
-    """Make the variables what MXNet needs; in a scheduler or server, end the process if the run cannot come about.
+    """Check the variables and adapt them to MXNet; in a scheduler or server, end the process if they are wrong.
 
-    A worker is told by :func:`join`.
+    In a worker, :func:`join` reports that.
     """
     role = os.environ.get("DMLC_ROLE")
     if role is None:
@@ -48,12 +48,12 @@ def prepare() -> None:
 
 
 def join(role: str = "worker") -> Callable[[], None]:
-    """Get ready to meet the other processes, and end this one if they do not come, or leave, within the time limit.
+    """Prepare for the other processes, and end this one if they do not connect, or disconnect, for the time limit.
 
     Returns
     -------
     callable
-        To be called before this process leaves the others.
+        Call it before this process leaves the others.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def _own_address(address: str, port: int) -> str:
 
 
 def _place() -> str:
-    """The scheduler's, in words."""
+    """The address of the scheduler, for messages."""
     address, port = os.environ[_HOST], os.environ[_PORT]
     return f"{_names[address]}:{port} ({address})" if address in _names else f"{address}:{port}"
 
@@ -169,12 +169,12 @@ def _reason(role: str, expected: int, found: int, have_met: bool) -> str:
     if have_met:
         return f"lost the connection to {expected - found} of {expected} other processes"
     if role == "scheduler":
-        return f"{found} of {expected} workers and servers have come to {_place()}"
+        return f"{found} of {expected} workers and servers have connected to {_place()}"
     try:
         socket.create_connection((os.environ[_HOST], int(os.environ[_PORT])), timeout=5).close()
     except OSError as error:
         return f"no scheduler at {_place()}: {error.strerror or error}"
-    return f"not all workers and servers have come to the scheduler at {_place()}"
+    return f"not all workers and servers have connected to the scheduler at {_place()}"
 
 
 def _num_connections(process: str = "self") -> int:

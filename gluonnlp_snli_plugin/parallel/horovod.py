@@ -1,4 +1,4 @@
-"""Ranks that talk through Horovod."""
+"""Ranks that communicate through Horovod."""
 
 from typing import Any
 

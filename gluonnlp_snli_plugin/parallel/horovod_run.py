@@ -1,4 +1,4 @@
-"""Starts ranks with ``horovodrun``, and reads what it says of them."""
+"""Starts ranks with ``horovodrun``, and reads its messages about them."""
 
 import collections
 import contextlib
@@ -32,7 +32,7 @@ def start_horovod(command: List[str], num_ranks: int, port: Optional[int], folde
 
 
 class HorovodRun:
-    """``horovodrun`` and what it tells about its ranks; it begins each of their lines with ``[rank]<stream>:``."""
+    """A running ``horovodrun`` and its messages; it begins each line of a rank with ``[rank]<stream>:``."""
 
     _LINE = re.compile(rb"\[(\d+)\]<(stdout|stderr)>:(.*)", re.DOTALL)
     _VERDICT = re.compile(r"Process name: (\d+)\s+Exit code: (-?\d+)")
@@ -40,7 +40,7 @@ class HorovodRun:
     def __init__(self, process: subprocess.Popen, folder: Path) -> None:
         self._process, self._folder = process, folder
         self._own: List[str] = []  # lines of horovodrun itself
-        # The last lines of each rank's errors. Those of rank 0 are shown at once, of others where they fail.
+        # The last lines of each rank's errors. Those of rank 0 are shown at once, those of others on failure.
         self._errors: DefaultDict[int, Deque[str]] = collections.defaultdict(lambda: collections.deque(maxlen=1000))
 
     def wait(self) -> Optional[Failure]:
@@ -54,7 +54,7 @@ class HorovodRun:
             elif time.monotonic() > all_were_alive + processes.PATIENCE:  # horovodrun should have seen it by now
                 return Failure(dead, None)
             time.sleep(0.05)
-        reader.join(processes.PATIENCE)  # whoever is left of a rank may hold on to the pipe
+        reader.join(processes.PATIENCE)  # a process left of a rank may keep the pipe open
         return self._verdict()
 
     def ranks(self) -> List[int]:
@@ -62,7 +62,7 @@ class HorovodRun:
         return list(self._alive().values())
 
     def _alive(self) -> Dict[int, int]:
-        """The process of each rank that has not said that it leaves."""
+        """The process of each rank that has not announced its end."""
         found = {}
         for entry in self._folder.glob("alive-*"):
             with contextlib.suppress(OSError, ValueError):
@@ -70,7 +70,7 @@ class HorovodRun:
         return found
 
     def _dead_rank(self) -> Optional[int]:
-        """A rank that is gone and had no time to say so."""
+        """A rank that has ended without announcing it."""
         for rank, process in self._alive().items():
             if not Path("/proc", str(process)).exists():
                 return rank

@@ -4,7 +4,7 @@ Each rank holds one TCP connection to rank 0. It carries the values that ranks e
 end shows that a rank is lost: at once where a process ends, after twenty seconds where a machine falls silent.
 
 JAX's own coordination service takes the same way. A client of it that loses the service aborts the process with a stack
-trace, so each rank's client is connected to a listener in its own process (:meth:`Hub.tunnel`), which never hangs up.
+trace, so each rank's client is connected to a listener in its own process (:meth:`Hub.tunnel`), which never closes.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ _LAUNCHERS_TIME = 4.0  # seconds for this program's launcher to end all ranks an
 
 
 class Hub:
-    """A rank's connection to the other ranks; waits until all of them have come.
+    """A rank's connection to the other ranks; waits until all of them have connected.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Hub:
     Raises
     ------
     PluginError
-        If rank 0 cannot listen, or not all ranks come within the time limit of :func:`.cluster.timeout`.
+        If rank 0 cannot listen, or not all ranks connect within the time limit of :func:`.cluster.timeout`.
     """
 
     def __init__(self, host: str, port: int, rank: int, num_ranks: int) -> None:
@@ -73,7 +73,7 @@ class Hub:
         else:
             self._join()
 
-    # Meeting
+    # Connecting
 
     def _listen(self) -> None:
         """Accept connections from now on."""
@@ -95,7 +95,7 @@ class Hub:
         self._listener.close()
 
     def _welcome(self, connected: socket.socket) -> None:
-        """Read what a new connection is for; whatever else connects is hung up on."""
+        """Read what a new connection is for; close any that is not from this program."""
         connection = Connection(connected)
         try:
             connected.settimeout(_CONNECT_TIMEOUT)
@@ -136,7 +136,7 @@ class Hub:
             return
         self._leaving.set()
         self._stop_listening()
-        reason = f"{len(found) + 1} of {expected + 1} ranks have come to {self._place()} ({limit:g} s, {TIMEOUT})"
+        reason = f"{len(found) + 1} of {expected + 1} ranks have connected to {self._place()} ({limit:g} s, {TIMEOUT})"
         for connection in found:
             with contextlib.suppress(OSError):
                 connection.send(_REFUSED, reason.encode())
@@ -157,9 +157,9 @@ class Hub:
             kind, _, content = connection.receive()
             connected.settimeout(None)
         except socket.timeout:
-            raise PluginError(f"not all ranks have come to {self._place()} ({limit:g} s, {TIMEOUT})") from None
+            raise PluginError(f"not all ranks have connected to {self._place()} ({limit:g} s, {TIMEOUT})") from None
         except (OSError, EOFError):
-            raise PluginError(f"rank 0 at {self._place()} has hung up before all ranks had come") from None
+            raise PluginError(f"rank 0 at {self._place()} closed the connection before all ranks had come") from None
         if kind == _REFUSED:
             raise PluginError(content.decode(errors="replace"))
         if kind != _READY:
@@ -172,14 +172,14 @@ class Hub:
     # Exchanging
 
     def collect(self, name: str, content: bytes) -> List[bytes]:
-        """What all ranks pass, by rank, on rank 0; nothing on the others."""
+        """On rank 0 the contents of all ranks, in order; an empty list on the others."""
         if self._rank > 0:
             self._send(0, name, content)
             return []
         return [content, *(self._receive(rank, name) for rank in range(1, self._num_ranks))]
 
     def spread(self, name: str, content: bytes = b"") -> bytes:
-        """What rank 0 passes, on every rank."""
+        """The content of rank 0, on every rank."""
         if self._rank > 0:
             return self._receive(0, name)
         for rank in range(1, self._num_ranks):
@@ -200,7 +200,7 @@ class Hub:
         return content
 
     def tunnel(self) -> int:
-        """Make the way to JAX's coordination service.
+        """Open a way to JAX's coordination service.
 
         Returns
         -------
@@ -221,10 +221,10 @@ class Hub:
                 service.sendall(_HELLO.pack(_PROTOCOL, _TUNNEL, self._rank, self._num_ranks))
                 connect_streams(connected, service, hangs_up=False)
 
-    # Parting
+    # Leaving
 
     def leave(self, status: int = 0) -> None:
-        """Tell the others that this rank is about to end, and why; from now on it may lose them.
+        """Tell the others that this rank is about to end, and why; their ends are no failure from now on.
 
         Parameters
         ----------
@@ -239,7 +239,7 @@ class Hub:
                 connection.send(_LEAVES, _LOSS.pack(self._rank, status), patience=1.0)
 
     def _read(self, rank: int, connection: Connection) -> None:
-        """Read what a rank says until it is lost."""
+        """Read a rank's frames until the connection ends."""
         status = _UNKNOWN
         with contextlib.suppress(OSError, EOFError):
             while True:

@@ -1,4 +1,4 @@
-"""Starts the ranks of a run on this machine, follows them, and leaves no process behind, however the run ends."""
+"""Starts the ranks of a run on this machine, watches them, and leaves no process behind, however the run ends."""
 
 import contextlib
 import os
@@ -24,8 +24,8 @@ _GRACE = 2.0  # seconds: ranks that fail together are reported as one
 def launch(arguments: List[str], num_ranks: int, backend: str, port: Optional[int] = None) -> int:
     """Run a command of this program on several ranks and wait for all of them.
 
-    Rank 0 has this process's output, and no rank an input. What the others write on standard error is shown where they
-    fail.
+    Rank 0 writes to this process's output, and ranks have no input. The standard error of other ranks is shown only on
+    failure.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def launch(arguments: List[str], num_ranks: int, backend: str, port: Optional[in
     Returns
     -------
     int
-        Exit status: 0; 2 for a request that makes no sense; what a run that was told to stop ends with.
+        Exit status: 0; 2 for a usage error; that of the ranks if the run was stopped.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def launch(arguments: List[str], num_ranks: int, backend: str, port: Optional[in
 
 @contextlib.contextmanager
 def alive(rank: Optional[int]) -> Iterator[None]:
-    """Let the launcher know that this process is a rank, until it leaves in whatever way but a sudden death."""
+    """Let the launcher know that this process is a rank, until it ends in any way but a sudden one."""
     folder = os.environ.get(ALIVE)
     entry = Path(folder, f"alive-{rank}") if folder and os.path.isdir(folder) else None
     if entry:
@@ -157,7 +157,7 @@ def _start_jax(command: List[str], num_ranks: int, port: Optional[int], folder: 
 
 
 def _start_ranks(command: List[str], environments: List[Dict[str, str]], folder: Path) -> List[Any]:
-    """Start a rank in each environment; rank 0 is heard at once."""
+    """Start a rank in each environment; the output of rank 0 is shown at once."""
     ranks = [start(command, environments[0])]
     for rank, environment in enumerate(environments[1:], 1):
         with open(folder / f"rank-{rank}", "wb") as errors:

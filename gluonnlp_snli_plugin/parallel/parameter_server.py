@@ -1,4 +1,4 @@
-"""Ranks that talk through MXNet's parameter server, which every wheel of MXNet has."""
+"""Ranks that communicate through MXNet's parameter server, which every wheel of MXNet has."""
 
 from typing import Any, Callable, Dict, Set
 
@@ -42,7 +42,7 @@ class ParameterServer(Ranks):
 
 
 def create_store(name: str, create: Callable[[str], Any] = mx.kv.create) -> Any:
-    """Make a distributed KVStore: waits until all processes of the run have met, but not for ever.
+    """Make a distributed KVStore: waits until all processes of the run have connected, within a time limit.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def create_store(name: str, create: Callable[[str], Any] = mx.kv.create) -> Any:
     Returns
     -------
     mxnet.kvstore.KVStore
-        To be given to :func:`free` at the end.
+        Pass it to :func:`free` at the end.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def create_store(name: str, create: Callable[[str], Any] = mx.kv.create) -> Any:
 
 
 def free(store: Any) -> None:
-    """Part from the servers of a distributed KVStore now: at the interpreter's end it can be too late for that.
+    """Disconnect from the servers of a distributed KVStore now: when the interpreter exits, it can be too late.
 
     Parameters
     ----------
@@ -78,4 +78,4 @@ def free(store: Any) -> None:
     mx.nd.waitall()
     _leave.pop(id(store), lambda: None)()
     store.__del__()
-    store.handle = type(store.handle)()  # what MXNet frees without effect
+    store.handle = type(store.handle)()  # a handle that MXNet frees without effect

@@ -1,4 +1,4 @@
-"""This process's place among the ranks of a run, as its launcher says in the environment."""
+"""This process's place among the ranks of a run, which its launcher sets in the environment."""
 
 import os
 import re
@@ -20,11 +20,11 @@ STAND_INS = {
     NUMBER: ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"),
 }
 
-# With which a rank tells this program's launcher that its own message says it all.
+# Exit status of a rank that has reported its error itself, so that this program's launcher adds nothing.
 HAS_SAID_WHY = 120
 
 _number_given: Optional[int] = None  # by the parameter server
-_place_given: Optional[Tuple[int, int]] = None  # by the ranks, once they have met
+_place_given: Optional[Tuple[int, int]] = None  # by the ranks, once they have connected
 
 
 def default_backend(uses_xla: bool) -> str:
@@ -52,12 +52,12 @@ def launched_backend() -> Optional[str]:
 
 
 def known_rank() -> Optional[int]:
-    """The number of this rank; 0 for a process that is alone.
+    """The number of this rank; 0 for a single process.
 
     Returns
     -------
     int or None
-        None where a cluster's launcher leaves the numbering to the parameter server, which this rank has yet to meet.
+        None until the parameter server has numbered this rank, where a cluster's launcher leaves that to it.
     """
     backend = launched_backend()
     if backend is None:
@@ -70,7 +70,7 @@ def known_rank() -> Optional[int]:
 
 
 def take_number(number: int) -> None:
-    """Be the rank of a number that the parameter server gave, where the environment says none."""
+    """Take the number that the parameter server gave this rank, where the environment sets none."""
     global _number_given
     _number_given = number
 

@@ -1,4 +1,4 @@
-"""The processes of a run on this machine: started, ended, and none left behind."""
+"""Starts and ends the processes of a run on this machine, and leaves none behind."""
 
 import contextlib
 import ctypes
@@ -12,9 +12,9 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Set
 
 from ..system import follow, threads
 
-FOLLOW = [sys.executable, follow.__file__]  # before a program that is to end with this process
+FOLLOW = [sys.executable, follow.__file__]  # before the command line of a program that must end with this process
 ALIVE = "GLUONNLP_SNLI_ALIVE"  # names the folder in which ranks say that they are alive
-PATIENCE = 5.0  # seconds between asking a process to end and making it
+PATIENCE = 5.0  # seconds between asking a process to end and killing it
 _SET_CHILD_SUBREAPER = 36  # of prctl(2)
 
 
@@ -25,9 +25,9 @@ class Failure:
     ----------
     rank : int
     status : int
-        Exit status, or minus the number of the signal; None if nobody knows.
+        Exit status, or minus the number of the signal; None if unknown.
     output : str
-        What it wrote on standard error, if nobody has seen that yet.
+        What it wrote on standard error, if that has not been shown yet.
     """
 
     def __init__(self, rank: int, status: Optional[int], output: str = "") -> None:
@@ -39,7 +39,7 @@ def rank_environment(num_ranks: int) -> Dict[str, str]:
     share = str(max(1, threads.cores() // num_ranks))
     defaults = {
         "OMP_NUM_THREADS": share,
-        "NPROC": share,  # what XLA takes for the number of cores
+        "NPROC": share,  # the number of cores, to XLA
         "PYTHONUNBUFFERED": "1",
         "HOROVOD_CYCLE_TIME": "10",  # milliseconds; its default, 1, is too often for a core that also computes
     }
@@ -61,7 +61,7 @@ def no_process_left() -> Iterator[None]:
     try:
         yield
     finally:
-        while True:  # until nobody has started another before its own end
+        while True:  # until none has started another before it ended
             left = descendants() - before
             if not left:
                 break

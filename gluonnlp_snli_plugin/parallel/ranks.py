@@ -1,4 +1,4 @@
-"""What the ranks of a run say to each other.
+"""Communication between the ranks of a run.
 
 A *rank* is one process of a run. Each computes on devices of its own and on pairs of its own.
 """
@@ -15,7 +15,7 @@ SEED_STEP = 7919  # between the seeds of two ranks
 
 
 class Ranks:
-    """A process that is alone; base class of those that have company.
+    """A single process; base class of the ranks of each backend.
 
     Every method but the constructor is called by all ranks alike, and in the same order.
 
@@ -33,7 +33,7 @@ class Ranks:
         Parameters
         ----------
         name : str
-            What `array` is.
+            Identifies `array`.
         array : NDArray
             Always the same for one name, unless the caller has waited for its sum in between.
         priority : int, default 0
@@ -48,12 +48,12 @@ class Ranks:
         gradients : list of list of NDArray
             For each parameter its gradient on the devices of this rank, alike on all of them.
         name : str
-            Another for other parameters.
+            Different for other parameters.
         """
         if self.num_ranks == 1:
             return
         tables = [i for i, (array, *_) in enumerate(gradients) if array.ndim == 2 and len(array) >= _TABLE]
-        # The first layers' gradients are known last; what can be sent meanwhile is sent first.
+        # The first layers' gradients are known last; what is known early is sent first.
         for i in sorted(range(len(gradients)), key=lambda i: (i in tables, -i)):
             array, *copies = gradients[i]
             (self.sum_rows if i in tables else self.sum)(f"{name}-{i}", array)
@@ -149,12 +149,12 @@ class Ranks:
         """
 
     def wait(self) -> None:
-        """Wait until all ranks have come here."""
+        """Wait until all ranks have called this."""
         mx.nd.waitall()
         self.gather(np.zeros(1, np.uint8))
 
     def close(self) -> None:
-        """Part from the other ranks, at the end of a run that succeeded; waits for all of them."""
+        """Leave the other ranks at the end of a successful run; waits for all of them."""
         self.wait()
 
 
@@ -162,7 +162,7 @@ ALONE = Ranks()
 
 
 class _DLPack:
-    """What NumPy asks for the memory of an NDArray on the CPU."""
+    """Gives NumPy the memory of an NDArray on the CPU."""
 
     def __init__(self, array: mx.nd.NDArray) -> None:
         self._array = array
@@ -175,7 +175,7 @@ class _DLPack:
 
 
 def _as_numpy(array: mx.nd.NDArray) -> np.ndarray:
-    """The values of an NDArray, not copied where that can be: a copy of that size costs more than looking at it."""
+    """The values of an NDArray, without a copy where possible: copying a table takes longer than reading it."""
     if array.context.device_type == "cpu" and hasattr(np, "from_dlpack"):
         return np.from_dlpack(_DLPack(array))
     return array.asnumpy()

@@ -149,7 +149,7 @@ def test_processes_whose_others_never_come_say_so_and_end(variables):
     variables(**{cluster.TIMEOUT: "1"})
     place = f"localhost:{os.environ['DMLC_PS_ROOT_PORT']} (127.0.0.1)"
     said = {
-        "scheduler": f"0 of 3 workers and servers have come to {place}",
+        "scheduler": f"0 of 3 workers and servers have connected to {place}",
         "worker": f"no scheduler at {place}: Connection refused",
     }
     for role, reason in said.items():

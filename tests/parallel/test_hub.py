@@ -93,7 +93,11 @@ def test_large_values_pass(ranks):
 
 
 def test_ranks_that_are_not_at_the_same_point_say_so(ranks):
-    statuses, said = ranks(lambda hub, rank: hub.collect(f"step-{rank}", b"") and None)
+    def act(hub, rank):
+        hub.collect(f"step-{rank}", b"")
+        time.sleep(60)
+
+    statuses, said = ranks(act)
     assert statuses[0] == 99 and "RuntimeError('rank 1 is not at step-0, where rank 0 is')" in said[0]
 
 
@@ -182,7 +186,7 @@ def test_a_machine_that_falls_silent_is_lost_within_half_a_minute():
 
 def test_rank_0_names_how_many_have_come(monkeypatch, port):
     monkeypatch.setenv(TIMEOUT, "0.3")
-    with pytest.raises(PluginError, match=rf"^1 of 3 ranks have come to localhost:{port} \(0\.3 s, {TIMEOUT}\)$"):
+    with pytest.raises(PluginError, match=rf"^1 of 3 ranks have connected to localhost:{port} \(0\.3 s, {TIMEOUT}\)$"):
         Hub("localhost", port, 0, 3)
     connection.listen("localhost", port).close()  # the port is free again
 
@@ -197,7 +201,7 @@ def test_ranks_that_have_come_hear_how_many_are_missing(ranks, monkeypatch):
     monkeypatch.setattr(Hub, "__init__", init)
     statuses, said = ranks(lambda hub, rank: 0)
     assert statuses == [99, 99]
-    assert all("PluginError('2 of 3 ranks have come to 127.0.0.1:" in words for words in said)
+    assert all("PluginError('2 of 3 ranks have connected to 127.0.0.1:" in words for words in said)
 
 
 def test_a_rank_names_where_there_is_no_rank_0(monkeypatch, port):
@@ -261,11 +265,10 @@ def test_a_stranger_at_the_port_is_ignored(ranks, port):
     def act(hub, rank):
         if rank == 1:
             for words in (b"GET / HTTP/1.0\r\n\r\n" + b"x" * 64, b""):
-                with socket.create_connection(("127.0.0.1", port)) as connected:
-                    connected.sendall(words)
+                with socket.create_connection(("127.0.0.1", port)) as connected, contextlib.suppress(OSError):
+                    connected.sendall(words)  # a connection that is closed early fails here or there
                     connected.shutdown(socket.SHUT_WR)
-                    with contextlib.suppress(ConnectionResetError):
-                        assert connected.recv(1) == b""
+                    assert connected.recv(1) == b""
         hub.collect("end", b"")
         hub.spread("end")
         hub.leave()
