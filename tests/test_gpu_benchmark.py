@@ -83,6 +83,14 @@ def test_cards_are_those_that_the_driver_lists(load, monkeypatch, tmp_path):
     assert (second.name, second.capability) == ("Tesla T4", "7.5")
 
 
+def test_where_there_is_no_nvidia_smi_jax_is_asked(load, monkeypatch, tmp_path):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho 'NVIDIA H100 80GB HBM3, 9.0'\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    assert load("lib.cards").cards_of_jax() == [("NVIDIA H100 80GB HBM3", "unknown", "9.0", "unknown")]
+
+
 @pytest.mark.parametrize("script", [None, "#!/bin/sh\necho 'NVIDIA-SMI has failed'\nexit 9\n"])
 def test_there_are_no_cards_without_a_working_driver(load, monkeypatch, tmp_path, script):
     if script:

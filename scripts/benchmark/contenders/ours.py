@@ -63,6 +63,7 @@ def main():
                 if uses_xla:
                     import jax
 
+                    engine._programs.wait()  # of lengths to come: compiling would slow down whoever is measured next
                     jax.block_until_ready(engine._state)
                 mx.nd.waitall()
 

@@ -5,6 +5,7 @@ Only the standard library.
 
 import re
 import subprocess
+import sys
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 # Dense matrix products in TFLOP/s from NVIDIA's data sheets, without sparsity, by a pattern of the card's name; the
@@ -45,6 +46,14 @@ def cards() -> List[Card]:
         return []
     rows = [[field.strip() for field in line.split(",")] for line in done.stdout.splitlines()]
     return [Card(*row) for row in rows if len(row) == len(_FIELDS)]
+
+
+def cards_of_jax() -> List[Card]:
+    """The GPUs that JAX sees, for machines without ``nvidia-smi``: their drivers and memory are not known."""
+    program = "import jax; [print(f'{one.device_kind}, {one.compute_capability}') for one in jax.devices('cuda')]"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    rows = [line.rsplit(", ", 1) for line in done.stdout.splitlines()] if done.returncode == 0 else []
+    return [Card(name, "unknown", capability, "unknown") for name, capability in rows]
 
 
 def peak(name: str, dtype: str) -> Optional[float]:

@@ -10,7 +10,7 @@ import gluonnlp_snli_plugin
 from gluonnlp_snli_plugin import PluginError
 from gluonnlp_snli_plugin.tasks.sample import sample_vocabulary
 
-from .cards import Card, cards
+from .cards import Card, cards, cards_of_jax
 from .race import environment
 from .random_bert import write_random_bert
 from .workspace import Workspace, packaged_checkpoint
@@ -104,9 +104,9 @@ class Setup:
     def __init__(self, folder: Path, options: argparse.Namespace) -> None:
         self.folder, self._is_tiny = folder, options.tiny
         self.sizes = TINY if options.tiny else Sizes()
-        self.cards = [] if options.tiny else cards()
+        self.cards = [] if options.tiny else cards() or cards_of_jax()
         if not self.cards and not options.tiny:
-            raise PluginError("no NVIDIA GPU here: nvidia-smi lists none (--tiny runs on CPU)")
+            raise PluginError("no NVIDIA GPU here: neither nvidia-smi nor JAX lists one (--tiny runs on CPU)")
         has_bfloat16 = options.tiny or float(self.cards[0].capability) >= _FIRST_WITH_BFLOAT16
         self.low_precision = "bfloat16" if has_bfloat16 else "float16"
         self._files = _pair_files(options.data, options.tiny)
