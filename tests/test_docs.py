@@ -151,7 +151,9 @@ def test_every_option_that_a_page_mentions_exists():
 
     (commands,) = (a for a in make_parser()._actions if isinstance(a, argparse._SubParsersAction))
     options = {option for command in commands.choices.values() for option in command._option_string_actions}
-    sources = "".join(path.read_text() for path in (REPOSITORY / "scripts").rglob("*") if path.is_file())
+    sources = "".join(
+        path.read_text() for path in (REPOSITORY / "scripts").rglob("*") if path.is_file() and path.suffix != ".pyc"
+    )
     for page in PAGES:
         for code in re.findall("`[^`\n]+`", page.read_text(encoding="utf-8")):
             for option in re.findall(r"(?<![\w-])--[a-z][a-z_-]+", code):
