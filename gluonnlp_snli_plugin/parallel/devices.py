@@ -61,7 +61,7 @@ class Devices:
         """Prepare JAX for these devices, if XLA computes; before ranks meet and before JAX is used."""
         if self.uses_xla:
             require_jax(str(self))
-            from ..xla.devices import configure
+            from ..xla.setup import configure
 
             configure(self.places, memory_share)
 

@@ -1,5 +1,6 @@
 """The training loop: what fine-tuning and pretraining have in common."""
 
+import contextlib
 import os
 import sys
 import time
@@ -182,7 +183,8 @@ class Run:
         """
         config, self.progress.num_updates = self.config, job.num_updates
         stopping = Stopping(config.max_seconds, self._begin, config.COMMAND, config.output_dir)
-        with self.output, stopping, self.progress:
+        with contextlib.ExitStack() as stack, self.output, stopping, self.progress:
+            stack.callback(job.engine.close)
             self._write_config(job)
             job.meter.restart()
             stays = what_stays(config, self.ranks.num_ranks)

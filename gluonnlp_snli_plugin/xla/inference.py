@@ -12,10 +12,11 @@ from ..data.encoding import EncodedPairs
 from ..model.heads import head_named
 from .bert import Bert
 from .classifier import Classifier
-from .devices import Devices, configure
 from .lengths import fitting, usual_lengths
+from .mesh import DeviceMesh
 from .precision import PRECISIONS
 from .programs import Programs
+from .setup import configure
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
 _WAITING = 8  # batches whose results are not fetched yet
@@ -27,7 +28,7 @@ class Inference:
     Parameters
     ----------
     net : Classifier
-    devices : Devices
+    mesh : DeviceMesh
     programs : Programs
     rows : list of int
         Ascending: pairs of a batch, of this process. A batch has as many as needed, at most the last number.
@@ -36,17 +37,17 @@ class Inference:
     """
 
     def __init__(
-        self, net: Classifier, devices: Devices, programs: Programs, rows: Sequence[int], lengths: Sequence[int]
+        self, net: Classifier, mesh: DeviceMesh, programs: Programs, rows: Sequence[int], lengths: Sequence[int]
     ) -> None:
-        self._net, self._devices, self._programs = net, devices, programs
-        self._rows = sorted({-(-number // len(devices)) * len(devices) for number in rows})
+        self._net, self._mesh, self._programs = net, mesh, programs
+        self._rows = sorted({-(-number // len(mesh)) * len(mesh) for number in rows})
         self._lengths = lengths
-        self._forward = jax.jit(lambda weights, inputs: net.logits(weights, inputs), out_shardings=devices.by_row)
+        self._forward = jax.jit(lambda weights, inputs: net.logits(weights, inputs), out_shardings=mesh.by_row)
 
     def compile(self, weights: Dict[str, Any], rows: int, length: int) -> None:
         """Begin to compile the program for a shape."""
-        what = f"answers for {rows * self._devices.num_ranks} pairs of {length} tokens"
-        shapes = self._devices.shapes(_inputs_of(self._net.blank(rows, length)))
+        what = f"answers for {rows * self._mesh.num_ranks} pairs of {length} tokens"
+        shapes = self._mesh.shapes(_inputs_of(self._net.blank(rows, length)))
         self._programs.compile(("logits", rows, length), what, self._forward, weights, shapes)
 
     def compile_for(self, weights: Dict[str, Any], encoded: EncodedPairs, num_ranks: int = 1) -> None:
@@ -83,12 +84,12 @@ class Inference:
         def fetch(number: int) -> None:
             while len(waiting) > number:
                 index, out = waiting.pop(0)
-                values[index] = self._devices.own_rows(out)[: len(index)]
+                values[index] = self._mesh.own_rows(out)[: len(index)]
 
         for batch in LengthBucketBatches(encoded, self._rows[-1], shuffle=False, rank=rank, num_ranks=num_ranks):
             rows, length = fitting(self._rows, -(-batch.num_pairs // num_ranks)), fitting(self._lengths, batch.longest)
             self.compile(weights, rows, length)
-            inputs = self._devices.divide(_inputs_of(self._net.inputs(batch, rows, length)))
+            inputs = self._mesh.divide(_inputs_of(self._net.inputs(batch, rows, length)))
             out = self._programs(("logits", rows, length), weights, inputs)
             waiting.append((batch.index, out))
             with self._programs.enough_memory():
@@ -128,14 +129,14 @@ class FixedClassifier:
         self, net: Any, settings: Any, contexts: Sequence[mx.Context], dtype: str = "float32", batch_size: int = 64
     ) -> None:
         configure(contexts)
-        devices = Devices(contexts, is_alone=True)
-        devices.require(dtype)
+        mesh = DeviceMesh(contexts, is_alone=True)
+        mesh.require(dtype)
         sizes = len(settings.labels), settings.hidden_units, settings.dropout
         classifier = Classifier(Bert(settings.hparams, PRECISIONS[dtype]), head_named(settings.head), *sizes)
-        self._weights = devices.replicate(arrays_of(net))
+        self._weights = mesh.replicate(arrays_of(net))
         rows = sorted({1, batch_size})
         lengths = usual_lengths(settings.max_len)
-        self._inference = Inference(classifier, devices, Programs(_log.info, devices.memory), rows, lengths)
+        self._inference = Inference(classifier, mesh, Programs(_log.info, mesh.memory), rows, lengths)
 
     def compile(self) -> None:
         """Compile the programs for all shapes; otherwise each is compiled when it is first needed."""

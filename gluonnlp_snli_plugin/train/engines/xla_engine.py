@@ -13,10 +13,10 @@ from ...errors import CheckpointError
 from ...parallel.devices import Devices
 from ...parallel.ranks import Ranks
 from ...xla import update
-from ...xla.devices import Devices as XLADevices
 from ...xla.dropout import key_of
 from ...xla.inference import Inference
 from ...xla.lengths import choose_lengths, fitting
+from ...xla.mesh import DeviceMesh
 from ...xla.precision import PRECISIONS
 from ...xla.programs import Programs
 from ..progress import Meter
@@ -72,10 +72,10 @@ class XLAEngine:
     ) -> None:
         self._net, self._objective, self._config, self._ranks, self._meter = net, objective, config, ranks, meter
         self._begin, self._seconds_to_first_update = begin, 0.0
-        self._devices = XLADevices(devices.places)
-        self._devices.require(config.dtype)
-        ranks.connect(self._devices.every)
-        self.operators = f"XLA, {self._devices.kind}"
+        self._mesh = DeviceMesh(devices.places)
+        self._mesh.require(config.dtype)
+        ranks.connect(self._mesh.every)
+        self.operators = f"XLA, {self._mesh.kind}"
         self._parameters = {names[0]: (parameter, names) for parameter, names in names_of(net)}
         no_decay = without_decay(net)
         trained = [name for name, (parameter, _) in self._parameters.items() if parameter.grad_req != "null"]
@@ -90,25 +90,25 @@ class XLAEngine:
         )
         self._schedule = Schedule(config, num_updates)
         weights = {name: parameter.list_data()[0].asnumpy() for name, (parameter, _) in self._parameters.items()}
-        self._state = self._devices.replicate(update.new_state(weights, self._rule))
+        self._state = self._mesh.replicate(update.new_state(weights, self._rule))
         self._norm: Any = np.float32(0)
         self._xla_net = objective.xla_net(config.dtype, config.remat)
         lengths = batches.lengths()
         self._lengths = choose_lengths(lengths, batches.end)
-        self._programs = Programs(tell, self._devices.memory, self._advice)
+        self._programs = Programs(tell, self._mesh.memory, self._advice)
         self._define()
         self._inference: Optional[Inference] = None
         if evaluated is not None:
             rows = min(_PAIRS_EVALUATED, -(-len(evaluated) // ranks.num_ranks))
             longest = -np.sort(-evaluated.valid_length)[:: rows * ranks.num_ranks]
             few = choose_lengths(longest, int(longest[0]), most=2)  # answers are soon computed, but long compiled
-            self._inference = Inference(self._xla_net, self._devices, self._programs, [rows], few)
+            self._inference = Inference(self._xla_net, self._mesh, self._programs, [rows], few)
         tell(f"compiling for pairs filled up to {', '.join(map(str, self._lengths))} tokens")
         self._compile_ahead(lengths, evaluated)
 
     def _define(self) -> None:
         """The functions that are compiled, most of them for each shape."""
-        num_ranks, net, rule, terms = self._devices.num_ranks, self._xla_net, self._rule, self._objective.terms
+        num_ranks, net, rule, terms = self._mesh.num_ranks, self._xla_net, self._rule, self._objective.terms
 
         def figures(weights: Any, inputs: Any) -> Any:
             return _divided(net.figures(weights, inputs), num_ranks)
@@ -133,7 +133,7 @@ class XLAEngine:
             return (*finish(state, found, learning_rate), own)
 
         def jitted(function: Callable[..., Any], *donated: int) -> Any:
-            return jax.jit(function, donate_argnums=donated, out_shardings=self._devices.replicated)
+            return jax.jit(function, donate_argnums=donated, out_shardings=self._mesh.replicated)
 
         self._functions = {
             "step": jitted(step, 0),
@@ -184,12 +184,12 @@ class XLAEngine:
         """Run the function of that name on a batch, with arguments before and after it."""
         rows, length = self._rows(batch.num_pairs), fitting(self._lengths, batch.longest)
         self._compile(name, rows, length, before, after)
-        inputs = self._devices.divide(self._xla_net.inputs(batch, rows, length))
+        inputs = self._mesh.divide(self._xla_net.inputs(batch, rows, length))
         return self._programs((name, rows, length), *before, inputs, *after)
 
     def _compile(self, name: str, rows: int, length: int, before: Tuple[Any, ...], after: Tuple[Any, ...]) -> None:
-        what = f"{_WORDS[name]} {rows * self._devices.num_ranks} pairs of {length} tokens"
-        shapes = self._devices.shapes(self._xla_net.blank(rows, length))
+        what = f"{_WORDS[name]} {rows * self._mesh.num_ranks} pairs of {length} tokens"
+        shapes = self._mesh.shapes(self._xla_net.blank(rows, length))
         self._programs.compile((name, rows, length), what, self._functions[name], *before, shapes, *after)
 
     def _compile_ahead(self, lengths: np.ndarray, evaluated: Optional[EncodedPairs]) -> None:
@@ -204,7 +204,7 @@ class XLAEngine:
     def _rows(self, num_pairs: int) -> int:
         """How many rows of a batch this process has; `num_pairs` are those of all."""
         num_rows = max(self._config.batch_size, -(-num_pairs // self._ranks.num_ranks))
-        return -(-num_rows // len(self._devices)) * len(self._devices)
+        return -(-num_rows // len(self._mesh)) * len(self._mesh)
 
     def _count(self, number: int, batch: Any, figures: Dict[str, Any]) -> None:
         self._meter.add(number, batch.index, **figures, **self._objective.counts(batch))
@@ -254,7 +254,7 @@ class XLAEngine:
         if self._rule.scales_loss and "scale" in numbers:
             state["scale"] = np.float32(numbers["scale"])
             state["sound_updates"] = np.int32(numbers["sound_updates"])
-        self._state = self._devices.replicate(state)
+        self._state = self._mesh.replicate(state)
         self._schedule.load_state(numbers)
 
     def close(self) -> Dict[str, float]:

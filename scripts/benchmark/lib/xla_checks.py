@@ -20,7 +20,7 @@ def equality(job: Dict[str, Any]) -> None:
     from gluonnlp_snli_plugin.formats.models import snli_bert_classifier
     from gluonnlp_snli_plugin.model.family import hparams_of
     from gluonnlp_snli_plugin.model.heads import head_named
-    from gluonnlp_snli_plugin.xla.devices import Devices, configure
+    from gluonnlp_snli_plugin.xla.setup import configure
 
     import mxnet as mx
     import numpy as np
@@ -32,6 +32,7 @@ def equality(job: Dict[str, Any]) -> None:
     from gluonnlp_snli_plugin.xla.bert import Bert
     from gluonnlp_snli_plugin.xla.classifier import Classifier
     from gluonnlp_snli_plugin.xla.inference import arrays_of
+    from gluonnlp_snli_plugin.xla.mesh import DeviceMesh
     from gluonnlp_snli_plugin.xla.precision import PRECISIONS
 
     snli.activate()
@@ -59,9 +60,9 @@ def equality(job: Dict[str, Any]) -> None:
         for name, parameter in net._collect_params_with_prefix().items()
         if parameter.grad_req != "null"
     }
-    devices = Devices(contexts)
-    weights = devices.replicate(arrays_of(net))
-    given = devices.divide({**inputs, "weight": np.ones(rows, np.float32)})
+    mesh = DeviceMesh(contexts)
+    weights = mesh.replicate(arrays_of(net))
+    given = mesh.divide({**inputs, "weight": np.ones(rows, np.float32)})
     for dtype in job["dtypes"]:
         bert = Bert({**hparams_of(job["backbone"]), "dropout": 0.0}, PRECISIONS[dtype])
         classifier = Classifier(bert, head_named("mlp"), **sizes)

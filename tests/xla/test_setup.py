@@ -13,7 +13,8 @@ from gluonnlp_snli_plugin.errors import PluginError, UsageError
 from gluonnlp_snli_plugin.parallel import devices as parallel_devices
 
 jax = pytest.importorskip("jax", reason="JAX is not installed: pip install jax (Python 3.10 or newer)")
-from gluonnlp_snli_plugin.xla import devices  # noqa: E402
+from gluonnlp_snli_plugin.xla import setup  # noqa: E402
+from gluonnlp_snli_plugin.xla.mesh import DeviceMesh  # noqa: E402
 
 CLOSED = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19 01:15:15 UTC 2023\nGCC version: 12\n"
 OPEN = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build  (root@host)\n"
@@ -24,7 +25,7 @@ def machine(tmp_path, monkeypatch):
     """Makes a machine with a driver and GPUs, and a Python with plugins of JAX; returns its root folder."""
 
     def make(driver=OPEN, num_gpus=2, plugins=("jax_cuda12_plugin",)):
-        monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: name in plugins or None)
+        monkeypatch.setattr(setup.importlib.util, "find_spec", lambda name: name in plugins or None)
         if driver:
             (tmp_path / "proc/driver/nvidia").mkdir(parents=True)
             (tmp_path / "proc/driver/nvidia/version").write_text(driver)
@@ -39,17 +40,21 @@ def machine(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("content, version", [(CLOSED, 535), (OPEN, 580), ("something else", None)])
 def test_the_version_of_the_driver(machine, content, version):
-    assert devices.driver_version(machine(content)) == version
+    assert setup.driver_version(machine(content)) == version
 
 
 def test_a_machine_that_has_all_is_taken(machine):
-    devices.require_gpus([1, 0], machine(), {})
+    setup.require_gpus([1, 0], machine(), {})
+
+
+def test_a_container_that_shows_the_library_alone_is_taken(machine):
+    setup.require_gpus([1, 0], machine(driver=None, num_gpus=0), {}, library="libc.so.6")
 
 
 @pytest.mark.parametrize(
     "has, environment, complaint",
     [
-        ({"driver": None}, {}, "--gpus 0,1: this machine has no NVIDIA driver"),
+        ({"driver": None, "num_gpus": 0}, {}, "--gpus 0,1: this machine has no NVIDIA driver"),
         ({"plugins": ()}, {}, r"--gpus 0,1: the installed JAX is for CPU only: pip install .*\[gpu\]"),
         ({"driver": CLOSED, "plugins": ("jax_cuda13_plugin",)}, {}, "version 535; jax_cuda13_plugin needs 580"),
         ({"driver": CLOSED.replace("535", "470")}, {}, "version 470; jax_cuda12_plugin needs 525"),
@@ -60,7 +65,7 @@ def test_a_machine_that_has_all_is_taken(machine):
 )
 def test_what_is_missing_is_named(machine, has, environment, complaint):
     with pytest.raises(PluginError, match=complaint):
-        devices.require_gpus([0, 1], machine(**has), environment)
+        setup.require_gpus([0, 1], machine(**has), environment)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +79,7 @@ def test_what_is_missing_is_named(machine, has, environment, complaint):
     ],
 )
 def test_messages_of_jax_become_a_reason(message, reason):
-    assert reason in devices.reason_of(message) and "\n" not in devices.reason_of(message)
+    assert reason in setup.reason_of(message) and "\n" not in setup.reason_of(message)
 
 
 @pytest.mark.skipif(os.path.exists("/proc/driver/nvidia"), reason="this is about machines without a GPU")
@@ -96,7 +101,7 @@ def test_jax_that_is_not_installed_is_a_line(monkeypatch):
 
 def test_more_devices_than_jax_has_are_refused():
     with pytest.raises(UsageError, match="9 devices are asked for, JAX has 4 of the kind cpu"):
-        devices.Devices([mx.cpu(number) for number in range(9)])
+        DeviceMesh([mx.cpu(number) for number in range(9)])
 
 
 class Volta:
@@ -105,7 +110,7 @@ class Volta:
 
 @pytest.mark.parametrize("dtype, instead", [("bfloat16", "float16"), ("tfloat32", "float32")])
 def test_an_older_gpu_has_no_bfloat16(dtype, instead):
-    there = devices.Devices([mx.cpu()])
+    there = DeviceMesh([mx.cpu()])
     there.devices, there.kind = [Volta()], Volta.device_kind
     with pytest.raises(UsageError, match=f"--dtype {dtype}: Tesla V100 does not have it; use --dtype {instead}"):
         there.require(dtype)
@@ -113,7 +118,7 @@ def test_an_older_gpu_has_no_bfloat16(dtype, instead):
 
 
 def test_rows_are_divided_and_come_back():
-    several = devices.Devices([mx.cpu(number) for number in range(4)])
+    several = DeviceMesh([mx.cpu(number) for number in range(4)])
     rows = np.arange(8, dtype=np.int32)
     divided = several.divide({"rows": rows})["rows"]
     assert [shard.data.tolist() for shard in divided.addressable_shards] == [[0, 1], [2, 3], [4, 5], [6, 7]]
@@ -125,10 +130,11 @@ def test_rows_are_divided_and_come_back():
 
 CONFIGURED = """
 import os, sys, mxnet as mx
-from gluonnlp_snli_plugin.xla.devices import Devices, configure
+from gluonnlp_snli_plugin.xla.mesh import DeviceMesh
+from gluonnlp_snli_plugin.xla.setup import configure
 configure([mx.cpu(0), mx.cpu(1)])
 import jax
-print(len(Devices([mx.cpu(0), mx.cpu(1)])), jax.config.jax_compilation_cache_dir, jax.default_backend())
+print(len(DeviceMesh([mx.cpu(0), mx.cpu(1)])), jax.config.jax_compilation_cache_dir, jax.default_backend())
 """
 
 
