@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gluonnlp_snli_plugin import finetune, pretrain
+from gluonnlp_snli_plugin.cli import main
 from gluonnlp_snli_plugin.errors import PluginError, Stopped, UsageError
 from gluonnlp_snli_plugin.evaluate.predictor import Predictor
 from gluonnlp_snli_plugin.train.recovery.checkpoint import Checkpoints
@@ -97,19 +98,24 @@ def test_a_run_in_another_precision_learns_the_same(run, dtype):
         assert one["loss"] == pytest.approx(other["loss"], abs=0.02)
 
 
-def test_pretraining_ends_as_mxnets(tiny_name, tmp_path):
+def test_pretraining_ends_as_mxnets_on_any_devices_also_if_it_is_stopped(tiny_name, tmp_path):
     corpus = tmp_path / "text.txt"
     lines = [f"the {who} is {what} . two {who} are not {what}" for who in ("man", "dog") for what in ("red", "eating")]
     corpus.write_text("\n\n".join("\n".join(lines[i:] + lines[:i]) for i in range(4)) * 3)
-    held_out = {}
-    for engine in ("xla", "mxnet"):
-        settings = {"steps": 12, "batch_size": 8, "max_len": 16, "lr": 1e-3, "dropout": 0.0, "log_steps": 4}
-        out = str(tmp_path / engine)
-        names = {"name": f"{engine}_uncased", "init_from": tiny_name, "corpus": [str(corpus)]}
-        held_out[engine] = pretrain(output_dir=out, dev_corpus=[str(corpus)], engine=engine, **names, **settings)
-    assert_near(tmp_path / "xla", tmp_path / "mxnet", 2e-5)
-    for name in ("mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy"):
-        assert held_out["xla"][name] == pytest.approx(held_out["mxnet"][name], abs=1e-4)
+    settings = {"steps": 8, "batch_size": 7, "max_len": 16, "lr": 1e-3, "dropout": 0.0, "log_steps": 4}
+    files = {"corpus": [str(corpus)], "dev_corpus": [str(corpus)], "init_from": tiny_name}
+
+    def held_out(name, **options):
+        return pretrain(output_dir=str(tmp_path / name), name=f"{name}_uncased", **{**settings, **files, **options})
+
+    found = {"mxnet": held_out("mxnet"), "one": held_out("one", **XLA)}
+    with pytest.raises(Stopped):
+        held_out("two", devices="cpu:0,cpu:1", max_seconds=1e-9, **XLA)
+    found["two"] = pretrain(resume=str(tmp_path / "two"), max_seconds=0.0)
+    for name in ("one", "two"):
+        assert_near(tmp_path / name, tmp_path / "mxnet", 2e-5)
+        for figure in ("mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy"):
+            assert found[name][figure] == pytest.approx(found["mxnet"][figure], abs=1e-4)
 
 
 # Answers --------------------------------------------------------------------------------------------------------------
@@ -130,6 +136,14 @@ def test_a_predictor_through_xla_explains_too(tiny_run):
     ours, mxnets = (Predictor.load(tiny_run, engine=engine).explain(*PAIRS[0]) for engine in ("xla", "mxnet"))
     assert [part.text for part in ours.premise] == [part.text for part in mxnets.premise]
     assert ours.log_odds == pytest.approx(mxnets.log_odds, abs=1e-3)
+
+
+def test_the_command_line_evaluates_through_xla(tiny_run, pairs_file, capsys):
+    figures = []
+    for options in (["--engine", "xla", "--devices", "cpu:0,cpu:1"], []):
+        assert main(["evaluate", str(tiny_run), "--file", str(pairs_file), "--json", *options]) == 0
+        figures.append(json.loads(capsys.readouterr().out))
+    assert figures[0] == figures[1]
 
 
 @pytest.mark.parametrize(
