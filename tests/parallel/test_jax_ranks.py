@@ -1,6 +1,7 @@
 """Ranks that meet through jax.distributed, as real processes: they exchange values exactly, and end with each other."""
 
 import ast
+import contextlib
 import json
 import os
 import re
@@ -65,7 +66,7 @@ class _Started:
     """Ranks that run a program, in which ``ranks`` have met."""
 
     def __init__(self, fork, program, num_ranks, output):
-        self._fork, self._output, self.num_ranks = fork, output, num_ranks
+        self._fork, self._output, self.num_ranks, self.statuses = fork, output, num_ranks, None
         address = f"localhost:{free_port()}"
         environments = [{COORDINATOR: address, NUM_RANKS: str(num_ranks), NUMBER: str(i)} for i in range(num_ranks)]
         fork.stdin.write(json.dumps([program, environments, str(output)]) + "\n")
@@ -84,12 +85,13 @@ class _Started:
 
     def end(self):
         """Their exit statuses, once they have ended."""
-        return json.loads(self._fork.stdout.readline())
+        self.statuses = json.loads(self._fork.stdout.readline())
+        return self.statuses
 
 
 @pytest.fixture(scope="module")
 def fork():
-    removed = {COORDINATOR, NUM_RANKS, NUMBER, RANK, LAUNCHER, "DMLC_ROLE", "HOROVOD_RANK", *_OTHERS}
+    removed = {COORDINATOR, NUM_RANKS, NUMBER, RANK, LAUNCHER, "DMLC_ROLE", "HOROVOD_RANK", "XLA_FLAGS", *_OTHERS}
     environment = {name: value for name, value in os.environ.items() if name not in removed}
     environment.update(JAX_PLATFORMS="cpu", NPROC="1", OMP_NUM_THREADS="1")
     command = [sys.executable, "-u", "-W", "ignore", "-c", _FORK]
@@ -101,7 +103,19 @@ def fork():
 
 @pytest.fixture
 def start(fork, tmp_path):
-    return lambda program, num_ranks: _Started(fork, program, num_ranks, tmp_path / "said")
+    started = []
+
+    def start(program, num_ranks):
+        started.append(_Started(fork, program, num_ranks, tmp_path / f"said-{len(started)}"))
+        return started[-1]
+
+    yield start
+    for ranks in started:
+        if ranks.statuses is None:
+            for process in ranks.processes:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            ranks.end()
 
 
 # What ranks say to each other ----------------------------------------------------------------------------------------
