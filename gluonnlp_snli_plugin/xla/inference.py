@@ -46,6 +46,8 @@ class Inference:
 
     def compile(self, weights: Dict[str, Any], rows: int, length: int) -> None:
         """Begin to compile the program for a shape."""
+        if ("logits", rows, length) in self._programs:
+            return
         what = f"answers for {rows * self._mesh.num_ranks} pairs of {length} tokens"
         shapes = self._mesh.shapes(_inputs_of(self._net.blank(rows, length)))
         self._programs.compile(("logits", rows, length), what, self._forward, weights, shapes)

@@ -46,6 +46,9 @@ class Programs:
         self._tracing = threading.Lock()
         self.seconds = 0.0
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._programs
+
     def compile(self, key: Hashable, what: str, function: Any, *arguments: Any) -> None:
         """Begin to compile a program, unless that has been done.
 
@@ -101,7 +104,7 @@ class Programs:
         except jax.errors.JaxRuntimeError as error:
             if not re.search("RESOURCE_EXHAUSTED|[Oo]ut of memory", str(error)):
                 raise
-            raise PluginError(f"the device has not enough memory: {self._advice(None)}") from None
+            raise PluginError(f"the device does not have enough memory: {self._advice(None)}") from None
 
     def wait(self) -> None:
         """Wait until every program is compiled."""

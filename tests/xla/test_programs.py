@@ -42,7 +42,7 @@ def test_a_device_that_has_no_memory_left_is_a_line(told):
     programs = Programs(told.append, advice=lambda share: "use less")
     many = jax.jit(lambda number: jax.numpy.zeros((1 << 22, 1 << 22), jax.numpy.float32) + number)
     programs.compile("key", "zeros", many, np.float32(1))
-    with pytest.raises(PluginError, match="the device has not enough memory: use less"):
+    with pytest.raises(PluginError, match="the device does not have enough memory: use less"):
         programs("key", np.float32(1))
 
 

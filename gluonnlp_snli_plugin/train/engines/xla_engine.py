@@ -188,6 +188,8 @@ class XLAEngine:
         return self._programs((name, rows, length), *before, inputs, *after)
 
     def _compile(self, name: str, rows: int, length: int, before: Tuple[Any, ...], after: Tuple[Any, ...]) -> None:
+        if (name, rows, length) in self._programs:
+            return
         what = f"{_WORDS[name]} {rows * self._mesh.num_ranks} pairs of {length} tokens"
         shapes = self._mesh.shapes(self._xla_net.blank(rows, length))
         self._programs.compile((name, rows, length), what, self._functions[name], *before, shapes, *after)
