@@ -62,7 +62,8 @@ test-interop: venv  ## The tests that ask Horovod or Hugging Face's transformers
 	$(python) $(pytest) -m "horovod or reference or transformers"
 
 test-faults: venv  ## Runs that are killed, interrupted and starved, then resumed; KILLS=25 kills one that often.
-	KILLS=$(or $(KILLS),25) $(python) -m pytest tests/integration/test_faults.py tests/integration/test_kill_points.py \
+	KILLS=$(or $(KILLS),25) GPU_BENCHMARK_PARTS=checks,speed,runs,variants $(python) -m pytest \
+	    tests/integration/test_faults.py tests/integration/test_kill_points.py tests/integration/test_gpu_benchmark.py \
 	    tests/parallel/test_launch.py tests/train/recovery/test_resume.py
 
 # The other two files take every character and every test of the operators, where other targets take some.

@@ -97,7 +97,7 @@ class Predictor:
         self._xla: Any = None
         if not _is_mxnets(model):
             if dtype != "float32" or devices.uses_xla:
-                how = f"--dtype {dtype}" if dtype != "float32" else str(devices)
+                how = f"--dtype {dtype}" if dtype != "float32" else "XLA"
                 raise UsageError(f"{how} is for a model of finetune; an ONNX model is computed in float32, on CPU")
             self._net = model.net
         elif devices.uses_xla:

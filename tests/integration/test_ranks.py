@@ -331,7 +331,7 @@ def test_a_script_that_communicates_by_itself_is_left_to_do_so(command, tmp_path
 )
 def test_finetune_on_two_ranks_is_finetune_on_one_also_if_it_is_stopped(command, tiny_bert, tmp_path, backend, number):
     pairs = write_pairs(tmp_path / "pairs.jsonl", 159, LABELS)  # of the last batch one rank has a pair more
-    settings = {"dropout": 0.0, "epochs": 4, "lr": 1e-3, "max_len": 24, "log_steps": 5, "backbone": "bert_2_16_2"}
+    settings = {"dropout": 0.0, "epochs": 4, "lr": 1e-3, "max_len": 24, "log_steps": 5, "backbone": "bert_1_16_2"}
     settings.update(
         vocab=str(tiny_bert / "vocab.txt"), train_file=str(pairs), dev_file=str(pairs), test_file=str(pairs)
     )
