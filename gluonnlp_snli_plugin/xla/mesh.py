@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ..errors import UsageError
-from .setup import explained
+from .setup import chosen, explained
 
 _HALF_PRECISION = {"bfloat16": 8.0, "tfloat32": 8.0}  # the compute capability from which on a GPU has them
 
@@ -41,10 +41,8 @@ class DeviceMesh:
     def __init__(self, contexts: Sequence[mx.Context], is_alone: bool = False) -> None:
         platform = contexts[0].device_type
         with explained():
-            self.devices = jax.local_devices(backend=platform)[: len(contexts)]
-        if len(self.devices) < len(contexts):
-            there = f"JAX has {len(self.devices)} of the kind {platform} in this process"
-            raise UsageError(f"{len(contexts)} devices are asked for, {there}")
+            local = jax.local_devices(backend=platform)
+        self.devices = chosen(contexts, local)
         self.kind: str = self.devices[0].device_kind
         self.is_alone = is_alone or jax.process_count() == 1
         every = self.devices if self.is_alone else _of_all_processes(platform, len(contexts))

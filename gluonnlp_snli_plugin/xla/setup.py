@@ -7,7 +7,7 @@ import importlib.util
 import os
 import re
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import jax
 import mxnet as mx
@@ -18,6 +18,7 @@ from ..system.files import cache_folder
 DRIVER_NEEDED = {"jax_cuda12_plugin": 525, "jax_cuda13_plugin": 580}  # the oldest for each of JAX's plugins
 _MEMORY_SHARES = ("XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_CLIENT_MEM_FRACTION")  # JAX complains if both are set
 _MOST_MEMORY = 0.95  # of a GPU's; JAX's own limit is three quarters
+_visible: List[int] = []  # the numbers of the GPUs that JAX was told to use in this process
 INSTALL = "pip install 'gluonnlp-snli-plugin[gpu]' (docs/gpu.md)"
 
 
@@ -50,6 +51,8 @@ def configure(contexts: Sequence[mx.Context], memory_share: float = 0.0) -> None
             "jax_platforms": "cuda,cpu",
             "jax_cuda_visible_devices": ",".join(map(str, numbers)),
         }
+        if not _visible:
+            _visible.extend(numbers)
     else:
         settings = {"jax_platforms": "cpu", "jax_num_cpu_devices": len(numbers)}
         if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
@@ -63,6 +66,35 @@ def configure(contexts: Sequence[mx.Context], memory_share: float = 0.0) -> None
             jax.config.update("jax_compilation_cache_dir", str(cache_folder("xla") / _machine(contexts[0].device_type)))
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def chosen(contexts: Sequence[mx.Context], local: Sequence[Any], visible: Sequence[int] = _visible) -> List[Any]:
+    """The devices that contexts mean, among those that JAX has in this process.
+
+    Parameters
+    ----------
+    contexts : list of Context
+        CPU devices, of which any do; or GPUs.
+    local : list of jax.Device
+    visible : list of int
+        The numbers of the GPUs that JAX was told to use, before it was first used.
+
+    Raises
+    ------
+    UsageError
+        If JAX does not have them.
+    """
+    numbers: Sequence[int] = [context.device_id for context in contexts]
+    if contexts[0].device_type == "cpu":
+        there: Sequence[int] = range(len(local))
+        numbers = range(len(contexts))
+    else:
+        there = sorted(visible) if len(visible) == len(local) else range(len(local))
+    missing = sorted(set(numbers) - set(there))
+    if missing:
+        names = ", ".join(f"{contexts[0].device_type}:{number}" for number in missing)
+        raise UsageError(f"JAX is already in use in this process, without {names}: name all devices at first")
+    return [local[there.index(number)] for number in numbers]
 
 
 def _default_flag(flag: str) -> None:

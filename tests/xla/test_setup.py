@@ -100,8 +100,27 @@ def test_jax_that_is_not_installed_is_a_line(monkeypatch):
 
 
 def test_more_devices_than_jax_has_are_refused():
-    with pytest.raises(UsageError, match="9 devices are asked for, JAX has 4 of the kind cpu"):
+    with pytest.raises(UsageError, match="already in use in this process, without cpu:4, cpu:5, cpu:6, cpu:7, cpu:8"):
         DeviceMesh([mx.cpu(number) for number in range(9)])
+
+
+@pytest.mark.parametrize(
+    "numbers, visible, local, found",
+    [
+        ([0], [0], "a", "a"),
+        ([3], [3], "a", "a"),
+        ([3, 1], [3, 1], "ab", "ba"),  # in JAX, the GPU of the smaller number is the first
+        ([1], [0, 1], "ab", "b"),
+        ([2], [], "abc", "c"),  # the program itself has used JAX before, with all GPUs
+    ],
+)
+def test_gpus_are_found_by_their_numbers_among_those_that_jax_has(numbers, visible, local, found):
+    assert setup.chosen([mx.gpu(number) for number in numbers], local, visible) == list(found)
+
+
+def test_a_gpu_that_is_named_too_late_is_refused():
+    with pytest.raises(UsageError, match="without gpu:1: name all devices at first"):
+        setup.chosen([mx.gpu(1)], "a", [0])
 
 
 class Volta:
