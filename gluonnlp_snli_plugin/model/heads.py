@@ -28,7 +28,7 @@ class Head:
         The name it is registered under.
     pooling : {'first', 'mean', None}
         How :meth:`encoding` makes one vector of a pair: that of ``[CLS]``, or the mean over all tokens. None for
-        anything else, which exports to formats with operators of their own do not support.
+        anything else, which neither XLA nor exports to formats with operators of their own support.
     needs_pooler : bool
         Whether it reads BERT's pooled output, a dense layer with tanh on the encoding of ``[CLS]``.
     is_berts : bool

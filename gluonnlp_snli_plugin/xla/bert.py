@@ -2,7 +2,7 @@
 
 import functools
 import math
-from typing import Any, Callable, Dict, Mapping, NamedTuple
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Tuple
 
 import jax
 import jax.numpy as jnp
@@ -50,10 +50,11 @@ class Bert(NamedTuple):
         array of the precision's dtype, shape (batch, length or 1, units)
         """
         length, num_layers = inputs["input_ids"].shape[1], self.hparams["num_layers"]
-        states = parameters["bert.word_embed.0.weight"][inputs["input_ids"]]
+        table = parameters["bert.word_embed.0.weight"]
+        states = _rows_of(table, inputs["input_ids"], len(table), self.precision)
         states += parameters["bert.encoder.position_weight"][:length]
         segments = parameters.get("bert.token_type_embed.0.weight")
-        if segments is not None:  # a product: of a lookup in so few rows, the gradient would be slow
+        if segments is not None:
             is_segment = jax.nn.one_hot(inputs["segment_ids"], len(segments), dtype=jnp.float32)
             states += jnp.matmul(is_segment, segments, precision=jax.lax.Precision.HIGHEST)
         states = dropout(states, self.hparams["dropout"])
@@ -88,7 +89,7 @@ class Bert(NamedTuple):
             """Several projections in one product; list of arrays of shape (batch, length, heads, units of a head)."""
             weight = jnp.concatenate([parameters[f"{name}.proj_{one}.weight"] for one in which])
             bias = jnp.concatenate([parameters[f"{name}.proj_{one}.bias"] for one in which])
-            projected = self._product("btu,vu->btv", inputs, weight) + bias.astype(inputs.dtype)
+            projected = self.product("btu,vu->btv", inputs, weight) + bias.astype(inputs.dtype)
             shape = (*inputs.shape[:2], num_heads, units // num_heads)
             return [one.reshape(shape) for one in jnp.split(projected, len(which), axis=-1)]
 
@@ -96,15 +97,15 @@ class Bert(NamedTuple):
             (query,), (key, value) = project(states[:, :1], "query"), project(states, "key", "value")
         else:
             query, key, value = project(states, "query", "key", "value")
-        scores = self._product("bthd,bshd->bhts", query, key, jnp.float32) / math.sqrt(units // num_heads)
+        scores = self.product("bthd,bshd->bhts", query, key, jnp.float32) / math.sqrt(units // num_heads)
         scores = jnp.where(is_token[:, None, None, :], scores, _MASKED)
         weights = dropout(jax.nn.softmax(scores, axis=-1), self.hparams["dropout"])
-        attended = self._product("bhts,bshd->bthd", weights, value)
+        attended = self.product("bhts,bshd->bthd", weights, value)
         return attended.reshape(*query.shape[:2], units)
 
     def dense(self, parameters: Parameters, name: str, inputs: Any, dtype: Any = None) -> Any:
         """A linear layer over the last axis; `dtype` is that of the result, by default the precision's."""
-        product = self._product("...u,vu->...v", inputs, parameters[f"{name}.weight"], dtype)
+        product = self.product("...u,vu->...v", inputs, parameters[f"{name}.weight"], dtype)
         return product + parameters[f"{name}.bias"].astype(product.dtype)
 
     def layer_norm(self, parameters: Parameters, name: str, inputs: Any) -> Any:
@@ -115,8 +116,37 @@ class Bert(NamedTuple):
         normal = centred * jax.lax.rsqrt(variance + self.hparams.get("layer_norm_eps", _EPS))
         return (normal * parameters[f"{name}.gamma"] + parameters[f"{name}.beta"]).astype(self.precision.dtype)
 
-    def _product(self, formula: str, left: Any, right: Any, dtype: Any = None) -> Any:
+    def product(self, formula: str, left: Any, right: Any, dtype: Any = None) -> Any:
         """A product in the precision's dtype, summed up in float32; the result has `dtype`, or the precision's."""
         factors = left.astype(self.precision.dtype), right.astype(self.precision.dtype)
         dtype = dtype or self.precision.dtype
         return jnp.einsum(formula, *factors, precision=self.precision.products, preferred_element_type=dtype)
+
+
+# The gradient of a lookup adds up rows wherever they are; in a fixed order, as it must be for results that can be
+# repeated, XLA does that one after the other on a GPU. As a product it is soon done.
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _rows_of(table: Any, numbers: Any, size: int, precision: Precision) -> Any:
+    """The rows of a table, of `size` rows; its gradient is computed in the precision."""
+    return table[numbers]
+
+
+def _rows_of_forward(table: Any, numbers: Any, size: int, precision: Precision) -> Tuple[Any, Any]:
+    return table[numbers], numbers
+
+
+def _rows_of_backward(size: int, precision: Precision, numbers: Any, gradient: Any) -> Tuple[Any, None]:
+    is_row = jax.nn.one_hot(numbers, size, dtype=precision.dtype)
+    settings: Dict[str, Any] = {"precision": precision.products, "preferred_element_type": jnp.float32}
+    return jnp.einsum("btr,btu->ru", is_row, gradient.astype(precision.dtype), **settings), None
+
+
+_rows_of.defvjp(_rows_of_forward, _rows_of_backward)
+
+
+def cross_entropy(scores: Any, label: Any) -> Any:
+    """The cross-entropy of scores, shape (..., classes), against the numbers of classes, shape (...)."""
+    is_label = jax.nn.one_hot(label, scores.shape[-1], dtype=scores.dtype)
+    return -(jax.nn.log_softmax(scores) * is_label).sum(axis=-1)

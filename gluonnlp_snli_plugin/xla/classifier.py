@@ -9,7 +9,7 @@ import numpy as np
 from ..data.batches import Batch
 from ..errors import UsageError
 from ..model.heads import Head
-from .bert import Bert, Parameters
+from .bert import Bert, Parameters, cross_entropy
 from .dropout import Dropout
 
 _ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh, None: lambda values: values}
@@ -77,7 +77,7 @@ class Classifier:
     def figures(self, parameters: Parameters, inputs: Dict[str, Any], key: Any = None) -> Dict[str, Any]:
         """Sums over the pairs of a batch: 'loss', the cross-entropy, and 'accuracy', the right answers."""
         logits, label = self.logits(parameters, inputs, key), inputs["label"]
-        losses = -jnp.take_along_axis(jax.nn.log_softmax(logits), label[:, None], axis=1)[:, 0]
+        losses = cross_entropy(logits, label)
         is_right = (logits.argmax(axis=1) == label).astype(jnp.float32)
         return {"loss": (losses * inputs["weight"]).sum(), "accuracy": (is_right * inputs["weight"]).sum()}
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..data.pretraining.batches import PretrainingBatch
-from .bert import Bert, Parameters
+from .bert import Bert, Parameters, cross_entropy
 from .classifier import blank, fill
 from .dropout import Dropout
 
@@ -39,7 +39,8 @@ class Pretraining:
         """
         bert = self._bert
         states = bert.encode(parameters, inputs, Dropout(key))
-        masked = jnp.take_along_axis(states, inputs["masked_position"][:, :, None], axis=1)
+        is_masked = jax.nn.one_hot(inputs["masked_position"], states.shape[1], dtype=states.dtype)
+        masked = bert.product("bpt,btu->bpu", is_masked, states)
         hidden = jax.nn.gelu(bert.dense(parameters, "bert.decoder.0", masked, jnp.float32), approximate=False)
         hidden = bert.layer_norm(parameters, "bert.decoder.2", hidden)
         output = {"weight": parameters[_TABLE], "bias": parameters["bert.decoder.3.bias"]}
@@ -55,9 +56,9 @@ class Pretraining:
         found = (decoded.argmax(axis=2) == masked_id).astype(jnp.float32)
         is_right = (classified.argmax(axis=1) == label).astype(jnp.float32)
         return {
-            "mlm_loss": (_cross_entropy(decoded, masked_id) * masked_weight).sum(),
+            "mlm_loss": (cross_entropy(decoded, masked_id) * masked_weight).sum(),
             "mlm_accuracy": (found * masked_weight).sum(),
-            "nsp_loss": (_cross_entropy(classified, label) * weight).sum(),
+            "nsp_loss": (cross_entropy(classified, label) * weight).sum(),
             "nsp_accuracy": (is_right * weight).sum(),
         }
 
@@ -88,7 +89,3 @@ class Pretraining:
         arrays["masked_id"][place] = batch.masked_id[is_mask][fits]
         arrays["masked_weight"][place] = 1
         return arrays
-
-
-def _cross_entropy(scores: Any, label: Any) -> Any:
-    return -jnp.take_along_axis(jax.nn.log_softmax(scores), label[..., None], axis=-1)[..., 0]

@@ -129,6 +129,15 @@ def test_a_program_for_gpus_can_be_made_without_one(make_classifier):
         assert exported.platforms == ("cuda",)
 
 
+def test_no_gradient_is_added_up_where_it_falls(make_classifier, pretraining_net, bert_inputs):
+    """In a fixed order XLA scatters one row after the other on a GPU, and in no order results cannot be repeated."""
+    pretraining = Pretraining(Bert(HPARAMS, PRECISIONS["bfloat16"]), 0.15)
+    nets = [(xla_classifier(head), make_classifier(head)) for head in ("mlp", "pooled", "mean")]
+    for xla, net in [*nets, (pretraining, pretraining_net)]:
+        step = jax.jit(jax.grad(lambda weights, arrays, xla=xla: sum(xla.figures(weights, arrays).values())))
+        assert "scatter" not in step.lower(arrays_of(net), xla.blank(4, 16)).as_text()
+
+
 # Pretraining ----------------------------------------------------------------------------------------------------------
 
 
