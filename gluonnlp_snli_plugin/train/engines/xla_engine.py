@@ -1,5 +1,6 @@
 """Computes a run through XLA: one program an update, with its state on the devices."""
 
+import functools
 import time
 from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Tuple
 
@@ -95,7 +96,7 @@ class XLAEngine:
         self._xla_net = objective.xla_net(config.dtype, config.remat)
         lengths = batches.lengths()
         self._lengths = choose_lengths(lengths, batches.end)
-        self._programs = Programs(tell, self._mesh.memory, self._advice)
+        self._programs = Programs(tell, self._mesh.memory, functools.partial(advice, config))
         self._define()
         self._inference: Optional[Inference] = None
         if evaluated is not None:
@@ -266,16 +267,6 @@ class XLAEngine:
             "seconds_to_first_update": round(self._seconds_to_first_update, 2),
         }
 
-    def _advice(self, share: Optional[float]) -> str:
-        """What to do where memory does not suffice, with the share of it that there is for a batch, if it is known."""
-        config, larger = self._config, "" if self._config.remat else ", or --remat, which needs less"
-        size = config.batch_size // 2 if share is None else int(config.batch_size * share)
-        size = 1 << max(0, size.bit_length() - 1)
-        if size == config.batch_size == 1:
-            return f"use a smaller --max-len{larger}"
-        accumulate = -(-config.accumulate * config.batch_size // size)
-        return f"use --batch-size {size} --accumulate {accumulate}{larger}"
-
 
 _WORDS = {
     "step": "an update by",
@@ -288,3 +279,24 @@ _WORDS = {
 def _divided(figures: Dict[str, Any], number: int) -> Dict[str, Any]:
     """What each of some ranks has of figures that are sums over all; the meter adds them up."""
     return {name: value / number for name, value in figures.items()}
+
+
+def advice(config: RunConfig, share: Optional[float]) -> str:
+    """What to do where memory does not suffice.
+
+    Parameters
+    ----------
+    config : RunConfig
+    share : float or None
+        Of the memory that a batch needs, what there is for it, in [0, 1), if that is known.
+
+    Returns
+    -------
+    str
+    """
+    remat = "" if config.remat else ", or --remat"
+    size = config.batch_size // 2 if share is None else int(config.batch_size * share)
+    if not size:
+        return f"use a smaller --max-len, or a smaller model{remat}"
+    size = 1 << (size.bit_length() - 1)
+    return f"use --batch-size {size} --accumulate {-(-config.accumulate * config.batch_size // size)}{remat}"

@@ -11,6 +11,7 @@ from gluonnlp_snli_plugin.cli import main
 from gluonnlp_snli_plugin.errors import PluginError, Stopped, UsageError
 from gluonnlp_snli_plugin.evaluate.predictor import Predictor
 from gluonnlp_snli_plugin.train.recovery.checkpoint import Checkpoints
+from gluonnlp_snli_plugin.train.settings.finetune_config import FinetuneConfig
 
 pytestmark = pytest.mark.jax
 XLA = {"engine": "xla"}
@@ -116,6 +117,23 @@ def test_pretraining_ends_as_mxnets_on_any_devices_also_if_it_is_stopped(tiny_na
         assert_near(tmp_path / name, tmp_path / "mxnet", 2e-5)
         for figure in ("mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy"):
             assert found[name][figure] == pytest.approx(found["mxnet"][figure], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "options, share, words",
+    [
+        ({"batch_size": 256}, 0.7, "use --batch-size 128 --accumulate 2, or --remat"),
+        ({"batch_size": 96, "accumulate": 2}, 0.5, "use --batch-size 32 --accumulate 6, or --remat"),
+        ({"batch_size": 32, "remat": True, "gpus": "0"}, None, "use --batch-size 16 --accumulate 2"),
+        ({"batch_size": 1}, None, "use a smaller --max-len, or a smaller model, or --remat"),
+        ({"batch_size": 32}, 0.0, "use a smaller --max-len, or a smaller model, or --remat"),
+    ],
+)
+def test_where_memory_does_not_suffice_the_batch_that_fits_is_named(options, share, words):
+    pytest.importorskip("jax")
+    from gluonnlp_snli_plugin.train.engines.xla_engine import advice
+
+    assert advice(FinetuneConfig.of(output_dir="out", **options), share) == words
 
 
 # Answers --------------------------------------------------------------------------------------------------------------
