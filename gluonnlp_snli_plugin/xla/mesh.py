@@ -66,10 +66,11 @@ class DeviceMesh:
 
     def replicate(self, arrays: Any) -> Any:
         """Put arrays, in any nested dict, on every device as a whole; a copy."""
+        arrays = jax.tree.map(np.array, arrays)  # memory of the processor may become that of a CPU device
         if self.is_alone:
-            return jax.device_put(arrays, self.replicated, may_alias=False)
+            return jax.device_put(arrays, self.replicated)
         return jax.tree.map(
-            lambda array: jax.make_array_from_callback(np.shape(array), self.replicated, np.asarray(array).__getitem__),
+            lambda array: jax.make_array_from_callback(array.shape, self.replicated, array.__getitem__),
             arrays,
         )
 

@@ -120,6 +120,7 @@ def test_the_script_itself_takes_part_where_there_is_a_checkout(compare):
 
 
 @pytest.mark.slow
+@pytest.mark.whole_benchmarks
 def test_accuracy_is_that_of_whole_epochs_for_each_seed(benchmark, tmp_path):
     page, runs = tmp_path / "page.md", tmp_path / "runs.json"
     who = ["--contenders", "ours,gluonnlp", "--epochs", 2, "--output", page, "--json", runs]
@@ -140,6 +141,7 @@ def test_accuracy_is_that_of_whole_epochs_for_each_seed(benchmark, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.whole_benchmarks
 def test_growth_is_written_beside_the_comparison(benchmark, tmp_path):
     page = tmp_path / "page.md"
     short = ["--pair-counts", "100,1000", "--lengths", "8,32", "--batch-sizes", "2,16", "--steps", 2, "--output", page]

@@ -2,30 +2,38 @@
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-# Those that `make test` has time for; `make test-faults` takes all.
-PARTS = os.environ.get("GPU_BENCHMARK_PARTS", "checks,speed").split(",")
 BENCHMARK = Path(__file__).parents[2] / "scripts" / "benchmark" / "gpu.py"
+
+
+def tiny(folder, *options):
+    """The figures of a tiny run, what it printed, and its exit status."""
+    command = [sys.executable, str(BENCHMARK), "--tiny", "--json", str(folder / "all.json"), *options]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    assert (folder / "all.json").exists(), done.stderr
+    return {**json.loads((folder / "all.json").read_text()), "text": done.stdout, "status": done.returncode}
 
 
 @pytest.mark.slow
 @pytest.mark.jax
-def test_all_parts_are_checked_and_measured_on_one_page(tmp_path):
-    command = [sys.executable, str(BENCHMARK), "--tiny", "--parts", ",".join(PARTS)]
-    command += ["--json", str(tmp_path / "all.json")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert (tmp_path / "all.json").exists(), done.stderr
-    found = {**json.loads((tmp_path / "all.json").read_text()), "text": done.stdout, "status": done.returncode}
+def test_what_is_computed_through_xla_is_checked_first(tmp_path):
+    found = tiny(tmp_path, "--parts", "checks")
+    what_is_computed_through_xla_is_what_mxnet_computes_and_can_be_repeated(found)
+
+
+@pytest.mark.slow
+@pytest.mark.jax
+@pytest.mark.whole_benchmarks
+def test_all_parts_are_measured_on_one_page(tmp_path):
+    found = tiny(tmp_path)
     what_is_computed_through_xla_is_what_mxnet_computes_and_can_be_repeated(found)
     the_speed_of_this_project_is_measured(found)
-    if "runs" in PARTS:
-        whole_runs_and_variants_are_measured(found)
+    whole_runs_and_variants_are_measured(found)
     trainer_is_measured_too_or_said_not_to_be_installed(found)
     one_page_has_them_all_and_says_that_nothing_was_measured(found)
 
@@ -69,9 +77,8 @@ def whole_runs_and_variants_are_measured(found):
 
 def trainer_is_measured_too_or_said_not_to_be_installed(found):
     is_there = all(importlib.util.find_spec(name) for name in ("torch", "transformers", "accelerate"))
-    every = found["speed"] + found.get("runs", [])
-    rows = [row for row in every if "Trainer" in row.get("program", row.get("run"))]
-    assert len(rows) == (3 if "runs" in PARTS else 2)
+    rows = [row for row in found["speed"] + found["runs"] if "Trainer" in row.get("program", row.get("run"))]
+    assert len(rows) == 3
     for row in rows:
         assert bool(row.get("reason")) != is_there
         assert is_there or "not installed" in row["reason"]
@@ -82,4 +89,4 @@ def one_page_has_them_all_and_says_that_nothing_was_measured(found):
     assert found["text"].startswith("No GPU: a tiny run, which measures nothing; ")
     headings = {"checks": "| check |", "speed": "| BERT | batch | program |", "runs": "| run | from start to end, s |"}
     headings["variants"] = "| variant |"
-    assert [part for part, heading in headings.items() if heading in found["text"]] == PARTS
+    assert [part for part, heading in headings.items() if heading in found["text"]] == list(headings)
