@@ -38,9 +38,9 @@ def test_a_program_that_needs_more_memory_than_there_is_says_so_before_it_runs(t
 
 
 def test_a_device_that_has_no_memory_left_is_a_line(told):
-    """The processor has its limits, too."""
+    """A petabyte does not fit into the address space of any processor."""
     programs = Programs(told.append, advice=lambda share: "use less")
-    many = jax.jit(lambda number: jax.numpy.zeros((1 << 22, 1 << 22), jax.numpy.float32) + number)
+    many = jax.jit(lambda number: jax.numpy.zeros((1 << 24, 1 << 24), jax.numpy.float32) + number)
     programs.compile("key", "zeros", many, np.float32(1))
     with pytest.raises(PluginError, match="the device does not have enough memory: use less"):
         programs("key", np.float32(1))
