@@ -186,13 +186,17 @@ def test_evaluate_and_predict_take_the_folder(exported, pairs_file, capsys):
     assert json.loads(capsys.readouterr().out)["label"] == Predictor.load(model)([pair])[0].label
 
 
+@pytest.mark.jax
+def test_xla_computes_no_graph_of_onnx(exported):
+    with pytest.raises(UsageError, match="XLA is for a model of finetune; an ONNX model is .* on CPU"):
+        Predictor.load(exported[1], engine="xla")
+
+
 def test_what_onnx_runtime_cannot_do_is_refused_in_one_line(exported, tmp_path, capsys):
     _, folder = exported
     for dtype in ("int8", "bfloat16"):
         with pytest.raises(UsageError, match=f"--dtype {dtype} is for a model of finetune"):
             Predictor.load(folder, dtype=dtype)
-    with pytest.raises(UsageError, match="XLA is for a model of finetune; an ONNX model is .* on CPU"):
-        Predictor.load(folder, engine="xla")
     with pytest.raises(UsageError, match="is an export already: export the model that it was made from"):
         export(folder, "symbol", tmp_path / "to")
     with pytest.raises(CheckpointError, match="a model in the format 'onnx', from which no BERT can be imported"):
