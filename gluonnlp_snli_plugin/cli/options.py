@@ -5,15 +5,14 @@ import os
 from typing import TYPE_CHECKING, Callable, Optional
 
 from ..errors import UsageError
-from ..parallel.place import BACKENDS, default_backend
+from ..parallel.place import BACKENDS, ENGINES, default_backend
 from ..system.follow import LAUNCHER, follow_parent
 
 if TYPE_CHECKING:
     from ..evaluate.predictor import Predictor
 
-# What evaluate/predictor.py and parallel/devices.py have: parsers are made without importing what computes.
+# What evaluate/predictor.py has: parsers are made without importing what computes.
 DTYPES = ("float32", "bfloat16", "int8", "tfloat32", "float16")
-ENGINES = ("auto", "mxnet", "xla")
 
 
 # Models -------------------------------------------------------------------------------------------------------------

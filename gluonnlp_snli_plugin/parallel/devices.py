@@ -1,6 +1,5 @@
 """The devices of a process, and the names by which a user names them."""
 
-import importlib.util
 import re
 from typing import Any, List, Optional, Tuple
 
@@ -8,8 +7,7 @@ import mxnet as mx
 import numpy as np
 
 from ..errors import UsageError
-
-ENGINES = ("auto", "mxnet", "xla")
+from .place import ENGINES, require_jax
 
 
 class Devices:
@@ -60,7 +58,7 @@ class Devices:
     def configure(self, memory_share: float = 0.0) -> None:
         """Prepare JAX for these devices, if XLA computes; before ranks meet and before JAX is used."""
         if self.uses_xla:
-            require_jax(str(self))
+            require_jax(f"computing through XLA on {self}")
             from ..xla.setup import configure
 
             configure(self.places, memory_share)
@@ -126,14 +124,6 @@ def devices_of(places: List[mx.Context], engine: str = "auto") -> Devices:
     if is_gpu and engine == "mxnet":
         raise UsageError("MXNet 1.9.1 has no code for current GPUs: omit --engine mxnet, and XLA computes")
     return Devices(places, is_gpu or engine == "xla")
-
-
-def require_jax(what: str) -> None:
-    """Raise a UsageError if JAX is not installed; `what` needs it."""
-    if importlib.util.find_spec("jax") is None:
-        raise UsageError(
-            f"{what}: computing through XLA needs JAX: pip install 'gluonnlp-snli-plugin[gpu]' for GPUs, jax for CPU"
-        )
 
 
 def gpu_numbers(gpus: str) -> List[int]:

@@ -6,7 +6,6 @@ XLA reduces the gradients inside the compiled step. What the ranks say to each o
 
 import contextlib
 import hashlib
-import importlib.util
 import inspect
 import os
 import re
@@ -19,11 +18,11 @@ from typing import Any, Dict, Iterable, Iterator, Optional, Sequence, Tuple, Typ
 import mxnet as mx
 import numpy as np
 
-from ..errors import PluginError, UsageError
+from ..errors import PluginError
 from .cluster import timeout
 from .connection import LOOPBACK
 from .hub import Hub
-from .place import COORDINATOR, NUM_RANKS, NUMBER, STAND_INS, take_place
+from .place import COORDINATOR, NUM_RANKS, NUMBER, STAND_INS, require_jax, take_place
 from .ranks import Ranks
 
 _NEVER = 10 * 24 * 3600  # seconds; the hub notices a lost rank long before JAX would
@@ -48,7 +47,7 @@ class JaxRanks(Ranks):
 
     def __init__(self) -> None:
         global _hub
-        require_jax()
+        require_jax("--comm jax")
         host, port, self.rank, self.num_ranks = _read_variables()
         import jax  # noqa: F401  # what fails here must do so before the ranks meet
 
@@ -136,12 +135,6 @@ class JaxRanks(Ranks):
     def _end_if_a_rank_is_lost(self) -> None:
         while self._hub.lost.wait(_WORD_OF_A_LOSS):
             time.sleep(1)  # until the hub ends this process
-
-
-def require_jax() -> None:
-    """Raise a UsageError if JAX is not installed."""
-    if importlib.util.find_spec("jax") is None:
-        raise UsageError("--comm jax needs JAX: pip install 'gluonnlp-snli-plugin[gpu]'")
 
 
 def leave(status: int) -> None:

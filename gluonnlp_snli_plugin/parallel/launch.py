@@ -13,8 +13,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 from ..errors import TIME_IS_UP, PluginError, Stopped, UsageError
 from ..system.temporary import temporary_folder
 from .horovod_run import start_horovod
-from .jax_ranks import require_jax
-from .place import COORDINATOR, HAS_SAID_WHY, NUM_RANKS, NUMBER, RANK
+from .place import COORDINATOR, HAS_SAID_WHY, NUM_RANKS, NUMBER, RANK, require_jax
 from .processes import ALIVE, FOLLOW, Failure, end, no_process_left, rank_environment, start, wait
 
 _COMMAND = [*FOLLOW, "-"]  # the command line of this program
@@ -146,7 +145,7 @@ def _start_parameter_server(command: List[str], num_ranks: int, port: Optional[i
 
 
 def _start_jax(command: List[str], num_ranks: int, port: Optional[int], folder: Path) -> "_Processes":
-    require_jax()
+    require_jax("--comm jax")
     environment = {
         **rank_environment(num_ranks),
         COORDINATOR: f"127.0.0.1:{_free_port(port)}",

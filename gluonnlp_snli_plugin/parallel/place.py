@@ -1,12 +1,15 @@
 """This process's place among the ranks of a run, which its launcher sets in the environment."""
 
+import importlib.util
 import os
 import re
 from typing import Optional, Tuple
 
+from ..errors import UsageError
 from ..system.follow import LAUNCHER
 
 BACKENDS = ("dist_sync", "horovod", "jax")
+ENGINES = ("auto", "mxnet", "xla")  # what computes; auto: XLA on GPUs, MXNet on CPU
 
 # Set by the launcher for each rank; a cluster's own launcher leaves the numbering to the parameter server.
 RANK = "GLUONNLP_SNLI_RANK"
@@ -25,6 +28,12 @@ HAS_SAID_WHY = 120
 
 _number_given: Optional[int] = None  # by the parameter server
 _place_given: Optional[Tuple[int, int]] = None  # by the ranks, once they have connected
+
+
+def require_jax(what: str) -> None:
+    """Raise a UsageError if JAX, which something needs, is not installed."""
+    if importlib.util.find_spec("jax") is None:
+        raise UsageError(f"{what} needs JAX: pip install 'gluonnlp-snli-plugin[gpu]' for GPUs, or jax for CPU")
 
 
 def default_backend(uses_xla: bool) -> str:

@@ -16,7 +16,6 @@ from .lengths import fitting, usual_lengths
 from .mesh import DeviceMesh
 from .precision import PRECISIONS
 from .programs import Programs
-from .setup import configure
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
 _WAITING = 8  # batches whose results are not fetched yet
@@ -106,7 +105,7 @@ def _inputs_of(arrays: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
 
 
 class FixedClassifier:
-    """A fine-tuned classifier on devices of this process.
+    """A fine-tuned classifier on devices of this process, for which JAX has been configured.
 
     Parameters
     ----------
@@ -130,7 +129,6 @@ class FixedClassifier:
     def __init__(
         self, net: Any, settings: Any, contexts: Sequence[mx.Context], dtype: str = "float32", batch_size: int = 64
     ) -> None:
-        configure(contexts)
         mesh = DeviceMesh(contexts, is_alone=True)
         mesh.require(dtype)
         sizes = len(settings.labels), settings.hidden_units, settings.dropout

@@ -303,7 +303,7 @@ def test_every_rank_gets_the_command_and_its_place(start, tmp_path, monkeypatch)
 
 
 def test_ranks_of_jax_get_its_variables(start, tmp_path, monkeypatch):
-    monkeypatch.setattr(launch, "require_jax", lambda: None)
+    monkeypatch.setattr(launch, "require_jax", lambda what: None)
     monkeypatch.setattr(threads, "cores", lambda: 7)
     port = launch._free_port(None)
     assert start(_TELL, tmp_path, "--flag", num_ranks=3, port=port, backend="jax") == 0
@@ -316,7 +316,7 @@ def test_ranks_of_jax_get_its_variables(start, tmp_path, monkeypatch):
 
 
 def test_a_rank_of_jax_that_fails_ends_the_run_and_is_heard(start, capfd, monkeypatch):
-    monkeypatch.setattr(launch, "require_jax", lambda: None)
+    monkeypatch.setattr(launch, "require_jax", lambda what: None)
     with pytest.raises(PluginError, match="^rank 1 of 2 failed with exit status 3; the run has been stopped$"):
         start("if rank == 1: print('why', file=sys.stderr); sys.exit(3)\ntime.sleep(60)", backend="jax")
     assert capfd.readouterr() == ("", "why\n")

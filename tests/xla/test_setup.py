@@ -11,6 +11,7 @@ import pytest
 from gluonnlp_snli_plugin.cli import main
 from gluonnlp_snli_plugin.errors import PluginError, UsageError
 from gluonnlp_snli_plugin.parallel import devices as parallel_devices
+from gluonnlp_snli_plugin.parallel import place
 
 jax = pytest.importorskip("jax", reason="JAX is not installed: pip install jax (Python 3.10 or newer)")
 from gluonnlp_snli_plugin.xla import setup  # noqa: E402
@@ -94,8 +95,8 @@ def test_a_gpu_that_is_not_there_is_a_line(command, tmp_path, capsys):
 
 
 def test_jax_that_is_not_installed_is_a_line(monkeypatch):
-    monkeypatch.setattr(parallel_devices.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"gpu:0: computing through XLA needs JAX: pip install '.*\[gpu\]'"):
+    monkeypatch.setattr(place.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"computing through XLA on gpu:0 needs JAX: pip install '.*\[gpu\]'"):
         parallel_devices.parse_devices(gpus="0").configure()
 
 

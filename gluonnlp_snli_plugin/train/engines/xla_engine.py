@@ -34,7 +34,7 @@ class XLAEngine:
     """Computes through XLA; an :class:`.engine.Engine`.
 
     All batches have one of a few shapes, for each of which a program is compiled: they are filled up with padding, and
-    with pairs of weight 0. The dropout masks are the same on any number of devices and ranks.
+    with pairs of weight 0. The dropout masks are the same on any number of devices.
 
     Parameters
     ----------

@@ -6,13 +6,13 @@ from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ...data.assignments import written
 from ...errors import UsageError
+from ...parallel.place import ENGINES
 from ...system.files import is_utf8
 
 _END_OF_NUMBERS = 1 << 31  # limit of MXNet's integers
 _SMALLEST, _LARGEST = 1e-30, 1e30  # range of its floats
 DTYPES = ("float32", "bfloat16", "tfloat32", "float16")
 _DTYPES_OF_MXNET = ("float32", "bfloat16")
-ENGINES = ("auto", "mxnet", "xla")
 OPTIMIZERS = ("bertadam", "adam")
 SCHEDULES = ("linear", "constant")
 
