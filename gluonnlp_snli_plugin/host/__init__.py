@@ -6,6 +6,8 @@ import os
 from typing import Any, Mapping, Optional, Sequence, Union
 
 from .. import registry
+from ..parallel import backends
+from ..parallel.devices import Devices
 from ..system.temporary import temporary_folder
 from .data import count_truncated, read_from, truncate_by, use_recorded_tokenizers
 from .native import use_native_operators
@@ -23,7 +25,7 @@ def run_script(
     root: Optional[Union[str, "os.PathLike[str]"]] = None,
     truncation: Optional[str] = None,
     backend: Optional[str] = None,
-    gpu: Optional[int] = None,
+    devices: Optional[Devices] = None,
     native: bool = True,
     columns: Any = None,
     labels: Any = None,
@@ -46,10 +48,11 @@ def run_script(
         Folder of the official files.
     truncation : str or None
         Strategy for pairs that are too long, default the script's own.
-    backend : {'dist_sync', 'horovod', None}
+    backend : {'dist_sync', 'horovod', 'jax', None}
         How this rank talks to the others; None for a process that is alone.
-    gpu : int or None
-        What ``--gpu`` of the script is by default.
+    devices : Devices, optional
+        Those of this rank, default the CPU. Where XLA computes, ``mx.gpu(i)`` in the script is the one numbered i. The
+        first is what ``--gpu`` of the script is by default.
     native : bool, default True
         Whether a BERT on CPU uses the C++ operators.
     columns, labels : str, mapping or None
@@ -80,12 +83,21 @@ def run_script(
         counts = count_truncated(changes)
         if exact_tokenizer:
             use_recorded_tokenizers(changes)
-        extend_options(changes, gpu)
-        if native:
+        extend_options(changes, devices.places[0].device_id if devices else None)
+        ranks = gpus = None
+        if devices and devices.uses_xla:
+            devices.configure()
+            ranks = backends.join_ranks(backend)  # before JAX is asked for its devices
+            from .gpus import ScriptOnGPUs
+
+            gpus = ScriptOnGPUs(devices.places, changes)
+            ranks.connect(gpus.every)
+        elif native:
             use_native_operators(changes)
         ranked = None
         if backend:
-            ranked = RankedScript(script, backend, changes, gpu is not None, stack.enter_context(temporary_folder()))
+            copies = stack.enter_context(temporary_folder())
+            ranked = RankedScript(script, backend, changes, devices is not None, copies, ranks, gpus)
         status = script.run(list(arguments))
         if ranked and status == 0:
             ranked.finish()

@@ -43,6 +43,10 @@ class RankedScript:
         Whether the ranks were given GPUs.
     copies : Path
         A temporary folder for what this rank saves and loads again, where it does not see rank 0's files.
+    joined : Ranks, optional
+        The ranks, if they have been joined.
+    gpus : ScriptOnGPUs, optional
+        Where XLA computes; reduces the gradients that are on devices.
     """
 
     def __init__(
@@ -52,12 +56,15 @@ class RankedScript:
         changes: registry.Changes,
         has_gpu: bool,
         copies: Union[str, "os.PathLike[str]"],
+        joined: Optional[Ranks] = None,
+        gpus: Any = None,
     ) -> None:
         self._script = script
         self._backend = backend
         self._changes = changes
         self._has_gpu = has_gpu
-        self._joined: Any = None  # Ranks
+        self._joined: Any = joined
+        self._gpus = gpus
         self._is_joining = False
         self._communicates = False  # whether the script does so by itself
         self._store: Any = None  # the distributed one that the script has made
@@ -209,6 +216,8 @@ class RankedScript:
         if not self._communicates:
             trained = [parameter for parameter in trainer._params if parameter.grad_req != "null"]
             gradients = [parameter.list_grad() for parameter in trained]
+            if self._gpus:
+                gradients = [copies for copies in gradients if not isinstance(copies[0], self._gpus.array_type)]
             self._ranks.average(gradients, name=f"trainer-{self._trainers.index(trainer)}")
 
     def _finish_deferred_init(self, original: Callable[..., Any], parameter: mx.gluon.Parameter) -> None:

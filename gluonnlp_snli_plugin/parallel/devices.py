@@ -7,7 +7,7 @@ import mxnet as mx
 import numpy as np
 
 from ..errors import UsageError
-from .place import ENGINES, require_jax
+from .place import ENGINES, place_on_machine, require_jax
 
 
 class Devices:
@@ -54,6 +54,13 @@ class Devices:
             raise UsageError(f"{len(self)} device(s) cannot be divided evenly among {num_ranks} ranks: {self}")
         share = len(self) // num_ranks
         return Devices(self.places[rank * share : (rank + 1) * share], self.uses_xla)
+
+    def of_place(self) -> "Devices":
+        """The one device of this rank, by its place among those of its machine."""
+        place = place_on_machine()[0]
+        if place >= len(self):
+            raise UsageError(f"each rank needs a device of its own: there is none for rank {place} among {self}")
+        return Devices(self.places[place : place + 1], self.uses_xla)
 
     def configure(self, memory_share: float = 0.0) -> None:
         """Prepare JAX for these devices, if XLA computes; before ranks meet and before JAX is used."""
@@ -143,18 +150,41 @@ def gpu_numbers(gpus: str) -> List[int]:
     return numbers
 
 
-def parse_gpus(gpus: str) -> List[int]:
-    """The numbers of the GPUs that a user named for a script of GluonNLP, such as '0,1'.
+def parse_script_devices(
+    devices: Optional[str] = None, gpus: Optional[str] = None, engine: str = "auto"
+) -> Optional[Devices]:
+    """The devices that a user named for a script of GluonNLP, one for each rank; None where MXNet computes on the CPU.
+
+    Parameters
+    ----------
+    devices, gpus : str or None
+        As :func:`parse_devices` takes them.
+    engine : {'auto', 'mxnet', 'xla'}
+        'auto' for MXNet on GPUs that it has code for, XLA on others.
 
     Raises
     ------
     UsageError
-        If that is not what it says, a GPU is named twice, or MXNet cannot use it.
+        As :func:`parse_devices`; or if MXNet is to use GPUs that it cannot use.
     """
-    numbers = gpu_numbers(gpus)
-    there = mx.context.num_gpus()
-    if max(numbers) >= there:
-        raise UsageError(
-            f"--gpus {gpus}: MXNet sees {there} GPU(s) here (docs/installation.md says which wheel has GPU support)"
-        )
-    return numbers
+    found = parse_devices(devices, gpus, "auto" if engine == "mxnet" else engine)
+    if found.places[0].device_type == "cpu":
+        if not found.uses_xla and (devices or engine == "mxnet") and len(found) > 1:
+            raise UsageError(f"--devices {devices}: a script computes on one CPU device, unless with --engine xla")
+        return found if found.uses_xla else None
+    if engine != "xla":
+        missing = _why_mxnet_cannot(found.places)
+        if missing and engine == "mxnet":
+            raise UsageError(f"--engine mxnet: MXNet cannot compute on {missing} (docs/installation.md): omit it")
+        found.uses_xla = missing is not None
+    return found
+
+
+def _why_mxnet_cannot(places: List[mx.Context]) -> Optional[str]:
+    """The first GPU on which MXNet has failed to compute one number; None if there is none."""
+    for place in places:
+        try:
+            mx.nd.ones(1, place).asnumpy()
+        except mx.MXNetError:
+            return f"{place}"
+    return None

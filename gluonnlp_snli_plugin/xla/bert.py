@@ -66,6 +66,30 @@ class Bert(NamedTuple):
             states = (jax.checkpoint(layer) if self.remat else layer)(parameters, states, is_token)
         return states
 
+    def pooled(self, parameters: Parameters, states: Any) -> Any:
+        """The pooled output: a dense layer with tanh on the encoding of ``[CLS]``, float32 of shape (batch, units)."""
+        return jnp.tanh(self.dense(parameters, "bert.pooler", states[:, 0], jnp.float32))
+
+    def decoded(self, parameters: Parameters, states: Any, position: Any) -> Any:
+        """Scores of all tokens of the vocabulary for the tokens at some positions.
+
+        Parameters
+        ----------
+        parameters : dict of str to array of float32
+        states : array of shape (batch, length, units)
+        position : array of int32, shape (batch, number)
+
+        Returns
+        -------
+        array of float32, shape (batch, number, tokens of the vocabulary)
+        """
+        is_there = jax.nn.one_hot(position, states.shape[1], dtype=states.dtype)
+        there = self.product("bpt,btu->bpu", is_there, states)
+        hidden = jax.nn.gelu(self.dense(parameters, "bert.decoder.0", there, jnp.float32), approximate=False)
+        hidden = self.layer_norm(parameters, "bert.decoder.2", hidden)
+        output = {"weight": parameters["bert.word_embed.0.weight"], "bias": parameters["bert.decoder.3.bias"]}
+        return self.dense({f"output.{name}": value for name, value in output.items()}, "output", hidden, jnp.float32)
+
     def _layer(
         self, name: str, dropout: Dropout, first_only: bool, parameters: Parameters, states: Any, is_token: Any
     ) -> Any:

@@ -53,6 +53,14 @@ def usual_lengths(end: int) -> List[int]:
     return [*powers, end]
 
 
+def rounded_up(size: int) -> int:
+    """The next of 16, 24, 32, 48, 64, ...: powers of two, and what is half-way between two of them."""
+    power = _SHORTEST
+    while power < size:
+        power *= 2
+    return power * 3 // 4 if power > _SHORTEST and size <= power * 3 // 4 else power
+
+
 def fitting(sizes: Sequence[int], size: int) -> int:
     """The smallest of ascending `sizes` that is at least `size`."""
     return sizes[int(np.searchsorted(sizes, size))]

@@ -74,6 +74,12 @@ class DeviceMesh:
             arrays,
         )
 
+    def stack(self, array: Any) -> Any:
+        """An array of every device, each having one, along a new first axis that is divided among them."""
+        parts = [jax.device_put(array[None], device) for device in self.devices]
+        shape = (len(self.every), *array.shape)
+        return jax.make_array_from_single_device_arrays(shape, self.by_row, parts)
+
     def own_rows(self, array: Any) -> np.ndarray:
         """This process's rows of an array that is divided among the devices."""
         if self.is_alone:

@@ -2,7 +2,6 @@
 
 from typing import Any, Dict, Tuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -11,7 +10,6 @@ from .bert import Bert, Parameters, cross_entropy
 from .classifier import blank, fill
 from .dropout import Dropout
 
-_TABLE = "bert.word_embed.0.weight"  # the decoder's output layer too
 _LABEL = "next_sentence_label"
 _ROUND_MASKS_TO = 4
 
@@ -39,13 +37,8 @@ class Pretraining:
         """
         bert = self._bert
         states = bert.encode(parameters, inputs, Dropout(key))
-        is_masked = jax.nn.one_hot(inputs["masked_position"], states.shape[1], dtype=states.dtype)
-        masked = bert.product("bpt,btu->bpu", is_masked, states)
-        hidden = jax.nn.gelu(bert.dense(parameters, "bert.decoder.0", masked, jnp.float32), approximate=False)
-        hidden = bert.layer_norm(parameters, "bert.decoder.2", hidden)
-        output = {"weight": parameters[_TABLE], "bias": parameters["bert.decoder.3.bias"]}
-        decoded = bert.dense({f"output.{name}": value for name, value in output.items()}, "output", hidden, jnp.float32)
-        pooled = jnp.tanh(bert.dense(parameters, "bert.pooler", states[:, 0], jnp.float32))
+        pooled = bert.pooled(parameters, states)
+        decoded = bert.decoded(parameters, states, inputs["masked_position"])
         return decoded, bert.dense(parameters, "bert.classifier", pooled, jnp.float32)
 
     def figures(self, parameters: Parameters, inputs: Dict[str, Any], key: Any = None) -> Dict[str, Any]:

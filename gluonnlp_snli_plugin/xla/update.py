@@ -71,15 +71,24 @@ def update(state: State, gradients: Mapping[str, Any], learning_rate: Any, rule:
     new: State = {**state, "weight": dict(state["weight"]), "mean": {}, "variance": {}}
     for name, gradient in gradients.items():
         weight, decay = state["weight"][name], rule.weight_decay[name]
+        moments = state["mean"][name], state["variance"][name]
         gradient = gradient * factor + (0 if rule.is_adamw else decay * weight)
-        mean = _BETAS[0] * state["mean"][name] + (1 - _BETAS[0]) * gradient
-        variance = _BETAS[1] * state["variance"][name] + (1 - _BETAS[1]) * jnp.square(gradient)
-        step = mean / (jnp.sqrt(variance) + rule.epsilon) + (decay * weight if rule.is_adamw else 0)
+        decay = decay if rule.is_adamw else 0
+        step, mean, variance = adam_step(weight, gradient, *moments, decay, rule.epsilon)
         for kind, value in (("weight", weight - learning_rate * step), ("mean", mean), ("variance", variance)):
             new[kind][name] = jnp.where(is_sound, value, state[kind][name])
     if rule.scales_loss:
         new["scale"], new["sound_updates"] = _next_scale(state["scale"], state["sound_updates"] + 1, is_sound)
     return new, norm
+
+
+def adam_step(
+    weight: Any, gradient: Any, mean: Any, variance: Any, decay: Any, epsilon: Any, betas: Tuple[Any, Any] = _BETAS
+) -> Tuple[Any, Any, Any]:
+    """What Adam subtracts from a weight, times the learning rate, and the new moments of its gradient."""
+    mean = betas[0] * mean + (1 - betas[0]) * gradient
+    variance = betas[1] * variance + (1 - betas[1]) * jnp.square(gradient)
+    return mean / (jnp.sqrt(variance) + epsilon) + decay * weight, mean, variance
 
 
 def _next_scale(scale: Any, sound_updates: Any, is_sound: Any) -> Tuple[Any, Any]:

@@ -8,6 +8,7 @@ import argparse
 from typing import Optional
 
 from ...errors import UsageError
+from ...parallel.place import ENGINES
 from ..options import add_naming_arguments, add_rank_arguments, run_on_ranks
 
 
@@ -25,6 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_rank_arguments(parser)
     parser.add_argument("--no-native", action="store_true", help="use MXNet's own operators on CPU, not the C++ ones")
     parser.add_argument("--gpus", metavar="I,J", help="the GPU of each rank, for example 0,1")
+    parser.add_argument("--devices", metavar="D,E", help="the device of each rank, for example cpu:0,cpu:1")
+    parser.add_argument(
+        "--engine", choices=ENGINES, default="auto", help="what computes; default: what can on the GPUs, mxnet on CPU"
+    )
     parser.add_argument("script", metavar="SCRIPT", help="the script")
     parser.add_argument("arguments_of_script", metavar="...", nargs=argparse.REMAINDER, help="its own arguments")
 
@@ -37,9 +42,10 @@ def check(options: argparse.Namespace) -> None:
             raise UsageError("--train-file and --dev-file go together: a script reads both")
     elif options.columns or options.labels:
         raise UsageError("--columns and --labels say how files are written: give --train-file and --dev-file too")
-    num_gpus = len(options.gpus.split(",")) if options.gpus else 0
-    if num_gpus and options.np and options.np > num_gpus:
-        raise UsageError(f"--np {options.np} with --gpus {options.gpus}: each rank needs a GPU of its own")
+    for name in ("gpus", "devices"):
+        there = getattr(options, name)
+        if there and options.np and options.np > len(there.split(",")):
+            raise UsageError(f"--np {options.np} with --{name} {there}: each rank needs a device of its own")
 
 
 def run(options: argparse.Namespace) -> Optional[int]:
@@ -48,8 +54,7 @@ def run(options: argparse.Namespace) -> Optional[int]:
     from ...host import run_script
     from ...host.data import require_snli
     from ...host.script import Script
-    from ...parallel.devices import parse_gpus
-    from ...parallel.place import place_on_machine
+    from ...parallel.devices import parse_script_devices
 
     if options.truncation:
         truncation.create(options.truncation)  # reports an unknown name before ranks are started
@@ -58,13 +63,10 @@ def run(options: argparse.Namespace) -> Optional[int]:
         PairReader(files["train"], columns=options.columns, labels=options.labels)  # before ranks are started
     if any(files.values()) or options.snli_root:
         require_snli(options.arguments_of_script)
-    gpus = parse_gpus(options.gpus) if options.gpus else []
+    devices = parse_script_devices(options.devices, options.gpus, options.engine)
+    uses_xla = devices is not None and devices.uses_xla
 
     def run_on(backend: Optional[str]) -> Optional[int]:
-        place = place_on_machine()[0] if backend else 0
-        if gpus and place >= len(gpus):
-            raise UsageError(f"--gpus {options.gpus}: each rank needs a GPU of its own, and rank {place} has none")
-        gpu = gpus[place] if gpus else None
         return run_script(
             options.script,
             options.arguments_of_script,
@@ -72,7 +74,7 @@ def run(options: argparse.Namespace) -> Optional[int]:
             options.snli_root,
             options.truncation,
             backend,
-            gpu,
+            devices.of_place() if devices and backend else devices,
             native=not options.no_native,
             columns=options.columns,
             labels=options.labels,
@@ -80,4 +82,4 @@ def run(options: argparse.Namespace) -> Optional[int]:
         )
 
     Script(options.script)
-    return run_on_ranks(options, run_on, default=len(gpus) or 1)
+    return run_on_ranks(options, run_on, default=len(devices) if devices else 1, uses_xla=uses_xla)

@@ -1,0 +1,285 @@
+"""Lets ``mx.gpu(i)`` in a script be a device whose nets compute through XLA.
+
+MXNet 1.9.1 has no code for today's GPUs, and its CPU wheel none for any. So arrays on ``mx.gpu(i)`` are in the host's
+memory, in a context of their own, and MXNet computes there what a script does around its nets: the loss, the metric.
+The nets, with their parameters, gradients and the state of their optimizer, are on the device (:mod:`..xla.gluon`).
+"""
+
+import contextlib
+import functools
+import logging
+import warnings
+from typing import Any, Callable, List, Optional, Sequence, Set
+
+import gluonnlp as nlp
+import mxnet as mx
+import numpy as np
+from gluonnlp.optimizer import BERTAdam
+from gluonnlp.utils import parameter as host_parameter
+from mxnet.contrib import amp
+from mxnet.gluon.loss import SoftmaxCrossEntropyLoss, _apply_weighting
+
+from .. import registry
+from ..errors import PluginError, UsageError
+from ..xla.gluon import training
+from ..xla.gluon.arrays import DeviceArray
+from ..xla.gluon.calls import Calls
+from ..xla.gluon.nets import contains_bert
+from ..xla.gluon.outputs import Scores
+from ..xla.gluon.places import Place
+from ..xla.mesh import DeviceMesh
+
+_log = logging.getLogger("gluonnlp_snli_plugin")
+_FIRST = 64  # the number of the CPU device that stands for mx.gpu(0); MXNet tells its CPU devices apart by number
+_CPU, _GPU = (mx.Context.devstr2type[name] for name in ("cpu", "gpu"))
+
+
+class ScriptOnGPUs:
+    """What a script finds changed where its ``mx.gpu(i)`` computes through XLA.
+
+    Parameters
+    ----------
+    devices : list of Context
+        For which JAX has been configured; ``mx.gpu(i)`` is the one numbered i.
+    changes : registry.Changes
+        Undoes it.
+
+    Attributes
+    ----------
+    every : list of jax.Device
+        The first device of each rank.
+    array_type : type
+        Of the arrays that are on devices.
+    averages : bool
+        Whether gradients are averaged over the ranks; else they are added up.
+    """
+
+    array_type = DeviceArray
+
+    def __init__(self, devices: Sequence[mx.Context], changes: registry.Changes) -> None:
+        self._changes = changes
+        mesh_of_ranks = DeviceMesh(devices[:1])
+        self.every, self.averages = mesh_of_ranks.every, True
+        self._num_ranks, self._reduction = mesh_of_ranks.num_ranks, training.Reduction(mesh_of_ranks)
+        meshes = {device.device_id: DeviceMesh([device], is_alone=True) for device in devices}
+        self._replace_contexts(list(meshes))
+        self._calls = Calls({mx.gpu(number): Place(mx.gpu(number), mesh) for number, mesh in meshes.items()})
+        self._depth = 0  # of nets that are not computed as a whole, but have a BERT inside
+        self._told: Set[str] = set()
+        # Nets.
+        self._replace(mx.gluon.HybridBlock, "forward", self._forward)
+        self._replace(mx.gluon.SymbolBlock, "forward", self._forward_symbol)
+        self._replace(mx.nd, "topk", self._topk)
+        self._replace(mx.random, "seed", self._seed)
+        # Gradients.
+        for owner in (mx.autograd, mx.nd.NDArray):
+            self._replace(owner, "backward", self._backward)
+        self._replace(mx.gluon.Parameter, "zero_grad", self._zero_grad)
+        self._replace(mx.gluon.ParameterDict, "zero_grad", self._zero_all)
+        for module in (nlp.utils, host_parameter):
+            self._replace(module, "grad_global_norm", self._grad_global_norm)
+            self._replace(module, "clip_grad_global_norm", self._clip_grad_global_norm)
+        self._replace(mx.gluon.Trainer, "__init__", self._init_trainer)
+        self._replace(mx.gluon.Trainer, "_allreduce_grads", self._allreduce)
+        self._replace(mx.optimizer.Updater, "__call__", self._update)
+        # Precision.
+        for module in (amp, amp.amp):
+            self._replace(module, "init", self._init_amp)
+            self._replace(module, "init_trainer", lambda original, trainer: None)
+            self._replace(module, "scale_loss", lambda original, loss, trainer: contextlib.nullcontext(loss))
+
+    def _replace(self, owner: Any, name: str, function: Callable[..., Any]) -> None:
+        original = vars(owner)[name]
+
+        @functools.wraps(original)
+        def replacement(*args: Any, **kwargs: Any) -> Any:
+            return function(original, *args, **kwargs)
+
+        self._changes.set_attribute(owner, name, replacement)
+
+    # Contexts
+
+    def _replace_contexts(self, numbers: List[int]) -> None:
+        init, of_type, as_text = mx.Context.__init__, mx.Context.device_type, mx.Context.__str__
+
+        def __init__(context: Any, device_type: Any, device_id: int = 0) -> None:
+            init(context, device_type, device_id)
+            if context.device_typeid == _GPU:
+                if context.device_id not in numbers:
+                    there = ", ".join(f"mx.gpu({number})" for number in numbers)
+                    raise UsageError(f"the script asks for mx.gpu({context.device_id}), but has {there}: see --gpus")
+                context.device_typeid, context.device_id = _CPU, _FIRST + context.device_id
+
+        def is_gpu(context: Any) -> bool:
+            return context.device_typeid == _CPU and context.device_id >= _FIRST
+
+        def device_type(context: Any) -> str:
+            return "gpu" if is_gpu(context) else of_type.fget(context)
+
+        def __str__(context: Any) -> str:
+            return _GPUName(context.device_id) if is_gpu(context) else as_text(context)
+
+        self._changes.set_attribute(mx.Context, "__init__", __init__)
+        self._changes.set_attribute(mx.Context, "device_type", property(device_type))
+        self._changes.set_attribute(mx.Context, "__str__", __str__)
+        self._changes.set_attribute(mx.context, "num_gpus", lambda: len(numbers))
+
+    # Nets
+
+    def _forward(self, original: Callable[..., Any], block: Any, x: Any, *arguments: Any) -> Any:
+        if isinstance(x, Scores) and isinstance(block, SoftmaxCrossEntropyLoss):
+            loss = _loss(block, x, *arguments)
+            if loss is not None:
+                return loss
+        context = x.context if isinstance(x, mx.nd.NDArray) else None
+        if context not in self._calls.places:
+            return original(block, x, *arguments)
+        net = self._calls.net_of(block, context)
+        if net is not None:
+            return net(x, *arguments)
+        if not contains_bert(block):
+            self._check(block, context)
+            return original(block, x, *arguments)
+        was_active, block._active = block._active, False  # as a graph of MXNet's it would have its BERT inside
+        self._depth += 1
+        try:
+            return original(block, x, *arguments)
+        finally:
+            self._depth -= 1
+            block._active = was_active
+
+    def _check(self, block: Any, context: mx.Context) -> None:
+        """Refuse a net that MXNet would have to compute, unless it is around a BERT."""
+        name = type(block).__name__
+        if any(isinstance(array, DeviceArray) for p in block._reg_params.values() for array in p._data or ()):
+            raise PluginError(f"{name} is part of a BERT on {context}: through XLA it is computed only as a whole")
+        if self._depth or not block.collect_params().keys():
+            return
+        if not self._calls.has_computed:
+            raise PluginError(f"{name} on {context} cannot be computed through XLA, GluonNLP's BERT can: use mx.cpu()")
+        self._tell(f"{name} on {context} is computed by MXNet on the CPU: only GluonNLP's BERT is by XLA")
+
+    def _forward_symbol(self, original: Callable[..., Any], block: Any, x: Any, *arguments: Any) -> Any:
+        if isinstance(x, mx.nd.NDArray) and x.context in self._calls.places:
+            raise PluginError(f"a net from a symbol file cannot be computed through XLA on {x.context}: use mx.cpu()")
+        return original(block, x, *arguments)
+
+    def _topk(self, original: Callable[..., Any], data: Any = None, **options: Any) -> Any:
+        if isinstance(data, Scores) and data.has_own_last_axis:
+            axis = options.get("axis", -1)
+            rest = {name: value for name, value in options.items() if name != "axis"}
+            if axis in (-1, data.ndim - 1) and rest == {"k": 1, "ret_typ": "indices"}:
+                return data.best()
+        return original(data, **options)
+
+    def _seed(self, original: Callable[..., Any], seed_state: Any, *args: Any, **kwargs: Any) -> Any:
+        self._calls.seed(int(seed_state))
+        return original(seed_state, *args, **kwargs)
+
+    # Gradients
+
+    def _backward(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self._calls.begin_pass()
+        return original(*args, **kwargs)
+
+    def _zero_grad(self, original: Callable[..., Any], parameter: mx.gluon.Parameter) -> None:
+        on_device, _ = training.divided(parameter._grad or ())
+        if not on_device:
+            return original(parameter)
+        self._calls.settle()
+        training.set_to_zero(on_device)
+
+    def _zero_all(self, original: Callable[..., Any], parameters: Any) -> None:
+        if not any(training.divided(parameter._grad or ())[0] for parameter in parameters.values()):
+            return original(parameters)
+        for parameter in parameters.values():
+            parameter.zero_grad()
+
+    def _grad_global_norm(self, original: Callable[..., Any], parameters: Any, max_norm: Any = None) -> Any:
+        parameters = list(parameters)
+        gradients = [parameter.list_grad()[0] for parameter in parameters if parameter.grad_req != "null"]
+        if not training.divided(gradients)[0]:
+            return original(parameters, max_norm)
+        norm, context = training.norm_of(gradients), gradients[0].context
+        figures = [norm]
+        if max_norm is not None:
+            ratio = training.ratio_of(norm, float(max_norm))
+            figures += [ratio, float(np.isfinite(ratio))]
+        arrays = [mx.nd.array([figure], context) for figure in figures]
+        return arrays[0] if max_norm is None else tuple(arrays)
+
+    def _clip_grad_global_norm(
+        self, original: Callable[..., Any], parameters: Any, max_norm: float, check_isfinite: bool = True
+    ) -> Any:
+        parameters = list(parameters)
+        gradients = [array for p in parameters if p.grad_req != "null" for array in p.list_grad()]
+        if not training.divided(gradients)[0]:
+            return original(parameters, max_norm, check_isfinite)
+        norm, ratio, is_finite = host_parameter.grad_global_norm(parameters, max_norm)
+        if check_isfinite and not is_finite.asscalar():
+            warnings.warn("nan or inf is detected. Clipping results will be undefined.", stacklevel=3)
+        if ratio.asscalar() != 1:
+            training.scale(gradients, 1 / ratio.asscalar())
+        return norm
+
+    def _init_trainer(self, original: Callable[..., Any], trainer: mx.gluon.Trainer, *args: Any, **kwargs: Any) -> None:
+        original(trainer, *args, **kwargs)
+        if set(trainer._contexts) & set(self._calls.places):
+            trainer._kvstore_params["update_on_kvstore"] = False
+
+    def _allreduce(self, original: Callable[..., Any], trainer: mx.gluon.Trainer) -> None:
+        gradients = [parameter.list_grad() for parameter in trainer._params if parameter.grad_req != "null"]
+        on_device = [copies for copies in gradients if isinstance(copies[0], DeviceArray)]
+        if not on_device:
+            return original(trainer)
+        if self._num_ranks > 1 or len(on_device[0]) > 1:
+            self._reduction.sum(on_device, 1 / self._num_ranks if self.averages else 1)
+        for copies in gradients:
+            if len(copies) > 1 and not isinstance(copies[0], DeviceArray):
+                total = mx.nd.add_n(*(array.as_in_context(copies[0].context) for array in copies))
+                for array in copies:
+                    total.copyto(array)
+
+    def _update(self, original: Callable[..., Any], updater: Any, index: Any, grad: Any, weight: Any) -> None:
+        if not isinstance(index, (list, tuple)):
+            index, grad, weight = [index], [grad], [weight]
+        is_mine = [isinstance(array, DeviceArray) for array in weight]
+        if any(is_mine) and not isinstance(updater.optimizer, BERTAdam):
+            self._tell(
+                f"{type(updater.optimizer).__name__} updates parameters on the CPU, to where they are transferred and "
+                "back each time; bertadam updates them on the device"
+            )
+            is_mine = [False] * len(is_mine)
+        for which, call in ((True, training.update), (False, original)):
+            chosen = [number for number, mine in enumerate(is_mine) if mine == which]
+            if chosen:
+                call(updater, *([values[number] for number in chosen] for values in (index, grad, weight)))
+
+    def _init_amp(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        for place in self._calls.places.values():
+            place.dtype = place.half_precision
+            self._tell(f"float16: {place.context} computes in {place.dtype}", logging.INFO)
+
+    def _tell(self, line: str, level: int = logging.WARNING) -> None:
+        if line not in self._told:
+            self._told.add(line)
+            _log.log(level, "%s", line)
+
+
+class _GPUName(str):
+    """The name of ``mx.gpu(i)``, by which MXNet's operators, which encode it for C++, know the CPU device for it."""
+
+    def __new__(cls, number: int) -> "_GPUName":
+        return super().__new__(cls, f"gpu({number - _FIRST})")
+
+    def encode(self, *args: Any, **kwargs: Any) -> bytes:
+        return f"cpu({_FIRST + int(self[4:-1])})".encode()
+
+
+def _loss(block: Any, scores: Scores, label: Any, sample_weight: Optional[Any] = None) -> Optional[mx.nd.NDArray]:
+    """A cross-entropy of scores that stay on the device; None if it is one that is computed on the host."""
+    is_last = block._axis in (-1, scores.ndim - 1) and scores.has_own_last_axis
+    if not is_last or block._from_logits or not block._sparse_label:
+        return None
+    losses = _apply_weighting(mx.nd, scores.losses(label), block._weight, sample_weight)
+    return mx.nd.mean(losses, axis=block._batch_axis, exclude=True)

@@ -1,0 +1,1 @@
+"""Nets of GluonNLP that compute through XLA while a script trains them with MXNet's autograd and Trainer."""

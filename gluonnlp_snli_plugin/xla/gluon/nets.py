@@ -1,0 +1,143 @@
+"""Which nets of GluonNLP compute through XLA, and as which functions."""
+
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Tuple
+
+import mxnet as mx
+import numpy as np
+from gluonnlp.model import BERTClassifier, BERTModel
+from gluonnlp.model.bert import BERTEncoder, BERTEncoderCell, DotProductSelfAttentionCell
+from gluonnlp.model.block import GELU
+from gluonnlp.model.transformer import PositionwiseFFN
+from mxnet.gluon import nn
+
+from ...errors import UsageError
+from ...model.classifier import SNLIBertClassifier
+from ...model.first_token import FirstTokenAttention, FirstTokenCell
+from ...model.heads import head_named
+from ..bert import Bert
+from ..classifier import Classifier
+from ..dropout import Dropout
+from ..precision import Precision
+
+_PARTS = {BERTModel, BERTEncoder, BERTEncoderCell, DotProductSelfAttentionCell, FirstTokenCell, FirstTokenAttention}
+_PARTS |= {PositionwiseFFN, GELU, nn.Activation, nn.Dense, nn.Dropout, nn.Embedding, nn.LayerNorm, nn.HybridSequential}
+
+
+class XLANet(NamedTuple):
+    """A net as a function of arrays."""
+
+    parameters: Dict[str, mx.gluon.Parameter]  #: by the names that the function uses
+    outputs: Callable[..., Tuple[Any, ...]]  #: of (arrays by name, inputs by name, key for dropout)
+    is_large: Tuple[bool, ...]  #: of each output: whether it stays on the device until somebody looks at it
+    gives_tokens: bool  #: whether the first output has an axis of tokens after that of rows
+    end: int  #: the most tokens of a pair
+
+
+def contains_bert(block: mx.gluon.Block) -> bool:
+    """Whether a block is a BERT, or has one among its children."""
+    return isinstance(block, BERTModel) or any(map(contains_bert, block._children.values()))
+
+
+def is_computed_as_a_whole(block: mx.gluon.Block) -> bool:
+    """Whether a block is a BERT, or a classifier around one, that is known here."""
+    return isinstance(block, BERTModel) or type(block) in (BERTClassifier, SNLIBertClassifier)
+
+
+def xla_net(block: Any, precision: Precision) -> XLANet:
+    """A block as a function.
+
+    Parameters
+    ----------
+    block : Block
+        GluonNLP's BERTModel or BERTClassifier, or this package's SNLIBertClassifier.
+    precision : Precision
+
+    Raises
+    ------
+    UsageError
+        If it has parts that are not computed through XLA.
+    """
+    if type(block) is BERTModel:
+        return _bert_model(block, precision)
+    if type(block) is BERTClassifier:
+        rates = [child._rate for child in block.classifier if isinstance(child, nn.Dropout)]
+        classifier = Classifier(_bert(block.bert, precision), head_named("pooled"), 1, 0, *(rates or [0.0]))
+        dense = {f"classifier.1.{name}": parameter for name, parameter in block.classifier[-1]._reg_params.items()}
+        return _classifier(classifier, {**_named(block.bert, "bert"), **dense}, block.bert)
+    if type(block) is SNLIBertClassifier:
+        *hidden, dropout, _ = block.classifier
+        sizes = block.num_classes, hidden[0]._units if hidden else 0, dropout._rate
+        return _classifier(Classifier(_bert(block.bert, precision), block.head, *sizes), _named(block), block.bert)
+    raise UsageError(f"{type(block).__name__} is not computed through XLA, only GluonNLP's BERTModel itself is")
+
+
+def _classifier(classifier: Classifier, parameters: Dict[str, Any], bert: BERTModel) -> XLANet:
+    def outputs(weights: Any, inputs: Any, key: Any) -> Tuple[Any, ...]:
+        return (classifier.logits(weights, inputs, key),)
+
+    return XLANet(parameters, outputs, (False,), False, bert.encoder._max_length)
+
+
+def _bert_model(model: BERTModel, precision: Precision) -> XLANet:
+    bert = _bert(model, precision)
+    first_only = isinstance(model.encoder.transformer_cells[-1], FirstTokenCell)
+
+    def outputs(weights: Any, inputs: Any, key: Any) -> Tuple[Any, ...]:
+        states = bert.encode(weights, inputs, Dropout(key), first_only)
+        found = [states.astype(np.float32)]
+        if model._use_pooler:
+            found.append(bert.pooled(weights, states))
+            if model._use_classifier:
+                found.append(bert.dense(weights, "bert.classifier", found[-1], np.float32))
+        if model._use_decoder:
+            found.append(bert.decoded(weights, states, inputs["masked_position"]))
+        return tuple(found)
+
+    number = 1 + model._use_pooler + model._use_classifier
+    is_large = (True, *[False] * (number - 1), *[True] * model._use_decoder)
+    return XLANet(_named(model, "bert"), outputs, is_large, not first_only, model.encoder._max_length)
+
+
+def _bert(model: BERTModel, precision: Precision) -> Bert:
+    """The hyper-parameters of a BERT, read off its parts."""
+    for part in _parts_of(model):
+        if type(part) not in _PARTS:
+            raise UsageError(f"a BERT with a {type(part).__name__} inside is not computed through XLA")
+    encoder, cell = model.encoder, model.encoder.transformer_cells[0]
+    if encoder._output_attention or encoder._output_all_encodings:
+        raise UsageError("a BERT that returns attention weights, or all layers' encodings, is not computed through XLA")
+    if not cell.attention_cell._use_bias:
+        raise UsageError("a BERT whose attention has no biases is not computed through XLA")
+    return Bert(
+        {
+            "num_layers": len(encoder.transformer_cells),
+            "units": encoder._units,
+            "num_heads": cell.attention_cell._num_heads,
+            "dropout": encoder._dropout,
+            "activation": _activation(cell.ffn.activation),
+            "layer_norm_eps": encoder._layer_norm_eps,
+        },
+        precision,
+    )
+
+
+def _parts_of(block: mx.gluon.Block) -> Iterator[mx.gluon.Block]:
+    yield block
+    for child in block._children.values():
+        yield from _parts_of(child)
+
+
+def _activation(block: Any) -> str:
+    if isinstance(block, GELU):
+        return "approx_gelu" if block._approximate else "gelu"
+    if block._act_type != "relu":
+        raise UsageError(f"a BERT with the activation {block._act_type} is not computed through XLA")
+    return "relu"
+
+
+def _named(block: mx.gluon.Block, prefix: str = "") -> Dict[str, mx.gluon.Parameter]:
+    """The parameters of a block by the first of their names."""
+    found: Dict[int, Tuple[str, mx.gluon.Parameter]] = {}
+    for name, parameter in block._collect_params_with_prefix(prefix).items():
+        found.setdefault(id(parameter), (name, parameter))
+    return dict(found.values())
