@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import warnings
 from typing import Any, Mapping, Optional, Sequence, Union
 
 from .. import registry
@@ -76,6 +77,7 @@ def run_script(
     changes = registry.Changes()
     with contextlib.ExitStack() as stack:
         stack.callback(changes.undo)
+        stack.enter_context(warnings.catch_warnings())
         files = {segment: file for segment, file in (files or {}).items() if file}
         segments_read = read_from(changes, root, columns, labels, **files)
         if truncation is not None:

@@ -14,6 +14,7 @@ from typing import Any, Callable, List, Optional, Sequence, Set
 import gluonnlp as nlp
 import mxnet as mx
 import numpy as np
+from gluonnlp.data import sampler
 from gluonnlp.optimizer import BERTAdam
 from gluonnlp.utils import parameter as host_parameter
 from mxnet.contrib import amp
@@ -64,6 +65,8 @@ class ScriptOnGPUs:
         meshes = {device.device_id: DeviceMesh([device], is_alone=True) for device in devices}
         self._replace_contexts(list(meshes))
         self._calls = Calls({mx.gpu(number): Place(mx.gpu(number), mesh) for number, mesh in meshes.items()})
+        # The workers of a data loader, which MXNet forks, do not use JAX.
+        warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
         self._depth = 0  # of nets that are not computed as a whole, but have a BERT inside
         self._told: Set[str] = set()
         # Nets.
@@ -71,6 +74,7 @@ class ScriptOnGPUs:
         self._replace(mx.gluon.SymbolBlock, "forward", self._forward_symbol)
         self._replace(mx.nd, "topk", self._topk)
         self._replace(mx.random, "seed", self._seed)
+        self._replace(sampler.FixedBucketSampler, "__init__", self._init_sampler)
         # Gradients.
         for owner in (mx.autograd, mx.nd.NDArray):
             self._replace(owner, "backward", self._backward)
@@ -175,6 +179,13 @@ class ScriptOnGPUs:
     def _seed(self, original: Callable[..., Any], seed_state: Any, *args: Any, **kwargs: Any) -> Any:
         self._calls.seed(int(seed_state))
         return original(seed_state, *args, **kwargs)
+
+    def _init_sampler(self, original: Callable[..., Any], instance: Any, *args: Any, **kwargs: Any) -> None:
+        """Learn how long the batches will be, before there are any."""
+        original(instance, *args, **kwargs)
+        if instance._lengths.ndim == 1:
+            buckets = sorted(instance._bucket_sample_ids, key=len, reverse=True)
+            self._calls.lengths = [int(instance._lengths[bucket].max()) for bucket in buckets]
 
     # Gradients
 

@@ -40,6 +40,10 @@ class Devices:
         """Pairs that a batch must have; XLA adds rows without pairs."""
         return 1 if self.uses_xla else len(self)
 
+    @property
+    def _is_the_cpu(self) -> bool:
+        return len(self) == 1 and self.places[0].device_type == "cpu"
+
     def of_rank(self, rank: int, num_ranks: int) -> "Devices":
         """The share of one rank: the devices are divided evenly; a single one, the CPU, serves every rank.
 
@@ -48,7 +52,7 @@ class Devices:
         UsageError
             If there are too few, or they cannot be divided evenly.
         """
-        if len(self) == 1 and self.places[0].device_type == "cpu":
+        if self._is_the_cpu:
             return self
         if len(self) % num_ranks:
             raise UsageError(f"{len(self)} device(s) cannot be divided evenly among {num_ranks} ranks: {self}")
@@ -57,6 +61,8 @@ class Devices:
 
     def of_place(self) -> "Devices":
         """The one device of this rank, by its place among those of its machine."""
+        if self._is_the_cpu:
+            return self
         place = place_on_machine()[0]
         if place >= len(self):
             raise UsageError(f"each rank needs a device of its own: there is none for rank {place} among {self}")

@@ -3,14 +3,13 @@
 import argparse
 import os
 
-import mxnet as mx
 import pytest
 
 from gluonnlp_snli_plugin import host
 from gluonnlp_snli_plugin.cli import main
 from gluonnlp_snli_plugin.cli import options as cli_options
 from gluonnlp_snli_plugin.errors import UsageError
-from gluonnlp_snli_plugin.parallel import launch
+from gluonnlp_snli_plugin.parallel import devices, launch
 from gluonnlp_snli_plugin.parallel.place import LAUNCHER, RANK
 
 
@@ -75,8 +74,8 @@ def test_a_script_that_fails_is_told_by_its_own_lines(command, script):
         (["--np", "0", "{script}"], "--np is 0; it must be at least 1"),
         (["--np", "-2", "{script}"], "--np is -2; it must be at least 1"),
         (["--np", "two", "{script}"], "--np"),
-        (["--np", "2", "--gpus", "0", "{script}"], "--np 2 with --gpus 0: each rank needs a GPU of its own"),
-        (["--gpus", "99", "{script}"], "--gpus 99: MXNet sees"),
+        (["--np", "2", "--gpus", "0", "{script}"], "--np 2 with --gpus 0: each rank needs a device of its own"),
+        (["--gpus", "99", "--engine", "mxnet", "{script}"], "MXNet cannot compute on gpu(99)"),
         (["--gpus", "0,0", "{script}"], "twice"),
         (["--comm", "dist_sync", "{script}"], "--comm needs several ranks: give --np N too"),
         (["--comm", "horovod", "--np", "1", "{script}"], "--comm needs several ranks: give --np N too"),
@@ -228,10 +227,14 @@ def test_the_command_is_launched_as_it_was_given(launched, script):
 
 @pytest.fixture
 def four_gpus(monkeypatch):
-    """As if this machine had four GPUs; what scripts would have been run with."""
+    """As if this machine had GPUs that MXNet has code for; what scripts would have been run with."""
     calls = []
-    monkeypatch.setattr(mx.context, "num_gpus", lambda: 4)
-    monkeypatch.setattr(host, "run_script", lambda *arguments, **_: calls.append(arguments) or 0)
+    monkeypatch.setattr(devices, "_why_mxnet_cannot", lambda places: None)
+    monkeypatch.setattr(
+        host,
+        "run_script",
+        lambda *arguments, **_: calls.append((*arguments[:-1], arguments[-1] and str(arguments[-1]))),
+    )
     return calls
 
 
@@ -241,8 +244,17 @@ def test_each_gpu_gets_a_rank(launched, four_gpus, script):
     assert launched == [(["run", "--gpus", "1,3", path], 2, "dist_sync", None)] and not four_gpus
 
 
-@pytest.mark.parametrize("arguments, gpu", [(["--gpus", "2"], 2), (["--gpus", "3,1", "--np", "1"], 3), ([], None)])
-def test_a_single_rank_has_the_first_gpu(launched, four_gpus, script, arguments, gpu):
+def test_where_xla_computes_the_ranks_meet_through_jax(launched, script):
+    path = script("")
+    arguments = ["run", "--engine", "xla", "--devices", "cpu:0,cpu:1", path]
+    assert main(arguments) == 7
+    assert launched == [(arguments, 2, "jax", None)]
+
+
+@pytest.mark.parametrize(
+    "arguments, gpu", [(["--gpus", "2"], "gpu:2"), (["--gpus", "3,1", "--np", "1"], "gpu:3,gpu:1"), ([], None)]
+)
+def test_a_single_rank_has_all_gpus(launched, four_gpus, script, arguments, gpu):
     path = script("")
     assert main(["run", *arguments, path, "--lr", "1"]) == 0
     files = {"train": None, "dev": None, "test": None}
@@ -262,7 +274,7 @@ def _rank_of_two(monkeypatch, rank):
         monkeypatch.setenv(f"HOROVOD_{name}", str(value))
 
 
-@pytest.mark.parametrize("rank, gpu", [(0, 3), (1, 1)])
+@pytest.mark.parametrize("rank, gpu", [(0, "gpu:3"), (1, "gpu:1")])
 def test_a_rank_has_the_gpu_of_its_place(launched, four_gpus, monkeypatch, script, rank, gpu):
     _rank_of_two(monkeypatch, rank)
     assert main(["run", "--comm", "horovod", "--gpus", "3,1", script("")]) == 0
@@ -273,7 +285,7 @@ def test_a_rank_without_a_gpu_of_its_own_is_refused(launched, four_gpus, monkeyp
     _rank_of_two(monkeypatch, 1)
     monkeypatch.setattr("gluonnlp_snli_plugin.parallel.backends.leave_ranks", lambda status: None)
     assert main(["run", "--comm", "horovod", "--gpus", "3", script("")]) == 2
-    assert "GPU" in capsys.readouterr().err
+    assert "each rank needs a device of its own: there is none for rank 1 among gpu:3" in capsys.readouterr().err
 
 
 # Files of pairs ------------------------------------------------------------------------------------------------------

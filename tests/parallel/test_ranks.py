@@ -10,7 +10,7 @@ from gluonnlp_snli_plugin.data.batches import Batch
 from gluonnlp_snli_plugin.errors import UsageError
 from gluonnlp_snli_plugin.parallel import place as places
 from gluonnlp_snli_plugin.parallel.backends import join_ranks
-from gluonnlp_snli_plugin.parallel.devices import Devices, parse_devices, parse_gpus
+from gluonnlp_snli_plugin.parallel.devices import Devices, parse_devices, parse_script_devices
 from gluonnlp_snli_plugin.parallel.ranks import Ranks
 
 
@@ -63,22 +63,33 @@ def test_devices_that_make_no_sense_are_refused(options, complaint):
 
 
 @pytest.mark.parametrize(
-    "gpus, complaint",
+    "options, complaint",
     [
-        ("99", r"--gpus 99: MXNet sees \d+ GPU"),
-        ("0,0", "a GPU is named twice"),
-        ("0,", "by their numbers"),
-        ("x", "by"),
+        ({"gpus": "0,0"}, "a GPU is named twice"),
+        ({"gpus": "0,"}, "by their numbers"),
+        ({"gpus": "99", "engine": "mxnet"}, r"--engine mxnet: MXNet cannot compute on gpu\(99\)"),
+        ({"devices": "cpu:0,cpu:1"}, "a script computes on one CPU device, unless with --engine xla"),
+        ({"gpus": "0", "devices": "cpu:0"}, "--gpus and --devices both name devices"),
     ],
 )
-def test_what_is_not_a_gpu_for_a_script_is_named(gpus, complaint):
+def test_what_is_no_device_for_a_script_is_told(options, complaint):
     with pytest.raises(UsageError, match=complaint):
-        parse_gpus(gpus)
+        parse_script_devices(**options)
 
 
-def test_the_gpus_of_a_script_are_numbers(monkeypatch):
-    monkeypatch.setattr(mx.context, "num_gpus", lambda: 4)
-    assert parse_gpus("3, 1") == [3, 1]
+def test_a_script_has_the_cpu_unless_other_devices_are_named():
+    assert parse_script_devices() is None and parse_script_devices(engine="mxnet") is None
+    assert parse_script_devices(devices="cpu:0") is None
+    devices = parse_script_devices(devices="cpu:0,cpu:1", engine="xla")
+    assert devices.uses_xla and str(devices) == "cpu:0,cpu:1"
+
+
+def test_gpus_are_computed_on_by_mxnet_where_it_can_and_through_xla_elsewhere(monkeypatch):
+    assert parse_script_devices(gpus="3,1").uses_xla  # MXNet has no GPU here
+    ones = mx.nd.ones
+    monkeypatch.setattr(mx.nd, "ones", lambda shape, place: ones(shape))
+    assert not parse_script_devices(gpus="3,1").uses_xla
+    assert parse_script_devices(gpus="3,1", engine="xla").uses_xla
 
 
 @pytest.mark.parametrize("size", [2, 3, 7, 8])

@@ -44,7 +44,8 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError("--columns and --labels say how files are written: give --train-file and --dev-file too")
     for name in ("gpus", "devices"):
         there = getattr(options, name)
-        if there and options.np and options.np > len(there.split(",")):
+        is_shared = name == "devices" and "," not in (there or "")  # the CPU serves every rank
+        if there and options.np and options.np > len(there.split(",")) and not is_shared:
             raise UsageError(f"--np {options.np} with --{name} {there}: each rank needs a device of its own")
 
 
