@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mxnet as mx
+import numpy as np
 import pytest
 
 CHECKOUT = os.environ.get("GLUONNLP_SCRIPTS")
 pytestmark = pytest.mark.gluonnlp_scripts
 BACKENDS = ["dist_sync", pytest.param("horovod", marks=pytest.mark.horovod)]
+XLA = ["--engine", "xla", "--devices", "cpu:0"]
 
 
 @pytest.fixture
@@ -115,6 +118,67 @@ def test_export_makes_a_symbol_of_a_classifier(run, tiny_name, tmp_path):
     assert (tmp_path / "output_dir" / "classification-symbol.json").is_file()
 
 
+# Through XLA ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def without_dropout(tmp_path):
+    """The fine-tuning script with two words changed, so that what it computes does not depend on who draws numbers."""
+    source = Path(CHECKOUT, "scripts", "bert", "finetune_classifier.py").read_text()
+    for words, others in {
+        "BERTClassifier(bert, dropout=0.1": "BERTClassifier(bert, dropout=0.0",
+        "'use_classifier': False,": "'use_classifier': False, 'dropout': 0.0,",
+    }.items():
+        assert source.count(words) == 1
+        source = source.replace(words, others)
+    (tmp_path / "script.py").write_text(source)
+    return tmp_path / "script.py"
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize("arguments", [[], ["--accumulate", 2]], ids=["plain", "accumulate"])
+def test_twenty_updates_through_xla_end_as_on_the_cpu(command, without_dropout, tiny_name, pairs_file, arguments):
+    data = ["--train-file", pairs_file, "--dev-file", pairs_file]
+    model = ["--task_name", "SNLI", "--bert_model", "bert_2_16_2", "--bert_dataset", tiny_name, "--max_len", 32]
+    settings = [*model, "--epochs", 1, "--training_steps", 20, "--batch_size", 4, "--lr", 1e-3, *arguments]
+    weights = []
+    for before in ([], XLA):
+        folder = without_dropout.parent / f"xla-{len(before)}"
+        folder.mkdir()
+        done = command("run", *before, *data, without_dropout, *settings, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        weights.append(mx.nd.load(str(sorted(folder.glob("output_dir/*.params"))[0])))
+    assert "gpu(0)" in done.stderr
+    on_cpu, through_xla = weights
+    assert on_cpu.keys() == through_xla.keys()
+    for name, array in on_cpu.items():
+        np.testing.assert_allclose(through_xla[name].asnumpy(), array.asnumpy(), atol=1e-4, err_msg=name)
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_the_script_through_xla_stops_early_and_infers(finetune, tmp_path, dtype):
+    before = [*XLA, "--truncation", "ratio"]
+    settings = ["--epochs", 3, "--accumulate", 2, "--early_stop", 1, "--lr", 1e-3, "--dtype", dtype]
+    done = finetune(*settings, before=before)
+    best = int(re.search(r"Best model at epoch (\d+)", done.stderr).group(1))
+    assert len((tmp_path / "output_dir" / "SNLI.tsv").read_text().splitlines()) == 121
+    assert ("float16: gpu(0) computes in bfloat16" in done.stderr) == (dtype == "float16")
+    weights = tmp_path / "output_dir" / f"model_bert_SNLI_{best}.params"
+    for engine in (XLA, []):
+        again = finetune("--only_inference", "--model_parameters", weights, before=engine)
+        assert accuracies(again)[-1] == pytest.approx(max(accuracies(done)), abs=0.02)
+
+
+@pytest.mark.jax
+def test_two_ranks_through_xla_decide_alike_and_write_once(finetune, tmp_path):
+    ranks = ["--np", 2, "--engine", "xla", "--devices", "cpu:0,cpu:1"]
+    done = finetune("--epochs", 2, "--lr", 1e-3, "--batch_size", 4, before=ranks)
+    assert done.stderr.count("Best model at epoch") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"log_SNLI.txt", "output_dir"}
+    assert len(list((tmp_path / "output_dir").glob("*.params"))) == 2
+
+
 CORPUS = "\n\n".join(
     "\n".join(f"a {who} is {what} inside" for what in ("red", "blue", "awake")) for who in 12 * ["man"]
 )
@@ -127,6 +191,8 @@ CORPUS = "\n\n".join(
         ("device", []),
         ("dist_sync_device", ["--np", 2, "--comm", "dist_sync"]),
         pytest.param("horovod", ["--np", 2, "--comm", "horovod"], marks=pytest.mark.horovod),
+        pytest.param("device", XLA, marks=pytest.mark.jax, id="xla"),
+        pytest.param("dist_sync_device", ["--np", 2, *XLA], marks=pytest.mark.jax, id="two ranks through xla"),
     ],
 )
 def test_pretraining_ends_in_the_model_store(
@@ -144,9 +210,11 @@ def test_pretraining_ends_in_the_model_store(
     settings += ["--max_seq_length", 32, "--max_predictions_per_seq", 5, "--num_steps", 4, "--log_interval", 2]
     settings += ["--total_batch_size", 8, "--total_batch_size_eval", 8, "--dtype", "float32", "--ckpt_dir", "ckpt"]
     settings += ["--num_dataset_workers", 1, "--num_batch_workers", 1, "--warmup_ratio", 0.5, "--lr", 1e-3]
+    if XLA[0] in ranks:
+        settings += ["--gpus", 0]
     run("bert/run_pretraining.py", *settings, *with_vocabulary, "--comm_backend", backend, before=ranks)
     logs = [path.read_text() for path in sorted((tmp_path / "ckpt").glob("phase1_log.*"))]
-    assert len(logs) == (2 if ranks else 1)
+    assert len(logs) == (2 if "--np" in ranks else 1)
     assert len({re.search(r"Eval mlm_loss=.*", log).group() for log in logs}) == 1  # the ranks have the same weights
     name = f"own_{backend}_{vocabulary}_uncased"
     weights = tmp_path / "ckpt" / "0000004.params"
