@@ -1,7 +1,7 @@
 """Repairs that let the retired toolkit run on today's Python packages.
 
 Each repair says what fails, where, and which upstream issue it belongs to. Those for NumPy and Python act on modules of
-MXNet and GluonNLP while these are imported; NumPy itself stays as it is for everybody else. This file needs nothing
+MXNet and GluonNLP while these are imported; NumPy itself stays as it is for all other code. This file needs nothing
 but the standard library, and little of that: ``gluonnlp_snli_plugin.pth``, installed beside the package, runs it by
 path at interpreter start, so that ``import gluonnlp`` works too when it comes before the plugin's own import.
 """
@@ -39,7 +39,7 @@ class _Finder:
 
 
 class _Loader:
-    """Another loader, with what is to happen before and after it executes a module; either may be None."""
+    """Another loader, with a repair before and one after it executes a module; either may be None."""
 
     def __init__(self, loader: "Any", before: "Optional[Repair]", after: "Optional[Repair]") -> None:
         self._loader, self._before, self._after = loader, before, after
@@ -238,6 +238,66 @@ def _import_scipy_late(module: "ModuleType") -> None:
     _import_by(module, find)
 
 
+# What NumPy 2.4 refuses to convert ------------------------------------------------------------------------------------
+
+
+def _convert_one_element_of_any_shape(module: "Any") -> None:
+    """Let ``int``, ``float``, ``%d`` and the like convert arrays of one element that come from MXNet.
+
+    NumPy 1.25 deprecated this for arrays that have dimensions, and NumPy 2.4 refuses it. MXNet's calibration by entropy
+    does it with its thresholds, GluonNLP's finetune_classifier.py with each row of ``topk(...).asnumpy()``, and many
+    programs with ``loss.asscalar()``, which has the shape (1, 1) if the loss has.
+    """
+    import functools
+    import warnings
+
+    import numpy as np
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            int(np.zeros(1))
+        return
+    except TypeError:
+        pass
+
+    class ArrayOfMXNet(np.ndarray):
+        """An array of NumPy; its views and copies, and what NumPy's operators compute from it, have this class too."""
+
+        def __int__(self) -> int:
+            return int(self._without_dimensions())
+
+        def __float__(self) -> float:
+            return float(self._without_dimensions())
+
+        def __complex__(self) -> complex:
+            return complex(self._without_dimensions())
+
+        def _without_dimensions(self) -> "Any":
+            """The element as an array of shape (); all elements, which NumPy will refuse, if there is not just one."""
+            plain = self.view(np.ndarray)
+            return plain.reshape(()) if plain.size == 1 else plain
+
+        def __repr__(self) -> str:
+            return repr(self.view(np.ndarray))
+
+        def __array_wrap__(self, result: "Any", context: "Any" = None, return_scalar: bool = False) -> "Any":
+            """A total is a scalar, as that of a plain array is; by default it would be an array of this class."""
+            return result[()] if return_scalar else super().__array_wrap__(result, context)
+
+        def __reduce_ex__(self, protocol: "Any") -> "Any":
+            """Pickle a plain array, which any program can read."""
+            return self.view(np.ndarray).__reduce_ex__(protocol)
+
+    asnumpy = module.NDArray.asnumpy
+
+    @functools.wraps(asnumpy)
+    def asnumpy_that_converts(self: "Any") -> "Any":
+        return asnumpy(self).view(ArrayOfMXNet)
+
+    module.NDArray.asnumpy = asnumpy_that_converts
+
+
 # What NumPy 2 prints or computes in another way -----------------------------------------------------------------------
 
 
@@ -266,18 +326,6 @@ def _print_numbers_as_before(module: "Any") -> None:
 
     module.c_str = lambda string: c_str(plain(string))
     module.c_str_array = lambda strings: c_str_array([plain(string) for string in strings])
-
-
-@_on_numpy_2
-def _give_scalars(module: "Any") -> None:
-    """``asscalar`` of an array of shape (1, 1) gives an array, which NumPy 2.5 makes no number of: ``float(loss)``."""
-
-    def asscalar(self: "Any") -> "Any":
-        if self.size != 1:
-            raise ValueError("The current array is not a scalar")
-        return self.asnumpy().reshape(-1)[0]
-
-    module.NDArray.asscalar = asscalar
 
 
 @_on_numpy_2
@@ -356,7 +404,7 @@ _REPAIRS: "Dict[str, Tuple[Optional[Repair], Optional[Repair]]]" = {
     "mxnet.contrib.quantization": (_import_scipy_late, _find_ranges_in_64_bits),
     "mxnet.gluon.contrib.estimator.event_handler": (_import_what_is_gone, None),
     "mxnet.metric": (None, _add_up_in_64_bits),
-    "mxnet.ndarray.ndarray": (None, _both(_call_what_is_gone, _give_scalars)),
+    "mxnet.ndarray.ndarray": (None, _both(_call_what_is_gone, _convert_one_element_of_any_shape)),
     "mxnet.ndarray.numpy._op": (None, _call_what_is_gone),
     "mxnet.ndarray.sparse": (_import_scipy_late, None),
     "mxnet.ndarray.utils": (_import_scipy_late, None),
@@ -391,7 +439,7 @@ def sentencepiece_call(original: "Callable[..., Any]") -> "Callable[..., Any]":
 
     def __call__(self: "Any", sample: str) -> "Any":
         if self._nbest in (0, 1):
-            # Half a character, which Python's str can hold and C++ cannot, is one that nobody knows.
+            # A lone surrogate, which Python's str can hold and C++ cannot, becomes an unknown character.
             sample = sample.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
             return self._processor.EncodeAsPieces(sample)
         return original(self, sample)
@@ -402,7 +450,7 @@ def sentencepiece_call(original: "Callable[..., Any]") -> "Callable[..., Any]":
 def export(original: "Callable[..., Any]") -> "Callable[..., Any]":
     """A ``HybridBlock.export`` that writes the parameters of a ``SymbolBlock`` too that has not run yet.
 
-    MXNet 1.9.1 leaves them all out, without a word (apache/mxnet #20577); GluonNLP's script exports a quantized net so.
+    MXNet 1.9.1 silently leaves them all out (apache/mxnet #20577); GluonNLP's script exports a quantized net so.
 
     Parameters
     ----------

@@ -141,13 +141,6 @@ def test_without_the_repair_a_net_from_files_loses_its_parameters(never_run, tmp
         gluonnlp_snli_plugin.activate()
 
 
-@pytest.mark.parametrize("shape", [(1,), (1, 1), (1, 1, 1)])
-def test_an_array_of_one_number_is_a_number(shape):
-    assert float(mx.nd.full(shape, 2.5).asscalar()) == 2.5
-    with pytest.raises(ValueError, match="not a scalar"):
-        mx.nd.zeros((2,)).asscalar()
-
-
 def test_a_sparse_array_of_scipy_is_one_of_mxnet():
     """SciPy, of which MXNet imports nothing until then, see tests/cli/test_quick_answers.py."""
     sparse = pytest.importorskip("scipy.sparse")

@@ -6,6 +6,7 @@ import importlib
 import math
 import pickle
 import re
+import reprlib
 import subprocess
 import sys
 import types
@@ -20,6 +21,9 @@ from gluonnlp.vocab.subwords import NGramHashes
 from mxnet.contrib import quantization
 
 NUMPY_2 = int(np.__version__.split(".")[0]) >= 2
+
+# NumPy 1.25 to 2.3 warn of what later ones refuse.
+pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array with ndim > 0:DeprecationWarning")
 
 
 # NumPy stays as it is -------------------------------------------------------------------------------------------------
@@ -127,6 +131,98 @@ def test_spacy_needs_no_setuptools(monkeypatch):
     spacy.__version__ = "1.10"
     with pytest.raises(AssertionError, match="spacy>=2.0.0"):
         nlp.data.SpacyTokenizer()
+
+
+# Arrays of one element ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[(1,), (1, 1), (1, 1, 1)], ids=str)
+def one(request):
+    """An array of one element with dimensions, as MXNet gives it."""
+    return mx.nd.full(request.param, 2.5).asnumpy()
+
+
+@pytest.mark.parametrize(
+    "convert, expected",
+    [
+        (int, 2),
+        (float, 2.5),
+        (complex, 2.5 + 0j),
+        (math.sqrt, math.sqrt(2.5)),
+        ("%d".__mod__, "2"),
+        ("%.2f".__mod__, "2.50"),
+        (lambda array: ctypes.c_float(array).value, 2.5),
+    ],
+    ids="int float complex math %d %f ctypes".split(),
+)
+def test_an_array_of_one_element_is_a_number(one, convert, expected):
+    assert convert(one) == expected and type(convert(one)) is type(expected)
+
+
+@pytest.mark.parametrize("dtype, expected", [("float32", 2.5), ("int32", 2), ("complex64", 2.5)])
+def test_an_array_of_one_element_can_be_assigned_to_an_element(one, dtype, expected):
+    numbers = np.zeros(2, dtype)
+    numbers[1] = one
+    assert numbers.tolist() == [0, expected]
+
+
+def test_rows_slices_and_results_are_numbers_too():
+    column = mx.nd.array([[3], [5]]).asnumpy()
+    total = 0.0
+    for row in column:
+        total += row
+    assert [int(row) for row in column] == [3, 5]
+    assert (int(column[1:]), int(column.astype(np.int64)[0]), float(total / 2)) == (5, 3, 4.0)
+    assert (float(np.exp(column[0] - 3)), float(-column.copy().max(axis=0))) == (1.0, -5.0)
+
+
+def test_a_loss_with_dimensions_is_a_number():
+    assert float(mx.nd.full((1, 1), 2.5).asscalar()) == 2.5
+
+
+@pytest.mark.parametrize("number", [0, 2])
+@pytest.mark.parametrize("convert", [int, float, complex])
+def test_an_array_of_no_or_several_elements_is_not_a_number(number, convert):
+    with pytest.raises(TypeError, match="arrays can be converted to Python scalars"):
+        convert(mx.nd.zeros(3).asnumpy()[:number])
+
+
+def test_only_a_numpy_that_refuses_is_helped():
+    try:
+        float(np.zeros(1))
+    except TypeError:
+        assert type(mx.nd.zeros(2).asnumpy()) is not np.ndarray
+    else:
+        assert type(mx.nd.zeros(2).asnumpy()) is np.ndarray
+
+
+def test_arrays_of_mxnet_are_otherwise_those_of_numpy(tmp_path):
+    array = mx.nd.array([[1, 2], [3, 4]]).asnumpy()
+    plain = np.array([[1, 2], [3, 4]], np.float32)
+    assert isinstance(array, np.ndarray) and array.flags.c_contiguous and array.flags.writeable
+    assert (repr(array), str(array)) == (repr(plain), str(plain))
+    assert reprlib.repr(array) == reprlib.repr(plain)  # which looks at the name of the class
+    for name in "sum mean max argmax std all".split():
+        assert type(getattr(array, name)()) is type(getattr(plain, name)())
+    for total in (np.linalg.norm, np.median, lambda array: array[0] @ array[1], lambda array: array[0, 0]):
+        assert type(total(array)) is type(total(plain))
+    np.save(tmp_path / "array.npy", array)
+    assert (np.load(tmp_path / "array.npy") == plain).all()
+    assert (mx.nd.array(array).asnumpy() == plain).all()
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_pickled_arrays_of_mxnet_can_be_read_without_it(protocol):
+    array = mx.nd.array([[1, 2], [3, 4]]).asnumpy()
+    again = pickle.loads(pickle.dumps(array, protocol))
+    assert type(again) is np.ndarray and (again == array).all()
+
+
+def test_thresholds_of_calibration_by_entropy_are_numbers():
+    histogram, edges = np.arange(1001, 0, -1, np.float32), np.linspace(-5, 5, 1002, dtype=np.float32)
+    *_, threshold, divergence = quantization._get_optimal_threshold((histogram, edges, -4.0, 4.0, 5.0), "int8")
+    assert list(mx.base.c_array(ctypes.c_float, [-threshold, threshold])) == [-5.0, 5.0]
+    assert float(divergence) == pytest.approx(0.0109, abs=1e-4)
 
 
 # Numbers as text ------------------------------------------------------------------------------------------------------

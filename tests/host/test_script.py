@@ -233,3 +233,24 @@ def test_a_script_runs_twice_without_a_trace_of_the_first_time(script, capsys):
     it = script("print('first' in globals()); first = True")
     assert [it.run([]), it.run([])] == [0, 0]
     assert capsys.readouterr().out == "False\nFalse\n"
+
+
+@pytest.mark.filterwarnings("ignore:Conversion of an array with ndim > 0:DeprecationWarning")
+def test_a_script_may_take_rows_of_one_number_for_numbers(script, capsys):
+    """As GluonNLP's finetune_classifier.py does with the classes that it predicts, and many with the mean loss."""
+    it = script(
+        """
+        import mxnet as mx
+
+        class_labels = ["entailment", "contradiction", "neutral"]
+        out = mx.nd.array([[0, 1, 2], [3, 1, 2]])
+        indices = mx.nd.topk(out, k=1, ret_typ="indices", dtype="int32").asnumpy()
+        print([class_labels[int(index)] for index in indices])
+        step_loss = 0
+        for loss in (1.5, 2):
+            step_loss += mx.nd.full((1, 1), loss).asnumpy()
+        print("loss=%.4f" % (step_loss / 2))
+        """
+    )
+    assert it.run([]) == 0
+    assert capsys.readouterr().out == "['neutral', 'entailment']\nloss=1.7500\n"
