@@ -187,10 +187,12 @@ def parse_script_devices(
 
 
 def _why_mxnet_cannot(places: List[mx.Context]) -> Optional[str]:
-    """The first GPU on which MXNet has failed to compute one number; None if there is none."""
+    """The first GPU on which MXNet fails to compute one number; None if there is none."""
+    has_cuda = mx.runtime.Features().is_enabled("CUDA")  # without it MXNet would print a line of its own
     for place in places:
         try:
-            mx.nd.ones(1, place).asnumpy()
+            if not has_cuda or not mx.nd.ones(1, place).asnumpy().all():
+                return str(place)
         except mx.MXNetError:
-            return f"{place}"
+            return str(place)
     return None
