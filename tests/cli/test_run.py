@@ -76,6 +76,7 @@ def test_a_script_that_fails_is_told_by_its_own_lines(command, script):
         (["--np", "two", "{script}"], "--np"),
         (["--np", "2", "--gpus", "0", "{script}"], "--np 2 with --gpus 0: each rank needs a device of its own"),
         (["--gpus", "99", "--engine", "mxnet", "{script}"], "MXNet cannot compute on gpu(99)"),
+        (["--engine", "xla", "--no-native", "{script}"], "--no-native is about MXNet's operators on CPU"),
         (["--gpus", "0,0", "{script}"], "twice"),
         (["--comm", "dist_sync", "{script}"], "--comm needs several ranks: give --np N too"),
         (["--comm", "horovod", "--np", "1", "{script}"], "--comm needs several ranks: give --np N too"),

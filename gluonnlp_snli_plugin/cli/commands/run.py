@@ -66,6 +66,8 @@ def run(options: argparse.Namespace) -> Optional[int]:
         require_snli(options.arguments_of_script)
     devices = parse_script_devices(options.devices, options.gpus, options.engine)
     uses_xla = devices is not None and devices.uses_xla
+    if uses_xla and options.no_native:
+        raise UsageError("--no-native is about MXNet's operators on CPU: omit it where XLA computes")
 
     def run_on(backend: Optional[str]) -> Optional[int]:
         return run_script(
