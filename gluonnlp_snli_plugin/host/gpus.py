@@ -189,9 +189,18 @@ class ScriptOnGPUs:
 
     # Gradients
 
-    def _backward(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        self._calls.begin_pass()
-        return original(*args, **kwargs)
+    def _backward(
+        self,
+        original: Callable[..., Any],
+        heads: Any,
+        gradients: Any = None,
+        retain_graph: bool = False,
+        train_mode: bool = True,
+        **named: Any,
+    ) -> Any:
+        self._calls.begin_pass(retain_graph)
+        gradients = next(iter(named.values()), gradients)  # 'head_grads' of one function, 'out_grad' of the other
+        return original(heads, gradients, retain_graph, train_mode)
 
     def _zero_grad(self, original: Callable[..., Any], parameter: mx.gluon.Parameter) -> None:
         on_device, _ = training.divided(parameter._grad or ())

@@ -32,6 +32,7 @@ class Calls:
         self._nets: weakref.WeakKeyDictionary[mx.gluon.Block, Dict[mx.Context, Net]] = weakref.WeakKeyDictionary()
         self._arrived: Deque[Tuple[Call, List[np.ndarray]]] = collections.deque()
         self._awaits = False  # whether a pass has begun whose gradients are not computed yet
+        self._retains = False
         self._written: Set[int] = set()  # the gradients that this pass has written
         self._seed, self._number = 0, 0
         self._tapes = {context: mx.nd.zeros(1, context) for context in places}
@@ -58,9 +59,10 @@ class Calls:
             nets[context] = Net(block, xla, place, self)
         return nets[context]
 
-    def begin_pass(self) -> None:
-        """A ``backward`` of MXNet's begins."""
+    def begin_pass(self, retains: bool = False) -> None:
+        """A ``backward`` of MXNet's begins; `retains` is whether the same calls may be differentiated once more."""
         self.settle()
+        self._retains = retains
         self._written.clear()
         self._awaits = True
 
@@ -81,3 +83,5 @@ class Calls:
         while self._arrived:
             call, gradients = self._arrived.popleft()
             call.net.add_gradients(call, gradients, self._written)
+            if not self._retains:
+                call.release()

@@ -217,12 +217,18 @@ class Call(mx.autograd.Function):
 
     def __init__(self, net: Net, kind: Tuple[Any, ...], outputs: Sequence[Any], kept: Any, shape: _Shape) -> None:
         super().__init__()
-        self.net, self.kind, self.outputs, self.kept, self.shape = net, kind, outputs, kept, shape
+        self.net, self.kind, self.outputs, self.kept, self.shape = net, kind, list(outputs), kept, shape
         self.large: Dict[int, LargeOutput] = {}
 
     def forward(self, tape: mx.nd.NDArray) -> Any:
         small = self.net._hosted(self.outputs, self.shape)
         return [*small, tape.copy()] if any(self.net.xla.is_large) else small
+
+    def release(self) -> None:
+        """Keep no arrays any more: Python, which has cycles of ctypes' here, might free this object much later."""
+        for large in self.large.values():
+            large.release()
+        self.large, self.outputs, self.kept = {}, [], None
 
     def backward(self, *gradients: mx.nd.NDArray) -> mx.nd.NDArray:
         number = len(self.net.xla.is_large) - sum(self.net.xla.is_large)

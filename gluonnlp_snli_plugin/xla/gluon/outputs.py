@@ -34,6 +34,7 @@ class LargeOutput:
         self.place, self.values, self.shape = place, values, shape
         self.token: Optional[mx.nd.NDArray] = None
         self._gradients: List[Callable[[], Any]] = []
+        self._parts: List[_Part] = []
 
     def on_host(self, values: Any, shape: Tuple[int, ...], own: Tuple[int, ...]) -> mx.nd.NDArray:
         """Values with padding, as an NDArray of some shape; without padding they have the shape `own`."""
@@ -76,11 +77,18 @@ class LargeOutput:
         self._gradients.clear()
         return functools.reduce(jnp.add, found) if found else jnp.zeros_like(self.values)
 
+    def release(self) -> None:
+        """Let what was computed of it forget it, as it will not be differentiated."""
+        for part in self._parts:
+            part.compute = part.receive = None
+        self._parts.clear()
+
     def _recorded(self, compute: Callable[[], mx.nd.NDArray], receive: Callable[[np.ndarray], Any]) -> mx.nd.NDArray:
         if self.token is None:
             return compute()
+        self._parts.append(_Part(compute, receive))
         with mx.autograd.record(mx.autograd.is_training()):
-            return _Part(compute, receive)(self.token)
+            return self._parts[-1](self.token)
 
 
 class _Part(mx.autograd.Function):
@@ -88,13 +96,14 @@ class _Part(mx.autograd.Function):
 
     def __init__(self, compute: Callable[[], mx.nd.NDArray], receive: Callable[[np.ndarray], Any]) -> None:
         super().__init__()
-        self._compute, self._receive = compute, receive
+        self.compute: Any = compute
+        self.receive: Any = receive
 
     def forward(self, token: mx.nd.NDArray) -> mx.nd.NDArray:
-        return self._compute()
+        return self.compute()
 
     def backward(self, gradient: mx.nd.NDArray) -> mx.nd.NDArray:
-        self._receive(gradient.asnumpy())
+        self.receive(gradient.asnumpy())
         return mx.nd.zeros(1, gradient.context)
 
 
