@@ -248,9 +248,9 @@ def test_the_accuracy_is_that_of_the_script_with_the_pairs_patched_in(run, minil
         (tmp_path / f"{segment}.jsonl").write_text("".join(labelled[:number]))
     settings = ["--task_name", "SNLI", "--bert_model", "bert_6_384_12", "--bert_dataset", minilm_name, "--epochs", 1]
     settings += ["--lr", 1e-4, "--dev_batch_size", 64]
-    hosted = run(
-        "bert/finetune_classifier.py", *settings, before=["--train-file", "train.jsonl", "--dev-file", "dev.jsonl"]
-    )
+    # The C++ operators draw other dropout masks, and in so few updates the masks decide how much is learnt.
+    before = ["--train-file", "train.jsonl", "--dev-file", "dev.jsonl", "--no-native"]
+    hosted = run("bert/finetune_classifier.py", *settings, before=before)
     source = Path(CHECKOUT, "scripts", "bert", "finetune_classifier.py").read_text()
     source = source.replace("import get_task\n", f"import get_task\n{TASK}", 1)
     source = source.replace("'WNLI', 'SST',", "'WNLI', 'SST', 'SNLI',", 1)
