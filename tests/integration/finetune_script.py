@@ -19,6 +19,7 @@ from gluonnlp.data.bert.glue import concat_sequences, truncate_seqs_equal
 from gluonnlp.data.classification import get_task
 from gluonnlp.model import BERTClassifier
 from mxnet import gluon
+from mxnet.contrib.amp import amp
 
 parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
 parser.add_argument("--task_name", choices=["MRPC", "RTE", "MNLI"])
@@ -34,6 +35,7 @@ parser.add_argument("--batch_size", type=int, default=8)
 parser.add_argument("--accumulate", type=int, default=1)
 parser.add_argument("--lr", type=float, default=1e-3)
 parser.add_argument("--dropout", type=float, default=0.0)
+parser.add_argument("--dtype", default="float32", choices=["float32", "float16"])
 parser.add_argument("--num_buckets", type=int, default=1)
 parser.add_argument("--num_workers", type=int, default=0)
 parser.add_argument("--shuffle", action="store_true")
@@ -55,6 +57,8 @@ mx.random.seed(args.seed)
 ctx = mx.cpu() if args.gpu is None else mx.gpu(args.gpu)
 
 task = get_task(args.task_name)
+if args.dtype == "float16":
+    amp.init()
 bert, vocabulary = nlp.model.get_model(
     name=args.bert_model,
     dataset_name=args.bert_dataset,
@@ -118,6 +122,8 @@ parameters = model.collect_params()
 trainer = gluon.Trainer(
     parameters, "bertadam", {"learning_rate": args.lr, "epsilon": 1e-6, "wd": 0.01}, update_on_kvstore=False
 )
+if args.dtype == "float16":
+    amp.init_trainer(trainer)
 for parameter in model.collect_params(".*beta|.*gamma|.*bias").values():
     parameter.wd_mult = 0.0
 trained = [parameter for parameter in parameters.values() if parameter.grad_req != "null"]
@@ -132,7 +138,11 @@ for epoch in range(args.epochs):
     for number, batch in enumerate(train_data, 1):
         with mx.autograd.record():
             out, label, loss = forward(batch)
-            loss.backward()
+            if args.dtype == "float16":
+                with amp.scale_loss(loss, trainer) as scaled_loss:
+                    mx.autograd.backward(scaled_loss)
+            else:
+                loss.backward()
         if number % args.accumulate == 0:
             trainer.allreduce_grads()
             nlp.utils.clip_grad_global_norm(trained, 1)
