@@ -3,11 +3,15 @@
 import importlib
 import json
 import sys
+import time
+import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gluonnlp_snli_plugin import PluginError, import_bert
+from gluonnlp_snli_plugin.cli import make_parser
 
 BENCHMARK = Path(__file__).parents[1] / "scripts" / "benchmark"
 
@@ -121,6 +125,112 @@ def test_pairs_are_the_two_files_of_the_folder(load, tmp_path):
         files(str(tmp_path), False)
 
 
+# GluonNLP's script ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stopwatch(load, monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARK / "contenders"))
+    return load("stopwatch").Stopwatch()
+
+
+class Loop:
+    """What a script calls; each call takes a hundredth of a second itself."""
+
+    def __iter__(self):
+        for number in range(3):
+            time.sleep(0.01)
+            yield number
+
+    def forward(self):
+        time.sleep(0.01)
+        return "logits"
+
+    def clip(self):
+        time.sleep(0.01)
+        return self.forward()
+
+
+def test_the_seconds_of_a_loop_are_those_of_its_parts_each_counted_once(stopwatch):
+    class Timed(Loop):
+        pass
+
+    stopwatch.time_iteration("loader", Timed)
+    stopwatch.time_calls("forward", Timed, "forward")
+    stopwatch.time_calls("clipping", Timed, "clip")
+    begin = time.perf_counter()
+    assert [(Timed().forward(), number) for number in Timed()] == [("logits", number) for number in range(3)]
+    assert Timed().clip() == "logits"
+    whole = time.perf_counter() - begin
+    taken = stopwatch.take()
+    assert set(taken) == {"loader", "forward", "clipping"}
+    assert taken["loader"] >= 0.03 and taken["forward"] >= 0.03 and taken["clipping"] >= 0.02
+    assert sum(taken.values()) <= whole
+    assert stopwatch.take() == {}
+
+
+def test_a_part_that_fails_is_timed_and_the_next_one_too(stopwatch):
+    class Broken:
+        def forward(self):
+            raise ZeroDivisionError
+
+    stopwatch.time_calls("forward", Broken, "forward")
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            Broken().forward()
+    assert set(stopwatch.take()) == {"forward"}
+    assert not stopwatch.take()
+
+
+@pytest.mark.parametrize("has_checkout", [False, True])
+@pytest.mark.parametrize("settings", [{}, {"gpus": "0"}, {"engine": "xla", "devices": "cpu:0"}])
+def test_the_script_is_that_of_the_checkout_or_one_like_it(load, monkeypatch, tmp_path, has_checkout, settings):
+    own = Path(__file__).parent / "integration" / "finetune_script.py"
+    path = tmp_path / "scripts" / "bert" / "finetune_classifier.py" if has_checkout else own
+    if has_checkout:
+        monkeypatch.setenv("GLUONNLP_SCRIPTS", str(tmp_path))
+    else:
+        monkeypatch.delenv("GLUONNLP_SCRIPTS", raising=False)
+    given = load("lib.gpu_scripts").arguments("bfloat16", settings)
+    parsed = make_parser().parse_args(given)
+    assert parsed.script == str(path)
+    assert {name: getattr(parsed, name) for name in settings} == settings
+    assert parsed.no_native == (not settings)
+    its_own = parsed.arguments_of_script
+    assert its_own[its_own.index("--dtype") + 1] == "float16"
+    assert ("--shuffle" in its_own) != has_checkout
+
+
+def test_parts_that_are_not_timed_are_the_rest_of_an_update(load):
+    scripts, speed = load("lib.gpu_scripts"), load("lib.gpu_speed")
+    program = speed.Program("script", "gluonnlp_xla.py", {})
+    setup = types.SimpleNamespace(sizes=types.SimpleNamespace(batch_sizes=(32,)))
+    mine = speed.Speed(train=3000.0, update={"whole": 0.010, "forward": 0.006, "clipping": 0.001})
+    row = scripts._row(setup, "MiniLM", program, mine, speed.Speed(train=1000.0))
+    assert row["ratio"] == 3
+    assert {name: row[name] for name in ("whole", "forward", "clipping", "loader", "rest")} == pytest.approx(
+        {"whole": 10, "forward": 6, "clipping": 1, "loader": 0, "rest": 3}
+    )
+    failed = scripts._row(setup, "MiniLM", program, speed.Speed(reason="not measured"), speed.Speed(train=1000.0))
+    assert failed == {"net": "MiniLM", "batch_size": 32, "program": "script", "train": None, "reason": "not measured"}
+
+
+def test_an_update_is_that_of_the_round_of_the_median(load):
+    def turn(seconds):
+        return {"train": {"steps": 2, "seconds": seconds, "pairs": 64, "parts": {"forward": seconds / 2}}}
+
+    update = load("lib.gpu_speed")._update
+    assert update([turn(3.0), turn(1.0), turn(2.0)]) == {"whole": 1.0, "forward": 0.5}
+    assert update([{"train": {"steps": 2, "seconds": 1.0, "pairs": 64, "parts": {}}}]) == {}
+
+
+def test_other_numbers_than_mxnets_are_a_difference(load):
+    difference = load("lib.gpu_scripts")._difference
+    first, second = np.array([1.0, -4.0]), np.array([0.5])
+    assert difference([first, second], [first, second]) == 0
+    assert difference([first, second + 0.02], [first, second]) == pytest.approx(0.005)
+
+
 # Failures become rows ------------------------------------------------------------------------------------------------
 
 
@@ -144,6 +254,7 @@ def test_a_part_that_fails_does_not_end_the_others(gpu, monkeypatch, capsys, tmp
     parts = {
         "checks": (1, lambda setup, deadline: [{"check": "equal", "result": "passed", "difference": 0.0}]),
         "speed": (2, broken),
+        "scripts": (2, lambda setup, deadline: [{"net": "MiniLM", "program": "script", "train": 3000, "whole": 10.5}]),
         "runs": (3, lambda setup, deadline: [{"run": "cold", "seconds": 12.34}]),
         "variants": (4, broken),
     }
@@ -153,7 +264,10 @@ def test_a_part_that_fails_does_not_end_the_others(gpu, monkeypatch, capsys, tmp
     text = capsys.readouterr().out
     assert "| equal | passed | 0.0e+00 |" in text
     assert "| all | ZeroDivisionError: of no use |" in text
+    assert "| MiniLM | script | 3000 |" in text
+    assert "| MiniLM | script | 10.50 |" in text
     assert "| cold | 12.3 |" in text
+    assert "The parts took: `checks` 0 s, `speed` 0 s, `scripts` 0 s, `runs` 0 s, `variants` 0 s." in text
     assert json.loads((tmp_path / "all.json").read_text())["runs"] == [{"run": "cold", "seconds": 12.34}]
 
 

@@ -1,10 +1,11 @@
-"""The benchmark on a GPU: correctness first, then speed against Hugging Face's Trainer, whole runs, and variants.
+"""The benchmark on a GPU: correctness, speed against Hugging Face's Trainer, GluonNLP's script, whole runs, variants.
 
     python scripts/benchmark/gpu.py --data DIR
 
 DIR has pairs in SNLI's format, ``*train.jsonl`` and ``*dev.jsonl``. It takes eight minutes at most and no network: this
 project with MXNet and JAX, and for comparison torch, transformers and accelerate, all in one environment. What fails or
-is missing becomes a row that says so. Prints the tables and puts them into a page.
+is missing becomes a row that says so. Prints the tables and puts them into a page. ``GLUONNLP_SCRIPTS`` names a
+checkout of GluonNLP v0.10.0; without it, a script that does the same as its ``finetune_classifier.py`` takes part.
 ``--tiny`` tries the program itself, on CPU: nothing of what it prints is a measurement.
 """
 
@@ -15,24 +16,32 @@ import json
 import os
 import subprocess
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
 
-from lib import gpu_checks, gpu_runs, gpu_speed, machine, workspace
+from lib import gpu_checks, gpu_runs, gpu_scripts, gpu_speed, machine, workspace
 from lib.gpu_setup import Deadline, Setup
 from lib.report import measure_into_page, table
 
 _PACKAGES = ("mxnet", "gluonnlp", "numpy", "jax", "torch", "transformers")
 # Seconds by which a part must have ended, of eight minutes; what a part does not need is for the next.
 _PARTS: Dict[str, Tuple[float, Callable[[Setup, Deadline], List[Dict[str, Any]]]]] = {
-    "checks": (90, gpu_checks.checks),
-    "speed": (310, gpu_speed.speeds),
-    "runs": (400, gpu_runs.whole_runs),
+    "checks": (100, gpu_checks.checks),
+    "speed": (260, gpu_speed.speeds),
+    "scripts": (360, gpu_scripts.speeds),
+    "runs": (425, gpu_runs.whole_runs),
     "variants": (475, gpu_runs.variants),
 }
 _MINUTES = 8
-# The columns of a part: the key of a figure, the heading, how it is shown.
+_ABOUT_SCRIPTS = (
+    "GluonNLP's script, under `gluonnlp-snli run`, and Trainer with at most {sizes.script_max_len} tokens a pair; all "
+    "lengths are compiled before the first round. The script waits for the device in its forward, where the logits are "
+    "fetched, and in its clipping, where the norm of the gradients is; backward and update only start computing. Its "
+    "data loader has four processes, and the time given is how long the loop waits for them."
+)
+# The columns of a table, most of them a part's: the key of a figure, the heading, how it is shown.
 _COLUMNS = {
     "checks": [
         ("check", "check", "{}"),
@@ -48,6 +57,25 @@ _COLUMNS = {
         ("share", "of the card's peak", "{:.1%}"),
         ("evaluate", "evaluate, pairs/s", "{:.0f}"),
         ("evaluate_ratio", "this project evaluates faster by", "{:.2f}"),
+    ],
+    "scripts": [
+        ("net", "BERT", "{}"),
+        ("batch_size", "batch", "{}"),
+        ("program", "program", "{}"),
+        ("train", "train, pairs/s", "{:.0f}"),
+        ("ratio", "times Trainer's in that precision", "{:.2f}"),
+    ],
+    "updates": [
+        ("net", "BERT", "{}"),
+        ("program", "an update of", "{}"),
+        ("whole", "ms", "{:.2f}"),
+        ("loader", "data loader", "{:.2f}"),
+        ("forward", "forward", "{:.2f}"),
+        ("loss", "loss and metric", "{:.2f}"),
+        ("backward", "backward", "{:.2f}"),
+        ("clipping", "clipping", "{:.2f}"),
+        ("update", "update", "{:.2f}"),
+        ("rest", "rest", "{:.2f}"),
     ],
     "runs": [
         ("run", "run", "{}"),
@@ -98,15 +126,17 @@ def measure(folder: Path, options: argparse.Namespace, found: Dict[str, Any]) ->
     scale = (options.minutes or (60 if options.tiny else _MINUTES)) / _MINUTES
     ends = {name: Deadline(seconds * scale) for name, (seconds, _) in _PARTS.items()}
     setup = Setup(folder, options)
-    found.update(machine=facts(setup), checks=[])
+    found.update(machine=facts(setup), checks=[], seconds={})
     for name in [name for name in _PARTS if name in options.parts]:
         print(f"gpu.py: {name} ...", file=sys.stderr)
+        begin = time.perf_counter()
         try:
             found[name] = _PARTS[name][1](setup, ends[name])
         except Exception as error:  # the rest is measured nevertheless
             traceback.print_exc()
             first = _COLUMNS[name][0][0]
             found[name] = [{first: "all", "result": "failed", "reason": f"{type(error).__name__}: {error}"}]
+        found["seconds"][name] = time.perf_counter() - begin
         if options.json:
             Path(options.json).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return page(setup, found)
@@ -163,8 +193,15 @@ def page(setup: Setup, found: Dict[str, Any]) -> str:
         "and writes a report.",
     ]
     for name in _COLUMNS:
-        if found.get(name):
-            paragraphs.append(rows_as_table(name, found[name]))
+        rows = found.get(name, [])
+        if name == "scripts" and rows:
+            paragraphs.append(_ABOUT_SCRIPTS.format(sizes=sizes))
+        elif name == "updates":
+            rows = [{**row, "reason": ""} for row in found.get("scripts", []) if row.get("whole")]
+        if rows:
+            paragraphs.append(rows_as_table(name, rows))
+    parts = ", ".join(f"`{name}` {seconds:.0f} s" for name, seconds in found["seconds"].items())
+    paragraphs.append(f"The parts took: {parts}.")
     return "\n\n".join(paragraphs)
 
 

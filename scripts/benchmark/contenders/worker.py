@@ -48,6 +48,7 @@ class Worker:
         os.dup2(2, 1)
         self._steps_left = 0
         self._done: Dict[str, int] = collections.Counter()
+        self._parts: Dict[str, float] = collections.Counter()
 
     def begin(self, evaluate, encode, wait=lambda: None, packages=(), device="cpu", prepare=lambda: None):
         """Say that all is set up, and wait for the first command; returns when it is time to train.
@@ -78,7 +79,7 @@ class Worker:
         )
         self._obey()
 
-    def step(self, pairs, tokens, padded):
+    def step(self, pairs, tokens, padded, **seconds):
         """One optimizer step is done; returns when it is time for the next one.
 
         Parameters
@@ -86,9 +87,12 @@ class Worker:
         pairs : int
         tokens, padded : int
             Of the batch without and with its padding.
+        **seconds
+            What parts of it took; the answer has their sums under ``parts``.
         """
         for name, number in (("steps", 1), ("pairs", pairs), ("tokens", tokens), ("padded", padded)):
             self._done[name] += int(number)
+        self._parts.update(seconds)
         self._steps_left -= 1
         if self._steps_left == 0:
             self._report()
@@ -103,7 +107,7 @@ class Worker:
 
     def _report(self):
         self._wait()
-        self._answer(seconds=time.perf_counter() - self._since, **self._done)
+        self._answer(seconds=time.perf_counter() - self._since, parts=self._parts, **self._done)
 
     def _obey(self):
         for line in iter(sys.stdin.readline, ""):
@@ -115,6 +119,7 @@ class Worker:
             if command == "train":
                 self._steps_left = int(arguments[0])
                 self._done.clear()
+                self._parts.clear()
                 self._since = begin
                 return
             if command == "evaluate":

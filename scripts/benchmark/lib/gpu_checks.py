@@ -10,6 +10,7 @@ from safetensors.numpy import load_file
 
 from gluonnlp_snli_plugin import PluginError
 
+from . import gpu_scripts
 from .gpu_runs import run_command
 from .gpu_setup import SMALL, Deadline, Setup
 from .gpu_speed import SPEED_CACHE, in_short
@@ -32,6 +33,10 @@ def checks(setup: Setup, deadline: Deadline) -> List[Dict[str, Any]]:
         ]
     except PluginError as error:
         rows.append(_not_checked("logits and gradients against MXNet", error))
+    try:
+        rows += [_row(row["check"], row["difference"], row["limit"]) for row in gpu_scripts.checks(setup, deadline)]
+    except PluginError as error:
+        rows.append(_not_checked("GluonNLP's script against MXNet", error))
     rows += _repeated(setup, deadline)
     return rows
 

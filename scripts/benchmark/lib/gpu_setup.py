@@ -38,6 +38,8 @@ class Sizes(NamedTuple):
     pairs: Optional[int] = None  #: training pairs to use
     dev_pairs: Optional[int] = None
     max_len: int = 128
+    script_max_len: int = 64  #: of GluonNLP's script, for which each further length is two programs to compile
+    script_warmup: int = 40  #: steps of it; all its lengths are compiled at once
 
 
 TINY = Sizes(
@@ -53,6 +55,8 @@ TINY = Sizes(
     pairs=24,
     dev_pairs=8,
     max_len=16,  # a single length, so that few programs are compiled
+    script_max_len=16,
+    script_warmup=2,
 )
 
 

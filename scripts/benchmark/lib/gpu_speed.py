@@ -21,7 +21,7 @@ from .workspace import Workspace
 
 SPEED_CACHE = "speed"  # of what is compiled, but for whole runs
 TRAINER = "Hugging Face Trainer"
-Turn = Dict[str, Dict[str, float]]  # the answers to "train" and "evaluate"
+Turn = Dict[str, Dict[str, Any]]  # the answers to "train" and "evaluate"
 _NEEDED_BY_TRAINER = ("torch", "transformers", "accelerate")
 
 
@@ -43,6 +43,7 @@ class Speed(NamedTuple):
     evaluate: Optional[float] = None
     ready: Optional[float] = None  #: seconds from its start to the end of its warm-up, with all that is compiled
     reason: str = ""
+    update: Dict[str, float] = {}  #: seconds of an update, "whole" and of its parts, if the program tells them
 
 
 def ours(setup: Setup, dtype: str, num_devices: int = 1, title: str = "", **settings: Any) -> Program:
@@ -52,9 +53,9 @@ def ours(setup: Setup, dtype: str, num_devices: int = 1, title: str = "", **sett
     return Program(title, "ours.py", job, steps=setup.sizes.our_steps, warmup=setup.sizes.our_warmup)
 
 
-def trainer(setup: Setup) -> Program:
-    """Hugging Face's Trainer in mixed precision, batches by length."""
-    precision = setup.low_precision
+def trainer(setup: Setup, precision: str = "") -> Program:
+    """Hugging Face's Trainer, by default in mixed precision; batches by length."""
+    precision = precision or setup.low_precision
     job = {"bf16": precision == "bfloat16", "fp16": precision == "float16", "padded": False}
     job["loader_workers"] = 4 if setup.cards else 0
     title = f"{TRAINER}, {precision}"
@@ -104,6 +105,9 @@ def race(
     batch_size: int,
     deadline: Deadline,
     start_together: bool = True,
+    warm_up_together: bool = False,
+    commands: Tuple[str, ...] = ("train", "evaluate"),
+    **job: Any,
 ) -> Dict[str, Speed]:
     """Measure programs in turn.
 
@@ -117,6 +121,12 @@ def race(
     deadline : Deadline
     start_together : bool, default True
         Otherwise each starts when the one before it is ready, so that the time that it takes is its own.
+    warm_up_together : bool, default False
+        Whether those that start together do the steps before the first round at the same time too.
+    commands : tuple of str, default ('train', 'evaluate')
+        What is measured; of these two.
+    **job
+        More that all are told.
 
     Returns
     -------
@@ -133,13 +143,21 @@ def race(
     contenders: Dict[str, Contender] = {}
 
     def started(program: Program) -> Contender:
-        return start(program, setup, space, SPEED_CACHE, deadline, at_least=pairs, batch_size=batch_size)
+        told = {"at_least": pairs, "batch_size": batch_size, **job}
+        contender = start(program, setup, space, SPEED_CACHE, deadline, **told)
+        if warm_up_together:
+            try:
+                turn(contender, program.warmup)
+            except BaseException:
+                contender.close()
+                raise
+        return contender
 
-    def turn(program: Program, steps: int) -> Turn:
-        contender, answers = contenders[program.title], {}
-        for what, command in (("train", f"train {steps}"), ("evaluate", "evaluate")):
+    def turn(contender: Contender, steps: int) -> Turn:
+        answers = {}
+        for what in commands:
             contender.timeout = deadline.left()
-            answers[what] = contender.ask(command)
+            answers[what] = contender.ask(f"train {steps}" if what == "train" else what)
         return answers
 
     with contextlib.ExitStack() as stack, concurrent.futures.ThreadPoolExecutor() as pool:
@@ -149,7 +167,8 @@ def race(
             try:
                 contender = starting[program.title].result() if start_together else started(program)
                 contenders[program.title] = stack.enter_context(contextlib.closing(contender))
-                turn(program, program.warmup)
+                if not warm_up_together:
+                    turn(contender, program.warmup)
                 ready[program.title] = None if start_together else time.perf_counter() - begin
             except Exception as error:  # whatever it is, the others have been started, and end with the stack
                 contenders.pop(program.title, None)
@@ -159,18 +178,29 @@ def race(
             first = number % max(len(order), 1)
             for program in order[first:] + order[:first]:  # nobody is always the first
                 try:
-                    turns[program.title].append(turn(program, program.steps))
+                    turns[program.title].append(turn(contenders[program.title], program.steps))
                 except PluginError as error:  # the rounds before are figures too
                     del contenders[program.title]
                     found[program.title] = Speed(ready=ready[program.title], reason=in_short(error))
     for title, rounds_done in turns.items():
         if rounds_done:
-            found[title] = Speed(_rate(rounds_done, "train"), _rate(rounds_done, "evaluate"), ready[title])
+            rates = {what: _rate(rounds_done, what) for what in commands}
+            found[title] = Speed(**rates, ready=ready[title], update=_update(rounds_done))
     return {program.title: found[program.title] for program in programs}
 
 
 def _rate(turns: List[Turn], what: str) -> float:
     return statistics.median(turn[what]["pairs"] / turn[what]["seconds"] for turn in turns)
+
+
+def _update(turns: List[Turn]) -> Dict[str, float]:
+    """The seconds of an update and of its parts, in the round of the median."""
+    answers = sorted((turn["train"] for turn in turns), key=lambda answer: answer["seconds"] / answer["steps"])
+    answer = answers[(len(answers) - 1) // 2]
+    if not answer["parts"]:
+        return {}
+    figures = {**answer["parts"], "whole": answer["seconds"]}
+    return {name: seconds / answer["steps"] for name, seconds in figures.items()}
 
 
 def speeds(setup: Setup, deadline: Deadline) -> List[Dict[str, Any]]:

@@ -2,14 +2,16 @@
 
 ``python xla_checks.py equality JOB`` compares a classifier through XLA on a device with MXNet's on CPU, and prints the
 largest differences as JSON. ``python xla_checks.py stop JOB`` begins a run of ``finetune`` that stops by itself after
-some updates, as at Ctrl-C.
+some updates, as at Ctrl-C. ``python xla_checks.py script JOB`` does some updates of a script of GluonNLP's without
+dropout, and writes its first logits and its last parameters into a file.
 """
 
 import json
 import os
 import signal
 import sys
-from typing import Any, Dict
+import tempfile
+from typing import Any, Dict, List
 
 _SEED = 0
 
@@ -107,5 +109,53 @@ def stop(job: Dict[str, Any]) -> None:
     sys.exit("the run has not stopped")
 
 
+def script(job: Dict[str, Any]) -> None:
+    """The first logits and the parameters after ``job["updates"]`` updates of ``gluonnlp-snli``'s ``job["arguments"]``.
+
+    They are written into the file ``job["arrays"]``, in the format of NumPy.
+    """
+    from gluonnlp_snli_plugin.cli import main as run_command  # noqa: I001
+
+    import gluonnlp as nlp
+    import mxnet as mx
+    import numpy as np
+
+    net_class, trainer_class = nlp.model.BERTClassifier, mx.gluon.Trainer
+    forward, update = net_class.__call__, trainer_class.update
+    nets: List[Any] = []
+    arrays: Dict[str, Any] = {}
+    updates: List[Any] = []
+
+    def without_dropout(net: Any, *inputs: Any) -> Any:
+        if not nets:
+            nets.append(net)
+            net.apply(_remove_dropout)
+        outputs = forward(net, *inputs)
+        arrays.setdefault("logits", outputs.asnumpy())
+        return outputs
+
+    def counted(trainer: Any, *arguments: Any, **settings: Any) -> None:
+        update(trainer, *arguments, **settings)
+        updates.append(trainer)
+        if len(updates) == job["updates"]:
+            for name, parameter in nets[0]._collect_params_with_prefix().items():
+                arrays[f"parameter {name}"] = parameter.list_data()[0].asnumpy()
+            np.savez(job["arrays"], **arrays)
+            sys.exit()  # of the script
+
+    net_class.__call__, trainer_class.update = without_dropout, counted
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)  # the script writes its log and its results where it is started
+        status = run_command(job["arguments"])
+    if status or len(updates) < job["updates"]:
+        sys.exit(status or f"the script has ended after {len(updates)} updates")
+
+
+def _remove_dropout(block: Any) -> None:
+    for name in ("_rate", "_dropout"):
+        if isinstance(getattr(block, name, None), float):
+            setattr(block, name, 0.0)
+
+
 if __name__ == "__main__":
-    {"equality": equality, "stop": stop}[sys.argv[1]](json.loads(sys.argv[2]))
+    {"equality": equality, "stop": stop, "script": script}[sys.argv[1]](json.loads(sys.argv[2]))
