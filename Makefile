@@ -65,7 +65,7 @@ test-faults: venv  ## Runs that are killed, interrupted and starved, then resume
 	KILLS=$(or $(KILLS),25) $(python) -m pytest tests/integration/test_faults.py tests/integration/test_kill_points.py \
 	    tests/parallel/test_launch.py tests/train/recovery/test_resume.py
 
-test-benchmarks: venv  ## The tests of whole benchmarks, at tiny sizes, two minutes.
+test-benchmarks: venv  ## The tests of whole benchmarks, at tiny sizes, four minutes.
 	$(python) $(minilm)
 	WHOLE_BENCHMARKS=1 $(python) $(pytest) -m whole_benchmarks
 

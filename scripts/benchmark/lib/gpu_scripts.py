@@ -73,7 +73,8 @@ def checks(setup: Setup, deadline: Deadline) -> List[Dict[str, Any]]:
     sizes, space = setup.sizes, setup.spaces[SMALL]
     number = sizes.updates
     job = space.job(train=[column[: number * sizes.batch_sizes[0]] for column in space.train])
-    job.update(batch_size=sizes.batch_sizes[0], max_len=min(32, sizes.max_len))
+    # At this rate parameters move by far more than the limit.
+    job.update(batch_size=sizes.batch_sizes[0], max_len=min(32, sizes.max_len), lr=2e-4)
 
     def arrays(name: str, settings: Dict[str, Any]) -> Dict[str, np.ndarray]:
         told = {
