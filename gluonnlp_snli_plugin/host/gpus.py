@@ -8,8 +8,9 @@ The nets, with their parameters, gradients and the state of their optimizer, are
 import contextlib
 import functools
 import logging
+import threading
 import warnings
-from typing import Any, Callable, List, Optional, Sequence, Set
+from typing import Any, Callable, Sequence, Set
 
 import gluonnlp as nlp
 import mxnet as mx
@@ -18,21 +19,20 @@ from gluonnlp.data import sampler
 from gluonnlp.optimizer import BERTAdam
 from gluonnlp.utils import parameter as host_parameter
 from mxnet.contrib import amp
-from mxnet.gluon.loss import SoftmaxCrossEntropyLoss, _apply_weighting
+from mxnet.gluon.loss import SoftmaxCrossEntropyLoss
 
 from .. import registry
-from ..errors import PluginError, UsageError
+from ..errors import PluginError
 from ..xla.gluon import training
 from ..xla.gluon.arrays import DeviceArray
 from ..xla.gluon.calls import Calls
-from ..xla.gluon.nets import contains_bert
-from ..xla.gluon.outputs import Scores
+from ..xla.gluon.nets import contains_bert, is_computed_as_a_whole
+from ..xla.gluon.outputs import Scores, loss_of
 from ..xla.gluon.places import Place
 from ..xla.mesh import DeviceMesh
+from .gpu_contexts import FIRST, replace_contexts
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
-_FIRST = 64  # the number of the CPU device that stands for mx.gpu(0); MXNet tells its CPU devices apart by number
-_CPU, _GPU = (mx.Context.devstr2type[name] for name in ("cpu", "gpu"))
 
 
 class ScriptOnGPUs:
@@ -63,21 +63,24 @@ class ScriptOnGPUs:
         self.every, self.averages = mesh_of_ranks.every, True
         self._num_ranks, self._reduction = mesh_of_ranks.num_ranks, training.Reduction(mesh_of_ranks)
         meshes = {device.device_id: DeviceMesh([device], is_alone=True) for device in devices}
-        self._replace_contexts(list(meshes))
+        replace_contexts(changes, list(meshes))
         self._calls = Calls({mx.gpu(number): Place(mx.gpu(number), mesh) for number, mesh in meshes.items()})
         # The workers of a data loader, which MXNet forks, do not use JAX.
         warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
-        self._depth = 0  # of nets that are not computed as a whole, but have a BERT inside
+        self._around = threading.local()  # .depth: of nets that are not computed as a whole, but have a BERT inside
         self._told: Set[str] = set()
         # Nets.
         self._replace(mx.gluon.HybridBlock, "forward", self._forward)
         self._replace(mx.gluon.SymbolBlock, "forward", self._forward_symbol)
+        self._replace(mx.gluon.HybridBlock, "export", self._export)
         self._replace(mx.nd, "topk", self._topk)
         self._replace(mx.random, "seed", self._seed)
         self._replace(sampler.FixedBucketSampler, "__init__", self._init_sampler)
         # Gradients.
         for owner in (mx.autograd, mx.nd.NDArray):
             self._replace(owner, "backward", self._backward)
+        self._replace(mx.autograd, "grad", self._grad)
+        self._replace(mx.autograd, "mark_variables", self._mark_variables)
         self._replace(mx.gluon.Parameter, "zero_grad", self._zero_grad)
         self._replace(mx.gluon.ParameterDict, "zero_grad", self._zero_all)
         for module in (nlp.utils, host_parameter):
@@ -86,10 +89,12 @@ class ScriptOnGPUs:
         self._replace(mx.gluon.Trainer, "__init__", self._init_trainer)
         self._replace(mx.gluon.Trainer, "_allreduce_grads", self._allreduce)
         self._replace(mx.optimizer.Updater, "__call__", self._update)
+        self._replace(mx.optimizer.Optimizer, "_set_current_context", self._set_current_context)
         # Precision.
         for module in (amp, amp.amp):
             self._replace(module, "init", self._init_amp)
             self._replace(module, "init_trainer", lambda original, trainer: None)
+            self._replace(module, "unscale", lambda original, trainer: None)
             self._replace(module, "scale_loss", lambda original, loss, trainer: contextlib.nullcontext(loss))
 
     def _replace(self, owner: Any, name: str, function: Callable[..., Any]) -> None:
@@ -101,38 +106,11 @@ class ScriptOnGPUs:
 
         self._changes.set_attribute(owner, name, replacement)
 
-    # Contexts
-
-    def _replace_contexts(self, numbers: List[int]) -> None:
-        init, of_type, as_text = mx.Context.__init__, mx.Context.device_type, mx.Context.__str__
-
-        def __init__(context: Any, device_type: Any, device_id: int = 0) -> None:
-            init(context, device_type, device_id)
-            if context.device_typeid == _GPU:
-                if context.device_id not in numbers:
-                    there = ", ".join(f"mx.gpu({number})" for number in numbers)
-                    raise UsageError(f"the script asks for mx.gpu({context.device_id}), but has {there}: see --gpus")
-                context.device_typeid, context.device_id = _CPU, _FIRST + context.device_id
-
-        def is_gpu(context: Any) -> bool:
-            return context.device_typeid == _CPU and context.device_id >= _FIRST
-
-        def device_type(context: Any) -> str:
-            return "gpu" if is_gpu(context) else of_type.fget(context)
-
-        def __str__(context: Any) -> str:
-            return _GPUName(context.device_id) if is_gpu(context) else as_text(context)
-
-        self._changes.set_attribute(mx.Context, "__init__", __init__)
-        self._changes.set_attribute(mx.Context, "device_type", property(device_type))
-        self._changes.set_attribute(mx.Context, "__str__", __str__)
-        self._changes.set_attribute(mx.context, "num_gpus", lambda: len(numbers))
-
     # Nets
 
     def _forward(self, original: Callable[..., Any], block: Any, x: Any, *arguments: Any) -> Any:
         if isinstance(x, Scores) and isinstance(block, SoftmaxCrossEntropyLoss):
-            loss = _loss(block, x, *arguments)
+            loss = loss_of(block, x, *arguments)
             if loss is not None:
                 return loss
         context = x.context if isinstance(x, mx.nd.NDArray) else None
@@ -144,20 +122,18 @@ class ScriptOnGPUs:
         if not contains_bert(block):
             self._check(block, context)
             return original(block, x, *arguments)
-        was_active, block._active = block._active, False  # as a graph of MXNet's it would have its BERT inside
-        self._depth += 1
+        self._around.depth = getattr(self._around, "depth", 0) + 1
         try:
-            return original(block, x, *arguments)
+            return original(_NotHybridized(block), x, *arguments)
         finally:
-            self._depth -= 1
-            block._active = was_active
+            self._around.depth -= 1
 
     def _check(self, block: Any, context: mx.Context) -> None:
         """Refuse a net that MXNet would have to compute, unless it is around a BERT."""
         name = type(block).__name__
         if any(isinstance(array, DeviceArray) for p in block._reg_params.values() for array in p._data or ()):
             raise PluginError(f"{name} is part of a BERT on {context}: through XLA it is computed only as a whole")
-        if self._depth or not block.collect_params().keys():
+        if getattr(self._around, "depth", 0) or not block.collect_params().keys():
             return
         if not self._calls.has_computed:
             raise PluginError(f"{name} on {context} cannot be computed through XLA, GluonNLP's BERT can: use mx.cpu()")
@@ -167,6 +143,18 @@ class ScriptOnGPUs:
         if isinstance(x, mx.nd.NDArray) and x.context in self._calls.places:
             raise PluginError(f"a net from a symbol file cannot be computed through XLA on {x.context}: use mx.cpu()")
         return original(block, x, *arguments)
+
+    def _export(self, original: Callable[..., Any], block: Any, *args: Any, **kwargs: Any) -> Any:
+        contexts = {context for p in block.collect_params().values() for context in p.list_ctx()}
+        if block._active and not block._cached_graph and contexts & set(self._calls.places):
+            if not is_computed_as_a_whole(block):
+                raise PluginError(
+                    f"{type(block).__name__} was not computed by MXNet, which exports it: before export, call "
+                    "collect_params().reset_ctx(mx.cpu()) and the net itself, with a batch on mx.cpu()"
+                )
+            inputs = 4 if getattr(block, "_use_decoder", False) else 3
+            block._get_graph(*[mx.nd.zeros((1, 1))] * inputs)  # as a call of MXNet's would have made it
+        return original(block, *args, **kwargs)
 
     def _topk(self, original: Callable[..., Any], data: Any = None, **options: Any) -> Any:
         if isinstance(data, Scores) and data.has_own_last_axis:
@@ -198,15 +186,31 @@ class ScriptOnGPUs:
         train_mode: bool = True,
         **named: Any,
     ) -> Any:
-        self._calls.begin_pass(retain_graph)
         gradients = next(iter(named.values()), gradients)  # 'head_grads' of one function, 'out_grad' of the other
-        return original(heads, gradients, retain_graph, train_mode)
+        with self._calls.one_pass(retain_graph):
+            return original(heads, gradients, retain_graph, train_mode)
+
+    def _grad(self, original: Callable[..., Any], heads: Any, variables: Any, *args: Any, **kwargs: Any) -> Any:
+        arrays = [variables] if isinstance(variables, mx.nd.NDArray) else variables
+        on_device, _ = training.divided(arrays)
+        if on_device:
+            raise PluginError(
+                f"mx.autograd.grad of a parameter of a net on {on_device[0].context}: what is computed through XLA has "
+                "its gradients in the parameters' grad(), after backward()"
+            )
+        return original(heads, variables, *args, **kwargs)
+
+    def _mark_variables(self, original: Callable[..., Any], variables: Any, gradients: Any, *args: Any) -> None:
+        """MXNet computes nothing with parameters on a device, so it need not read them."""
+        pairs = [(variables, gradients)] if isinstance(variables, mx.nd.NDArray) else list(zip(variables, gradients))
+        pairs = [pair for pair in pairs if not isinstance(pair[0], DeviceArray)]
+        if pairs:
+            original(*map(list, zip(*pairs)), *args)
 
     def _zero_grad(self, original: Callable[..., Any], parameter: mx.gluon.Parameter) -> None:
         on_device, _ = training.divided(parameter._grad or ())
         if not on_device:
             return original(parameter)
-        self._calls.settle()
         training.set_to_zero(on_device)
 
     def _zero_all(self, original: Callable[..., Any], parameters: Any) -> None:
@@ -275,6 +279,10 @@ class ScriptOnGPUs:
             if chosen:
                 call(updater, *([values[number] for number in chosen] for values in (index, grad, weight)))
 
+    def _set_current_context(self, original: Callable[..., Any], optimizer: Any, device_id: int) -> None:
+        """Count updates under the number that the script knows, which is saved with the optimizer's states."""
+        original(optimizer, device_id - FIRST if device_id >= FIRST else device_id)
+
     def _init_amp(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         for place in self._calls.places.values():
             place.dtype = place.half_precision
@@ -286,20 +294,13 @@ class ScriptOnGPUs:
             _log.log(level, "%s", line)
 
 
-class _GPUName(str):
-    """The name of ``mx.gpu(i)``, by which MXNet's operators, which encode it for C++, know the CPU device for it."""
+class _NotHybridized:
+    """A block as if it were not hybridized: as a graph of MXNet's it would have its BERT inside."""
 
-    def __new__(cls, number: int) -> "_GPUName":
-        return super().__new__(cls, f"gpu({number - _FIRST})")
+    _active = False
 
-    def encode(self, *args: Any, **kwargs: Any) -> bytes:
-        return f"cpu({_FIRST + int(self[4:-1])})".encode()
+    def __init__(self, block: Any) -> None:
+        self._block = block
 
-
-def _loss(block: Any, scores: Scores, label: Any, sample_weight: Optional[Any] = None) -> Optional[mx.nd.NDArray]:
-    """A cross-entropy of scores that stay on the device; None if it is one that is computed on the host."""
-    is_last = block._axis in (-1, scores.ndim - 1) and scores.has_own_last_axis
-    if not is_last or block._from_logits or not block._sparse_label:
-        return None
-    losses = _apply_weighting(mx.nd, scores.losses(label), block._weight, sample_weight)
-    return mx.nd.mean(losses, axis=block._batch_axis, exclude=True)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._block, name)

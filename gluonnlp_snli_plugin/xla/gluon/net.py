@@ -1,5 +1,7 @@
 """A net of a script that computes through XLA: its programs, its calls, and their gradients."""
 
+import itertools
+import operator
 import weakref
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
@@ -10,7 +12,7 @@ import numpy as np
 from ...errors import PluginError
 from ..lengths import rounded_up
 from .arrays import TRANSFERS
-from .nets import XLANet
+from .nets import XLANet, parts_of
 from .outputs import LargeOutput, Scores
 from .places import Place
 from .training import added
@@ -18,6 +20,7 @@ from .training import added
 if TYPE_CHECKING:
     from .calls import Calls
 
+_NUMBERS = itertools.count()  # of nets
 _NAMES = ("input_ids", "segment_ids", "valid_length", "masked_position")  # in the order of GluonNLP's arguments
 
 
@@ -51,7 +54,9 @@ class Net:
 
     def __init__(self, block: mx.gluon.Block, xla: XLANet, place: Place, calls: "Calls") -> None:
         self.place, self.calls, self.xla = place, calls, xla
-        self._block = weakref.ref(block)
+        self.is_half, self.dtype = False, place.dtype
+        self._block, self._parts = weakref.ref(block), parts_of(block)
+        self._id = next(_NUMBERS)
         self._rows: Dict[bool, List[int]] = {False: [], True: []}  # of programs, without and with recording
         self._name = type(block).__name__
         self._pull: Any = None  # what computes gradients from the arrays that a recorded call keeps for that
@@ -70,17 +75,20 @@ class Net:
     def __call__(self, *arguments: Any) -> Any:
         """What the block returns for the same arguments."""
         self.calls.has_computed = True
-        self._finish_initialization(arguments)
         is_recording = mx.autograd.is_recording()
-        key = self.calls.next_key() if mx.autograd.is_training() else None
+        key = self.calls.next_key(self.place.context) if mx.autograd.is_training() else None
         arrays = {name: array.asnumpy() for name, array in zip(_NAMES, arguments) if isinstance(array, mx.nd.NDArray)}
         rows, length = arrays["input_ids"].shape
         shape = _Shape(rows, length, arrays["masked_position"].shape[1] if "masked_position" in arrays else 0)
+        if self.xla.needs_masks and not shape.masks:
+            raise PluginError(f"{self._name} decodes masked tokens, but is not told their positions")
         if shape.length > self.xla.end:
             raise PluginError(f"{self._name} has positions for {self.xla.end} tokens, but a batch has {shape.length}")
+        with self.calls.lock:  # a parameter is on several places, on which threads compute at once
+            self._finish_initialization(arguments)
+            weights = {name: self.place.adopt(p).values for name, p in self.xla.parameters.items()}
         filled = self._filled(shape, is_recording)
         inputs = TRANSFERS.send(_inputs(arrays, shape, filled), self.place.mesh.divide)
-        weights = {name: self.place.adopt(p, self.calls.settle).values for name, p in self.xla.parameters.items()}
         what = f"{self._name} for {filled.rows} rows of {filled.length} tokens"
         if not is_recording:
             found = self._run(("answers", key is None, filled), what, self._answers, weights, inputs, key)
@@ -90,13 +98,17 @@ class Net:
         self._compile_recorded(kind, what, trained, weights, inputs, key)
         if not shape.masks:
             self._compile_ahead(kind, trained, weights, inputs, key)
-        found, kept = self.place.programs((id(self), "recorded", *kind), trained, weights, inputs, key)
+        found, kept = self.place.programs((self._id, "recorded", *kind), trained, weights, inputs, key)
         call = Call(self, kind, found, kept, shape)
         return self._as_returned(self.calls.record(call), found, shape, filled, call)
 
+    def consists_of(self, parts: List[Any]) -> bool:
+        """Whether the block still has the layers and parameters that it had."""
+        return len(parts) == len(self._parts) and all(map(operator.is_, parts, self._parts))
+
     def _compile_recorded(self, kind: Tuple[Any, ...], what: str, *arguments: Any) -> None:
         """Begin to compile the program of a recorded call, and that of its gradient."""
-        if (id(self), "recorded", *kind) in self.place.programs:
+        if (self._id, "recorded", *kind) in self.place.programs:
             return
         arguments = self._described(arguments)
         outputs, kept = self._recorded.eval_shape(*arguments)
@@ -110,7 +122,7 @@ class Net:
         *same, filled = kind
         for length in self.calls.lengths:
             other = filled._replace(length=min(rounded_up(length), self.xla.end))
-            if (id(self), "recorded", *same, other) not in self.place.programs:
+            if (self._id, "recorded", *same, other) not in self.place.programs:
                 arrays = _inputs({}, _Shape(0, 0, 0), other)
                 what = f"{self._name} for {other.rows} rows of {other.length} tokens"
                 self._compile_recorded((*same, other), what, trained, weights, arrays, key)
@@ -139,11 +151,11 @@ class Net:
         )
 
     def _compile(self, key: Tuple[Any, ...], what: str, function: Any, *arguments: Any) -> None:
-        self.place.programs.compile((id(self), *key), what, function, *self._described(arguments))
+        self.place.programs.compile((self._id, *key), what, function, *self._described(arguments))
 
     def _run(self, key: Tuple[Any, ...], what: str, function: Any, *arguments: Any) -> Any:
         self._compile(key, what, function, *arguments)
-        return self.place.programs((id(self), *key), *arguments)
+        return self.place.programs((self._id, *key), *arguments)
 
     def _hosted(self, found: Sequence[Any], shape: _Shape) -> List[mx.nd.NDArray]:
         """The small outputs on the host."""
@@ -192,7 +204,7 @@ class Net:
                 padded[: call.shape.rows] = gradients.pop(0)
                 given.append(TRANSFERS.send(padded, self.place.mesh.replicate))
         with self.place.programs.enough_memory():
-            found = self.place.programs((id(self), "gradients", *call.kind), call.kept, tuple(given))
+            found = self.place.programs((self._id, "gradients", *call.kind), call.kept, tuple(given))
         sums, more = {}, {}
         for name, values in found.items():
             parameter = self.xla.parameters[name]

@@ -1,7 +1,8 @@
 """Which nets of GluonNLP compute through XLA, and as which functions."""
 
-from typing import Any, Callable, Dict, Iterator, NamedTuple, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
+import jax.numpy as jnp
 import mxnet as mx
 import numpy as np
 from gluonnlp.model import BERTClassifier, BERTModel
@@ -31,6 +32,7 @@ class XLANet(NamedTuple):
     is_large: Tuple[bool, ...]  #: of each output: whether it stays on the device until somebody looks at it
     gives_tokens: bool  #: whether the first output has an axis of tokens after that of rows
     end: int  #: the most tokens of a pair
+    needs_masks: bool = False  #: whether it decodes tokens, at positions that it is given
 
 
 def contains_bert(block: mx.gluon.Block) -> bool:
@@ -38,9 +40,23 @@ def contains_bert(block: mx.gluon.Block) -> bool:
     return isinstance(block, BERTModel) or any(map(contains_bert, block._children.values()))
 
 
-def is_computed_as_a_whole(block: mx.gluon.Block) -> bool:
-    """Whether a block is a BERT, or a classifier around one, that is known here."""
-    return isinstance(block, BERTModel) or type(block) in (BERTClassifier, SNLIBertClassifier)
+def is_computed_as_a_whole(block: Any) -> bool:
+    """Whether a block is a BERT, or a classifier around one with the layers that it was made with."""
+    if type(block) not in (BERTClassifier, SNLIBertClassifier):
+        return isinstance(block, BERTModel)
+    *rest, last = block.classifier
+    hidden = block.head.own_layers(1, 1, 1)[:-1] if type(block) is SNLIBertClassifier else []
+    layers = [type(layer) for layer in rest if type(layer) is not nn.Dropout]
+    return layers == [nn.Dense] * len(hidden) and type(last) is nn.Dense and last.act is None and last.bias is not None
+
+
+def parts_of(block: mx.gluon.Block) -> List[Any]:
+    """All blocks and parameters of which a block consists: it is the same net as long as they are the same."""
+    found: List[Any] = list(block._reg_params.values())
+    for child in block._children.values():
+        found.append(child)
+        found += parts_of(child)
+    return found
 
 
 def xla_net(block: Any, precision: Precision) -> XLANet:
@@ -81,33 +97,43 @@ def _classifier(classifier: Classifier, parameters: Dict[str, Any], bert: BERTMo
 def _bert_model(model: BERTModel, precision: Precision) -> XLANet:
     bert = _bert(model, precision)
     first_only = isinstance(model.encoder.transformer_cells[-1], FirstTokenCell)
+    has_pooler, has_classifier, has_decoder = model._use_pooler, model._use_classifier, model._use_decoder
 
     def outputs(weights: Any, inputs: Any, key: Any) -> Tuple[Any, ...]:
         states = bert.encode(weights, inputs, Dropout(key), first_only)
+        is_token = jnp.arange(states.shape[1])[None, :] < inputs["valid_length"][:, None]
+        states = jnp.where(is_token[:, :, None], states, 0)
         found = [states.astype(np.float32)]
-        if model._use_pooler:
+        if has_pooler:
             found.append(bert.pooled(weights, states))
-            if model._use_classifier:
+            if has_classifier:
                 found.append(bert.dense(weights, "bert.classifier", found[-1], np.float32))
-        if model._use_decoder:
+        if has_decoder:
             found.append(bert.decoded(weights, states, inputs["masked_position"]))
         return tuple(found)
 
-    number = 1 + model._use_pooler + model._use_classifier
-    is_large = (True, *[False] * (number - 1), *[True] * model._use_decoder)
-    return XLANet(_named(model, "bert"), outputs, is_large, not first_only, model.encoder._max_length)
+    number = 1 + has_pooler + has_classifier
+    is_large = (True, *[False] * (number - 1), *[True] * has_decoder)
+    needs_masks = bool(has_decoder)
+    return XLANet(_named(model, "bert"), outputs, is_large, not first_only, model.encoder._max_length, needs_masks)
 
 
 def _bert(model: BERTModel, precision: Precision) -> Bert:
     """The hyper-parameters of a BERT, read off its parts."""
-    for part in _parts_of(model):
-        if type(part) not in _PARTS:
+    for part in (model, *parts_of(model)):
+        if isinstance(part, mx.gluon.Block) and type(part) not in _PARTS:
             raise UsageError(f"a BERT with a {type(part).__name__} inside is not computed through XLA")
     encoder, cell = model.encoder, model.encoder.transformer_cells[0]
     if encoder._output_attention or encoder._output_all_encodings:
         raise UsageError("a BERT that returns attention weights, or all layers' encodings, is not computed through XLA")
     if not cell.attention_cell._use_bias:
         raise UsageError("a BERT whose attention has no biases is not computed through XLA")
+    embeddings = [model.word_embed, *([model.token_type_embed] if model._use_token_type_embed else [])]
+    if any([type(layer) for layer in embedding] != [nn.Embedding] for embedding in embeddings):
+        raise UsageError("a BERT with its own embedding layers is not computed through XLA")
+    rates = {part._rate for part in parts_of(encoder) if isinstance(part, nn.Dropout)}
+    if not rates <= {encoder._dropout or 0.0}:
+        raise UsageError("a BERT whose layers have several dropout rates is not computed through XLA")
     return Bert(
         {
             "num_layers": len(encoder.transformer_cells),
@@ -119,12 +145,6 @@ def _bert(model: BERTModel, precision: Precision) -> Bert:
         },
         precision,
     )
-
-
-def _parts_of(block: mx.gluon.Block) -> Iterator[mx.gluon.Block]:
-    yield block
-    for child in block._children.values():
-        yield from _parts_of(child)
 
 
 def _activation(block: Any) -> str:

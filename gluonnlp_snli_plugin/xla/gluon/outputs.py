@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import mxnet as mx
 import numpy as np
+from mxnet.gluon.loss import _apply_weighting
 
 from ..bert import cross_entropy
 from .arrays import TRANSFERS, Remote
@@ -124,11 +125,10 @@ class Scores(Remote):
         self._output = output
         self._host: Optional[mx.nd.NDArray] = None
 
-    @property
-    def handle(self) -> Any:
+    def on_host(self) -> mx.nd.NDArray:
         if self._host is None:
             self._host = self._output.fetched(self.shape)
-        return self._host.handle
+        return self._host
 
     @property
     def has_own_last_axis(self) -> bool:
@@ -157,6 +157,15 @@ class Scores(Remote):
     def best(self) -> mx.nd.NDArray:
         """As :meth:`LargeOutput.best`; NDArray of float32, shape (..., 1)."""
         return self._output.best((*self.shape[:-1], 1))
+
+
+def loss_of(block: Any, scores: Scores, label: Any, sample_weight: Optional[Any] = None) -> Optional[mx.nd.NDArray]:
+    """A cross-entropy of scores that stay on the device; None if it is one that is computed on the host."""
+    is_last = block._axis in (-1, scores.ndim - 1) and scores.has_own_last_axis
+    if not is_last or block._from_logits or not block._sparse_label:
+        return None
+    losses = _apply_weighting(mx.nd, scores.losses(label), block._weight, sample_weight)
+    return mx.nd.mean(losses, axis=block._batch_axis, exclude=True)
 
 
 @jax.jit

@@ -1,7 +1,7 @@
 """The devices that a script knows as ``mx.gpu(i)``."""
 
 import logging
-from typing import Any, Callable, List
+from typing import Any, List
 
 import mxnet as mx
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from ...errors import UsageError
 from ..mesh import DeviceMesh
 from ..programs import Programs
-from .arrays import DeviceArray
+from .arrays import DeviceArray, View
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
@@ -44,25 +44,27 @@ class Place:
             return "float32"
         return "bfloat16"
 
-    def adopt(self, parameter: mx.gluon.Parameter, settle: Callable[[], None]) -> DeviceArray:
+    def adopt(self, parameter: mx.gluon.Parameter) -> DeviceArray:
         """A parameter's values on the device, which it, and its gradient, then have for good.
 
         Parameters
         ----------
         parameter : gluon.Parameter
             An initialized one.
-        settle : callable
-            Called before its gradient is used.
         """
         if np.dtype(parameter.dtype) == np.float16:
             parameter.cast("float32")
-        data = self.of(parameter._data, parameter)
-        if not isinstance(data, DeviceArray):
+        number = self._index(parameter)
+        data = parameter._data[number]
+        if isinstance(data, View):  # detached, as a parameter is that becomes frozen
+            data = data.base
+        elif not isinstance(data, DeviceArray):
             data = DeviceArray.of(data, self.mesh, self.context)
-            parameter._data[self._index(parameter)] = data
-        data.is_recorded = parameter.grad_req != "null"
-        if data.is_recorded and not isinstance(self.of(parameter._grad, parameter), DeviceArray):
-            parameter._grad[self._index(parameter)] = data.zeros_like(settle)
+        parameter._data[number], data.is_recorded, data.gradient = data, parameter.grad_req != "null", None
+        if data.is_recorded:
+            if not isinstance(parameter._grad[number], DeviceArray):
+                parameter._grad[number], data._fresh_grad = data.zeros_like(), False
+            data.gradient = parameter._grad[number]
         return data
 
     def of(self, arrays: List[Any], parameter: mx.gluon.Parameter) -> Any:
