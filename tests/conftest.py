@@ -302,6 +302,30 @@ def bert_inputs():
     return make
 
 
+@pytest.fixture
+def gpus():
+    """Lets ``mx.gpu(i)`` compute through XLA, on devices of the CPU, within a ``with`` block."""
+    import contextlib
+
+    import mxnet as mx
+
+    from gluonnlp_snli_plugin import registry
+
+    @contextlib.contextmanager
+    def use(number=1):
+        from gluonnlp_snli_plugin.host.gpus import ScriptOnGPUs
+        from gluonnlp_snli_plugin.xla import setup
+
+        contexts, changes = [mx.cpu(i) for i in range(number)], registry.Changes()
+        setup.configure(contexts)
+        try:
+            yield ScriptOnGPUs(contexts, changes)
+        finally:
+            changes.undo()
+
+    return use
+
+
 @pytest.fixture(scope="session")
 def native_operators():
     """For tests of what needs the C++ operators."""

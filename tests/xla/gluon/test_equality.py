@@ -1,0 +1,123 @@
+"""A script on ``mx.gpu(i)`` trains its net as MXNet does on the CPU: losses and parameters after 20 updates."""
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from gluonnlp_snli_plugin.model.classifier import SNLIBertClassifier
+
+pytest.importorskip("jax", reason="JAX is not installed: pip install jax (Python 3.10 or newer)")
+
+
+@pytest.fixture
+def assert_trains_alike(gpus, train, values_of, assert_equal):
+    """Trains a net on the CPU and on a device, and compares."""
+
+    def check(make, atol=1e-4, **settings):
+        expected = make(mx.cpu())
+        expected_losses = train(expected, mx.cpu(), **settings)
+        with gpus():
+            found = make(mx.gpu(0))
+            losses = train(found, mx.gpu(0), **settings)
+            found = values_of(found)
+        np.testing.assert_allclose(losses, expected_losses, atol=atol)
+        assert_equal(found, values_of(expected), atol)
+
+    return check
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_a_classifier(accumulate, assert_trains_alike, make_classifier):
+    assert_trains_alike(make_classifier, accumulate=accumulate)
+
+
+def test_frozen_parameters(assert_trains_alike, make_classifier):
+    def make(context):
+        net = make_classifier(context)
+        net.bert.word_embed.collect_params().setattr("grad_req", "null")
+        net.bert.encoder.transformer_cells[0].collect_params().setattr("grad_req", "null")
+        return net
+
+    assert_trains_alike(make)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_other_optimizers_update_on_the_cpu_which_is_told_once(optimizer, assert_trains_alike, make_classifier, caplog):
+    assert_trains_alike(make_classifier, optimizer=optimizer, updates=5)
+    assert [record.message for record in caplog.records if "transferred" in record.message] == [
+        f"{dict(adam='Adam', sgd='SGD')[optimizer]} updates parameters on the CPU, to where they are transferred and "
+        "back each time; bertadam updates them on the device"
+    ]
+
+
+@pytest.mark.parametrize("head", ["mlp", "pooled", "mean"])
+def test_this_packages_classifiers(head, assert_trains_alike, make_bert):
+    def make(context):
+        bert = make_bert(ctx=context, encoder={"num_layers": 2}, use_pooler=head == "pooled")
+        net = SNLIBertClassifier(bert, 3, head, 16, 0.0)
+        net.classifier.initialize(mx.init.Normal(0.3), ctx=context)
+        net.hybridize()
+        return net
+
+    assert_trains_alike(make)
+
+
+class OnPooled(mx.gluon.Block):
+    """A user's own classifier, on BERT's pooled output."""
+
+    def __init__(self, bert, **settings):
+        super().__init__(**settings)
+        with self.name_scope():
+            self.bert, self.output = bert, mx.gluon.nn.Dense(3, in_units=24)
+
+    def forward(self, *inputs):
+        _, pooled = self.bert(*inputs)
+        return self.output(pooled)
+
+
+class OnPooledHybrid(mx.gluon.HybridBlock):
+    """The same as a graph, once it is hybridized."""
+
+    def __init__(self, bert, **settings):
+        super().__init__(**settings)
+        with self.name_scope():
+            self.bert, self.output = bert, mx.gluon.nn.Dense(3, in_units=24)
+            self.scale = self.params.get("scale", shape=(1,), init="ones")
+
+    def hybrid_forward(self, F, *inputs, scale):
+        _, pooled = self.bert(*inputs)
+        return F.broadcast_mul(self.output(pooled), scale)
+
+
+class OnTokens(mx.gluon.HybridBlock):
+    """A user's own classifier, on the encodings of all tokens, with a layer whose shape shows in the first batch."""
+
+    def __init__(self, bert, **settings):
+        super().__init__(**settings)
+        with self.name_scope():
+            self.bert, self.output = bert, mx.gluon.nn.Dense(3, flatten=False)
+
+    def hybrid_forward(self, F, *inputs):
+        return F.mean(self.output(F.tanh(self.bert(*inputs))), axis=1)
+
+
+@pytest.mark.parametrize("hybridizes", [False, True])
+@pytest.mark.parametrize("kind", [OnPooled, OnPooledHybrid, OnTokens])
+def test_nets_of_the_users(kind, hybridizes, assert_trains_alike, make_bert):
+    def make(context):
+        net = kind(make_bert(ctx=context, encoder={"num_layers": 2}, use_pooler=kind is not OnTokens))
+        net.initialize(mx.init.Normal(0.3), ctx=context)
+        if hybridizes:
+            net.hybridize()
+        return net
+
+    with pytest.warns(UserWarning, match="already initialized"):
+        assert_trains_alike(make)
+
+
+def test_batches_of_many_shapes(gpus, make_classifier, bert_inputs):
+    with gpus():
+        expected, found = make_classifier(mx.cpu()), make_classifier(mx.gpu(0))
+        for batch, length in [(4, 11), (3, 20), (4, 16), (1, 5), (6, 30)]:
+            logits = found(*bert_inputs(batch, length, ctx=mx.gpu(0))).asnumpy()
+            np.testing.assert_allclose(logits, expected(*bert_inputs(batch, length)).asnumpy(), atol=1e-4)
