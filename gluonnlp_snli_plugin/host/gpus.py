@@ -173,7 +173,8 @@ class ScriptOnGPUs:
         original(instance, *args, **kwargs)
         if instance._lengths.ndim == 1:
             buckets = sorted(instance._bucket_sample_ids, key=len, reverse=True)
-            self._calls.lengths = [int(instance._lengths[bucket].max()) for bucket in buckets]
+            self._calls.lengths += [int(instance._lengths[bucket].max()) for bucket in buckets]
+            self._calls.rows = max(self._calls.rows, min(instance._bucket_batch_sizes))
 
     # Gradients
 

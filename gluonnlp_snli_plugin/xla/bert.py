@@ -55,7 +55,8 @@ class Bert(NamedTuple):
         states += parameters["bert.encoder.position_weight"][:length]
         segments = parameters.get("bert.token_type_embed.0.weight")
         if segments is not None:
-            is_segment = jax.nn.one_hot(inputs["segment_ids"], len(segments), dtype=jnp.float32)
+            segment = jnp.clip(inputs["segment_ids"], 0, len(segments) - 1)  # as MXNet's Embedding
+            is_segment = jax.nn.one_hot(segment, len(segments), dtype=jnp.float32)
             states += jnp.matmul(is_segment, segments, precision=jax.lax.Precision.HIGHEST)
         states = dropout(states, self.hparams["dropout"])
         states = self.layer_norm(parameters, "bert.encoder.layer_norm", states)

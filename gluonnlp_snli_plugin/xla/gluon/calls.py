@@ -30,6 +30,7 @@ class Calls:
         self.places = places
         self.has_computed = False  #: whether a net has been asked anything
         self.lengths: List[int] = []  #: of the longest pairs that batches are expected to have, the likeliest first
+        self.rows = 0  #: that most batches to train on are expected to have
         self._nets: weakref.WeakKeyDictionary[mx.gluon.Block, Dict[mx.Context, Net]] = weakref.WeakKeyDictionary()
         self.lock = threading.RLock()  # scripts compute on several places from several threads
         self._arrived: Deque[Tuple[Call, List[np.ndarray]]] = collections.deque()

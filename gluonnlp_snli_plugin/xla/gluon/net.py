@@ -92,7 +92,7 @@ class Net:
         what = f"{self._name} for {filled.rows} rows of {filled.length} tokens"
         if not is_recording:
             found = self._run(("answers", key is None, filled), what, self._answers, weights, inputs, key)
-            return self._as_returned(self._hosted(found, shape), found, shape, filled)
+            return self._as_returned(self._hosted(found, shape), found, shape)
         trained = {name: weights.pop(name) for name, p in self.xla.parameters.items() if p.grad_req != "null"}
         kind = (key is None, tuple(sorted(trained)), filled)
         self._compile_recorded(kind, what, trained, weights, inputs, key)
@@ -100,7 +100,7 @@ class Net:
             self._compile_ahead(kind, trained, weights, inputs, key)
         found, kept = self.place.programs((self._id, "recorded", *kind), trained, weights, inputs, key)
         call = Call(self, kind, found, kept, shape)
-        return self._as_returned(self.calls.record(call), found, shape, filled, call)
+        return self._as_returned(self.calls.record(call), found, shape, call)
 
     def consists_of(self, parts: List[Any]) -> bool:
         """Whether the block still has the layers and parameters that it had."""
@@ -137,8 +137,8 @@ class Net:
 
     def _filled(self, shape: _Shape, is_recording: bool) -> _Shape:
         """The shape of the program for a call: of few lengths, and of as many rows as a call had before."""
-        known = self._rows[is_recording]
-        rows = min((number for number in known if number >= shape.rows), default=shape.rows)
+        known, expected = self._rows[is_recording], self.calls.rows if is_recording else 0
+        rows = min((number for number in known if number >= shape.rows), default=max(shape.rows, expected))
         if rows not in known:
             known.append(rows)
         masks = rounded_up(shape.masks) if shape.masks else 0
@@ -168,7 +168,6 @@ class Net:
         hosted: List[mx.nd.NDArray],
         found: Sequence[Any],
         shape: _Shape,
-        filled: _Shape,
         call: Optional["Call"] = None,
     ) -> Any:
         """The outputs in their order, the large ones on the device."""
