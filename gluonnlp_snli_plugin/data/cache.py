@@ -27,6 +27,8 @@ from .reader import PairReader
 from .schema import PairSchema, schema_or_default
 from .source import opened
 
+PathLike = Union[str, "os.PathLike[str]"]
+
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
 _SMALLEST_FILE = 4 << 20  # bytes; a smaller one is encoded in less than a tenth of a second
@@ -40,7 +42,7 @@ class EncodedFile(NamedTuple):
     """The pairs of a file, and what was left out of it."""
 
     encoded: EncodedPairs
-    sha256: str  #: of the file's content
+    sha256: str  #: of the file's content; of several files, of their hashes
     num_unlabelled: int  #: rows left out because they have no gold label
     num_bad: int  #: rows left out because of ``on_bad_row='skip'``
     first_bad: Optional[str]  #: where the first of them is, and what is wrong with it
@@ -49,21 +51,22 @@ class EncodedFile(NamedTuple):
 
 def encode_file(
     encoder: PairEncoder,
-    path: Union[str, "os.PathLike[str]"],
+    path: Union[PathLike, Sequence[PathLike]],
     on_bad_row: str = "error",
     with_texts: bool = False,
     columns: Union[str, Mapping[str, str], None] = None,
     labels: Union[str, Mapping[str, str], None] = None,
     schema: Optional[PairSchema] = None,
+    only: Optional[Mapping[str, str]] = None,
 ) -> EncodedFile:
-    """Encode the labelled pairs of a file, or take them from the cache.
+    """Encode the labelled pairs of a file, or of several read one after the other, or take them from the cache.
 
     Parameters
     ----------
     encoder : PairEncoder
         The cache is not used if its tokenizer or truncation is not of this package.
-    path : str or Path
-        The cache is not used if it is small or not a regular file.
+    path : str or Path, or a list of them
+        The cache is not used if they are small or not regular files.
     on_bad_row : {'error', 'skip'}, default 'error'
     with_texts : bool, default False
         Whether to return the sentences too.
@@ -71,6 +74,8 @@ def encode_file(
         As :class:`PairReader` takes them.
     schema : PairSchema or None
         Of the task; its labels number the classes. Default that of the task SNLI.
+    only : mapping of str to str, or None
+        As :class:`PairReader` takes it.
 
     Returns
     -------
@@ -83,31 +88,38 @@ def encode_file(
         If the file or a row of it cannot be used, or there are no labelled pairs.
     """
     schema = schema_or_default(schema)
-    reader = PairReader(path, on_bad_row, columns=columns, labels=labels, schema=schema)
-    with reading(path, DataError), naming(path):
-        status = os.stat(path)
-        before = _state(path)
-        is_regular = stat.S_ISREG(status.st_mode)
-        sha256 = digest(path) if is_regular else ""
-    if not is_regular:  # a pipe can be read once only
+    files: List[PathLike] = list(path) if isinstance(path, (list, tuple)) else [path]  # type: ignore[list-item]
+    reader = PairReader(files, on_bad_row, columns=columns, labels=labels, schema=schema, only=only)
+    hashes, sizes, before = [], [], _states(files)
+    for file in files:
+        with reading(file, DataError), naming(file):
+            status = os.stat(file)
+            if not stat.S_ISREG(status.st_mode):
+                break
+            hashes.append(digest(file))
+            sizes.append(status.st_size)
+    if len(hashes) < len(files):  # a pipe can be read once only
+        if len(files) > 1:
+            raise DataError(f"{files[len(hashes)]} is not a regular file, as one of several must be")
         content = hashlib.sha256()
-        lines = _hashed_lines(path, content)
-        reader = PairReader(path, on_bad_row, lines=lines, columns=columns, labels=labels, schema=schema)
+        lines = _hashed_lines(files[0], content)
+        reader = PairReader(files, on_bad_row, lines=lines, columns=columns, labels=labels, schema=schema, only=only)
         return _encode(encoder, reader, schema.labels, content.hexdigest, with_texts)
 
-    key = cache_key(encoder, sha256, reader.settings) if status.st_size >= _SMALLEST_FILE else None
-    file = _cache_file(key) if key else None
-    if not key or not file:
+    sha256 = hashes[0] if len(files) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+    key = cache_key(encoder, sha256, reader.settings) if sum(sizes) >= _SMALLEST_FILE else None
+    cached = _cache_file(key) if key else None
+    if not key or not cached:
         return _encode(encoder, reader, schema.labels, lambda: sha256, with_texts)
-    found = _load(file, key, encoder)
+    found = _load(cached, key, encoder)
     if found:
         encoded, num_unlabelled, num_bad, first_bad = found
         texts = _texts_of(reader, len(encoded)) if with_texts else None
         return EncodedFile(encoded, sha256, num_unlabelled, num_bad, first_bad, texts)
     result = _encode(encoder, reader, schema.labels, lambda: sha256, with_texts)
-    if before and _state(path) == before and key == cache_key(encoder, sha256, reader.settings):
-        # Neither the file nor the vocabulary has changed meanwhile.
-        _store(file, key, result)
+    if before and _states(files) == before and key == cache_key(encoder, sha256, reader.settings):
+        # Neither the files nor the vocabulary has changed meanwhile.
+        _store(cached, key, result)
     return result
 
 
@@ -141,18 +153,18 @@ def _texts_of(reader: PairReader, num_pairs: int) -> Tuple[List[str], List[str]]
     return texts
 
 
-def _hashed_lines(path: Union[str, "os.PathLike[str]"], content: Any) -> Iterator[Any]:
+def _hashed_lines(path: PathLike, content: Any) -> Iterator[Any]:
     with opened(path, content) as lines:
         yield from lines
 
 
-def _state(path: Union[str, "os.PathLike[str]"]) -> Optional[Tuple[int, ...]]:
-    """What changes about a file when it is written to; None if there is none."""
+def _states(paths: Sequence[PathLike]) -> Optional[List[Tuple[int, ...]]]:
+    """What changes about files when they are written to; None if one is missing."""
     try:
-        status = os.stat(path)
-    except OSError:
+        found = [os.stat(path) for path in paths]
+    except (OSError, ValueError):  # ValueError: a NUL in the name, which reading it reports
         return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return [(one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns) for one in found]
 
 
 # The files ----------------------------------------------------------------------------------------------------------

@@ -88,6 +88,38 @@ def assert_same(result, expected):
     assert result.encoded.padding_id == expected.encoded.padding_id
 
 
+# Several files ------------------------------------------------------------------------------------------------------
+
+
+def test_several_files_are_encoded_and_kept_as_one(folder, tmp_path):
+    files = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    for file, rows in zip(files, (ROWS[:5], ROWS[5:])):
+        file.write_text(as_json(rows))
+    (tmp_path / "both.jsonl").write_text(as_json(ROWS))
+    whole = encode_file(encoder(), tmp_path / "both.jsonl")
+    for _ in range(2):
+        result = encode_file(encoder(), files, with_texts=True)
+        np.testing.assert_array_equal(result.encoded.input_ids, whole.encoded.input_ids)
+        assert result.texts == ([row[0] for row in ROWS], [row[1] for row in ROWS])
+    assert len(list(folder.iterdir())) == 2
+    hashes = "".join(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
+    assert result.sha256 == hashlib.sha256(hashes.encode()).hexdigest()
+
+
+def test_chosen_rows_are_kept_apart_from_all_rows(folder, tmp_path):
+    rows = [json.loads(line) for line in as_json(ROWS).splitlines()]
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(json.dumps({**row, "fold": str(i % 2)}) for i, row in enumerate(rows)))
+    assert [len(encode_file(encoder(), path, only=only).encoded) for only in (None, {"fold": "1"}) * 2] == [12, 6] * 2
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_one_of_several_files_must_not_be_a_pipe(corpus, tmp_path):
+    os.mkfifo(str(tmp_path / "pipe"))
+    with pytest.raises(DataError, match="pipe is not a regular file"):
+        encode_file(encoder(), [corpus, tmp_path / "pipe"])
+
+
 # Coming back --------------------------------------------------------------------------------------------------------
 
 

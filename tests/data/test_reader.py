@@ -379,6 +379,55 @@ def test_the_dataset_tells_what_it_leaves_out(write, caplog):
     ]
 
 
+# Several files, and some rows of them --------------------------------------------------------------------------------
+
+OF_LANGUAGES = [(*row, language) for row in ROWS for language in ("de", "fr")]
+WITH_LANGUAGE = (*NAMES, "language")
+
+
+@pytest.mark.parametrize("kind, text", [("jsonl", as_json_lines), ("tsv", as_tsv), ("csv", as_csv)])
+def test_several_files_are_read_one_after_the_other(write, kind, text):
+    files = [write(f"{i}.{kind}", text([row])) for i, row in enumerate(ROWS)]
+    reader = PairReader(files)
+    assert list(reader) == list(reader) == ROWS
+    (columns,) = reader.columns()
+    assert list(zip(*columns)) == ROWS
+
+
+def test_what_is_wrong_in_one_of_several_files_names_it(write):
+    files = [write("a.jsonl", as_json_lines()), write("b.jsonl", as_json_lines() + "oops")]
+    with pytest.raises(DataError, match=r"b\.jsonl, line 4: not valid JSON"):
+        list(PairReader(files))
+    reader = PairReader(files, on_bad_row="skip")
+    assert list(reader) == ROWS * 2 and reader.num_bad == 1
+    assert reader.first_bad.startswith(f"{files[1]}, line 4: ")
+    with pytest.raises(DataError, match=r"c\.jsonl: No such file"):
+        list(PairReader([*files[:1], "c.jsonl"]))
+
+
+@pytest.mark.parametrize("end", ["", "\n \n"], ids=["all at once", "row by row"])
+@pytest.mark.parametrize("kind, text", [("jsonl", as_json_lines), ("tsv", as_tsv), ("csv", as_csv), ("json", None)])
+def test_rows_are_chosen_by_the_value_of_another_column(write, kind, text, end):
+    text = text or (lambda rows, names: json.dumps(objects(rows, names)))
+    path = write(f"a.{kind}", text(OF_LANGUAGES, WITH_LANGUAGE) + end)
+    assert list(PairReader(path, only={"language": "fr"})) == ROWS
+    assert list(PairReader(path, only={"language": "en"})) == []
+    assert len(list(PairReader(path))) == 6
+
+
+def test_rows_that_are_not_chosen_may_be_bad_and_are_not_counted(write):
+    rows = [*OF_LANGUAGES, ("", "b", "maybe", "de"), ("a", "b", "-", "de")]
+    for name, text in (("a.jsonl", as_json_lines), ("a.tsv", as_tsv)):
+        reader = PairReader(write(name, text(rows, WITH_LANGUAGE)), only={"language": "fr"})
+        assert list(reader) == ROWS and (reader.num_bad, reader.num_unlabelled) == (0, 0)
+
+
+def test_a_file_without_the_column_that_chooses_is_an_error(write):
+    assert complaint(write("a.jsonl", as_json_lines()), only={"language": "fr"}) == "line 1: language is missing"
+    told = "line 1: header: no columns are called language; there must be one"
+    assert complaint(write("a.tsv", as_tsv()), only={"language": "fr"}) == told
+
+
 # Cases of the workplace ---------------------------------------------------------------------------------------------
 
 

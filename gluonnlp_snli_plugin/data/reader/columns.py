@@ -1,7 +1,7 @@
 """Which columns of a corpus are the premise, the hypothesis and the label."""
 
 import re
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
 from ...errors import UsageError
 from ..assignments import Assignments, parsed
@@ -34,6 +34,8 @@ class Columns:
         What ``--columns`` says; the rest is found by the names of `schema`.
     labelled : bool
         Whether there must be a label. Otherwise it may be missing, or its name may be unclear.
+    only : mapping of str to str, or None
+        Which rows to read, by the values of other columns.
 
     Raises
     ------
@@ -41,7 +43,9 @@ class Columns:
         If `given` makes no sense.
     """
 
-    def __init__(self, schema: PairSchema, given: Assignments, labelled: bool) -> None:
+    def __init__(
+        self, schema: PairSchema, given: Assignments, labelled: bool, only: Optional[Mapping[str, str]] = None
+    ) -> None:
         self.given = parsed("--columns", given, _EXAMPLE)
         for role in self.given:
             if role not in ROLES:
@@ -51,6 +55,7 @@ class Columns:
         self._known = {role: frozenset(map(_plain, names)) for role, names in schema.columns.items()}
         self._own = schema.own_columns
         self._labelled = labelled
+        self.only = dict(only or {})
 
     def find(self, names: Iterable[str]) -> Fields:
         """The columns that count, among those of a table or of a JSON object.

@@ -86,6 +86,10 @@ class JsonLines:
         """Premises, hypotheses and labels of rows, all at once; None if a row is out of the ordinary."""
         try:
             rows = list(map(orjson.loads, lines))
+            if self._columns.only:
+                rows = [row for row in rows if self._is_read(row)]
+                if not rows:
+                    return [[], [], []]
             premise, hypothesis, label = self._usual or self._found(rows[0])
             if label is None:  # a row may have one all the same
                 return None
@@ -93,6 +97,10 @@ class JsonLines:
             return [[row[premise] for row in rows], [row[hypothesis] for row in rows], labels]
         except (orjson.JSONDecodeError, TypeError, KeyError, BadRow):
             return None
+
+    def _is_read(self, row: Any) -> bool:
+        """Whether a row has the values that rows must have to be read."""
+        return all(row[name] == value for name, value in self._columns.only.items())
 
     def _found(self, row: Any) -> Fields:
         if not isinstance(row, dict):
@@ -134,7 +142,11 @@ class JsonLines:
 
     def rows_of_one(self, row: Any, where: str) -> Rows:
         try:
-            yield where, self._values(row)
+            missing = [name for name in self._columns.only if isinstance(row, dict) and name not in row]
+            if missing:
+                raise BadRow(f"{missing[0]} is missing")
+            if not isinstance(row, dict) or self._is_read(row):
+                yield where, self._values(row)
         except BadRow as error:
             yield where, error
 

@@ -1,7 +1,7 @@
 """Reads pairs from files: which rows are used, which are left out, and why."""
 
 import itertools
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
 
 from ...errors import DataError, UsageError
 from ..assignments import Assignments
@@ -28,8 +28,8 @@ class PairReader:
 
     Parameters
     ----------
-    path : str or Path
-        The file.
+    path : str or Path, or a list of them
+        The file, or several that are read one after the other.
     on_bad_row : {'error', 'skip'}, default 'error'
         What to do with a row that cannot be used.
     labelled : bool, default True
@@ -45,9 +45,13 @@ class PairReader:
         it.
     schema : PairSchema or None
         The labels of the task, their spellings, and the names of its columns; default those of the task SNLI.
+    only : mapping of str to str, or None
+        Read only the rows with these values in other columns: ``{'language': 'de'}``.
 
     Attributes
     ----------
+    path : str or Path
+        The file, for messages; the names of several.
     num_unlabelled : int
         Rows left out because they have no gold label.
     num_bad : int
@@ -72,19 +76,22 @@ class PairReader:
         columns: Assignments = None,
         labels: Assignments = None,
         schema: Optional[PairSchema] = None,
+        only: Optional[Mapping[str, str]] = None,
     ) -> None:
         if on_bad_row not in ("error", "skip"):
             raise UsageError(f"on_bad_row is {on_bad_row!r}; it can be 'error' or 'skip'")
-        self.path = path
+        self._files = list(path) if isinstance(path, (list, tuple)) else [path]
+        self.path = self._files[0] if len(self._files) == 1 else ", ".join(map(str, self._files))
         self._skip_bad = on_bad_row == "skip"
         self._labelled = labelled
         self._lines = lines
         schema = schema_or_default(schema)
-        self._columns = Columns(schema, columns, labelled)
+        self._columns = Columns(schema, columns, labelled, only)
         self._labels = Labels(schema, labels)
         self._classes = frozenset(schema.labels)
         given = [self._columns.given, self._labels.given]
-        self.settings = [named_format(path), on_bad_row, labelled, *given, schema._asdict()]
+        self.settings = [named_format(self._files[0]), on_bad_row, labelled, *given, schema._asdict()]
+        self.settings += [dict(only)] if only else []
         self._begin()
 
     def _begin(self) -> None:
@@ -118,37 +125,42 @@ class PairReader:
     def _parts(self) -> Iterator[Union[List[List[Any]], Iterator[Pair]]]:
         """The pairs of some lines after the other, as three columns (a list) or as rows still to be read."""
         self._begin()
+        for file in self._files:
+            yield from self._parts_of(file)
+
+    def _parts_of(self, file: Any) -> Iterator[Union[List[List[Any]], Iterator[Pair]]]:
+        """The same for one of the files."""
         file_format: Optional[Format] = None
-        number, blocks = 1, self._blocks()
+        number, blocks = 1, self._blocks(file)
         for block in blocks:
             if file_format is None:
                 first = next((line for line in block if line.strip()), None)
                 if first is None:
                     number += len(block)
                     continue
-                file_format = format_of(self.path, first, self._columns, self._labels)
+                file_format = format_of(file, first, self._columns, self._labels)
             raw = file_format.bulk(block)
             columns = raw and self._used(*raw)
             if columns:
                 yield columns
             elif file_format.reads_by_lines:
-                yield self._pairs(file_format, file_format.rows([block], number))
+                yield self._pairs(file, file_format, file_format.rows([block], number))
             else:
-                yield self._pairs(file_format, file_format.rows(itertools.chain([block], blocks), number))
+                yield self._pairs(file, file_format, file_format.rows(itertools.chain([block], blocks), number))
             number += len(block)
-        if file_format is None and named_format(self.path) in ("TSV", "CSV", "text"):
-            raise DataError(f"{self.path} is empty: there is no header with the names of the columns")
+        if file_format is None and named_format(file) in ("TSV", "CSV", "text"):
+            raise DataError(f"{file} is empty: there is no header with the names of the columns")
 
-    def _blocks(self) -> Iterator[List[bytes]]:
-        """The lines of the file, some at a time; one at a time if they come from elsewhere, and may be yet to come."""
+    def _blocks(self, file: Any) -> Iterator[List[bytes]]:
+        """The lines of a file, some at a time; one at a time if they come from elsewhere, and may be yet to come."""
         if self._lines is None:
-            with opened(self.path) as file:
-                yield from iter(lambda: file.readlines(_BYTES_AT_ONCE), [])
+            with opened(file) as opened_file:
+                yield from iter(lambda: opened_file.readlines(_BYTES_AT_ONCE), [])
             return
         is_first = True
         for line in self._lines:
             if is_first:
-                refuse_other_files(self.path, line)
+                refuse_other_files(file, line)
                 line, is_first = line[len(_BOM) :] if line.startswith(_BOM) else line, False
             yield [line if line.endswith(b"\n") else line + b"\n"]
 
@@ -190,7 +202,7 @@ class PairReader:
         meaning = {label: self._labels.get(label) for label in found}
         return None if None in meaning.values() else meaning  # type: ignore[return-value]
 
-    def _pairs(self, file_format: Format, rows: Rows) -> Iterator[Pair]:
+    def _pairs(self, file: Any, file_format: Format, rows: Rows) -> Iterator[Pair]:
         """The rows that can be used, one by one."""
         previous: Any = None
         for where, row in rows:
@@ -200,8 +212,9 @@ class PairReader:
                 pair = self._pair(row, file_format)
             except BadRow as error:
                 if not self._skip_bad:
-                    raise DataError(f"{self.path}, {where}: {error}") from None
+                    raise DataError(f"{file}, {where}: {error}") from None
                 self.num_bad += 1
+                where = where if len(self._files) == 1 else f"{file}, {where}"
                 self.first_bad = self.first_bad or f"{where}: {error}"
                 continue
             if pair is None:

@@ -39,6 +39,10 @@ class Header:
         self.size = len(names)
         self.fields: Fields = columns.find(names)
         self.places = [None if name is None else names.index(name) for name in self.fields]
+        for name in columns.only:
+            if names.count(name) != 1:
+                raise BadRow(f"{names.count(name) or 'no'} columns are called {name}; there must be one")
+        self._only = {names.index(name): value for name, value in columns.only.items()}
         is_annotators = [bool(_ANNOTATOR.fullmatch(name.strip().lower())) for name in names]
         self._begin = is_annotators.index(True) if any(is_annotators) else 0
         self._number = len(list(itertools.takewhile(bool, is_annotators[self._begin :])))
@@ -50,6 +54,10 @@ class Header:
             cells = self._aligned(cells)
         premise, hypothesis, label = (None if place is None else cells[place] for place in self.places)
         return premise, hypothesis, label
+
+    def is_read(self, cells: List[str]) -> bool:
+        """Whether a row has the values that rows must have to be read; a row that is not complete has them."""
+        return len(cells) != self.size or all(cells[place] == value for place, value in self._only.items())
 
     def _aligned(self, cells: List[str]) -> List[str]:
         """The cells of a row with another number of annotators' labels, as the header has them."""
@@ -90,6 +98,7 @@ class TabSeparated:
         cells = [row.split("\t") for row in rows]
         if set(map(len, cells)) != {self._header.size}:
             return None
+        cells = list(filter(self._header.is_read, cells)) if self._columns.only else cells
         return [[None] * len(cells) if i is None else [row[i] for row in cells] for i in self._header.places]
 
     def rows(self, blocks: Blocks, number: int) -> Rows:
@@ -101,6 +110,8 @@ class TabSeparated:
                 cells = decode(line).rstrip("\r\n").split("\t")
                 if self._header is None:
                     self._header = Header(cells, self._columns, self._labels)
+                    continue
+                if not self._header.is_read(cells):
                     continue
                 row: Any = self._header.values(cells)
             except BadRow as error:
@@ -141,6 +152,8 @@ class CommaSeparated:
                 if self._header is None:
                     self._header = Header(row, self._columns, self._labels)
                     continue
+                if not self._header.is_read(row):
+                    continue
                 row = self._header.values(row)
             except StopIteration:
                 return
@@ -164,7 +177,7 @@ def separator(header: bytes) -> str:
 
 
 class _Lines:
-    """Lines as text; counts them, and goes on behind one that is not UTF-8."""
+    """Lines as text; counts them, and continues after one that is not UTF-8."""
 
     def __init__(self, blocks: Blocks, number: int) -> None:
         self._lines = itertools.chain.from_iterable(blocks)
