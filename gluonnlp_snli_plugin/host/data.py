@@ -47,14 +47,14 @@ def read_from(
         The segments that have been read since.
     """
     segments_read: Set[str] = set()
-    original = dataset.segment_file
+    original = dataset.segment_source
 
-    def segment_file(task: Any, segment: str, *args: Any, **kwargs: Any) -> Any:
+    def segment_source(task: Any, segment: str, *args: Any, **kwargs: Any) -> Any:
         if task is SNLITask:
             segments_read.add(segment)
         return original(task, segment, *args, **kwargs)
 
-    changes.set_attribute(dataset, "segment_file", segment_file)
+    changes.set_attribute(dataset, "segment_source", segment_source)
     changes.set_item(SNLITask.source, "root", root)
     if any(files.values()):
         for name, value in (("files", files), ("columns", columns), ("labels", labels)):

@@ -1,20 +1,38 @@
 """The pairs of a task as a dataset: rows ``[premise, hypothesis, label]``, as GluonNLP's GLUE datasets have them."""
 
+import itertools
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, List, Mapping, Optional, Type, Union
+from typing import TYPE_CHECKING, Any, ClassVar, List, Mapping, NamedTuple, Optional, Tuple, Type, Union
 
 import mxnet as mx
 from gluonnlp.base import get_home_dir
 
 from ..data.losses import tell_left_out
 from ..data.reader import PairReader
-from ..errors import UsageError
+from ..errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from .task import PairTask
 
 PathLike = Union[str, "os.PathLike[str]"]
+
+
+class Place(NamedTuple):
+    """Where the pairs of a segment are in the folder of a corpus."""
+
+    files: Tuple[str, ...]  #: read one after the other
+    only: Mapping[str, str] = {}  #: the rows to read, by the values of columns: ``{'language': 'de'}``
+
+
+class Source(NamedTuple):
+    """The files of a segment."""
+
+    files: List[Path]  #: read one after the other
+    only: Mapping[str, str] = {}  #: the rows to read, as in :class:`Place`
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.files))
 
 
 class PairDataset(mx.gluon.data.Dataset):
@@ -41,6 +59,8 @@ class PairDataset(mx.gluon.data.Dataset):
 
     Attributes
     ----------
+    path : Path or str
+        The file; the names of several.
     premises, hypotheses, labels : list of str
     num_unlabelled, num_bad : int
         Rows left out, as in :class:`.PairReader`; they are logged too.
@@ -68,8 +88,9 @@ class PairDataset(mx.gluon.data.Dataset):
         source = self.task.source
         if file is None and root is None and source["files"]:
             columns, labels = columns or source["columns"], labels or source["labels"]
-        self.path = segment_file(self.task, segment, root, file, url)
-        reader = PairReader(self.path, on_bad_row, columns=columns, labels=labels, schema=self.task.schema)
+        files, only = segment_source(self.task, segment, root, file, url)
+        reader = PairReader(files, on_bad_row, columns=columns, labels=labels, schema=self.task.schema, only=only)
+        self.path: Any = reader.path
         self.premises: List[str] = []
         self.hypotheses: List[str] = []
         self.labels: List[str] = []
@@ -91,28 +112,43 @@ class PairDataset(mx.gluon.data.Dataset):
         return [self.premises[i], self.hypotheses[i], self.labels[i]]
 
 
-def segment_file(
+def segment_source(
     task: Type["PairTask"],
     segment: str,
     root: Optional[PathLike] = None,
     file: Optional[PathLike] = None,
     url: Optional[str] = None,
-) -> Path:
-    """The file that the dataset of a task reads when it is given these arguments; downloaded if necessary."""
+) -> Source:
+    """What the dataset of a task reads when it is given these arguments; downloaded if necessary."""
     source = task.source
     if file is None and root is None and source["files"]:
         file = source["files"].get(segment) or os.devnull
-    return Path(file) if file is not None else _corpus_file(task, segment, root or source["root"], url)
+    return Source([Path(file)]) if file is not None else _corpus_source(task, segment, root or source["root"], url)
 
 
-def _corpus_file(task: Type["PairTask"], segment: str, root: Optional[PathLike], url: Optional[str]) -> Path:
+def corpus_folder(task: Type["PairTask"], root: Optional[PathLike] = None) -> Path:
+    """The folder of a task's corpus; `root` if it is given."""
+    if root is None:
+        root = os.path.join(get_home_dir(), "datasets", task.folder or task.name.lower())
+    # Not Path.expanduser, which raises if the user has no home; os.path.isfile is False for an impossible name.
+    return Path(os.path.expanduser(root))
+
+
+def _corpus_source(task: Type["PairTask"], segment: str, root: Optional[PathLike], url: Optional[str]) -> Source:
     if segment not in task.files:
         raise UsageError(f"{task.name} has no segment {segment!r}; there are {', '.join(task.files) or 'none'}")
-    if root is None:
-        root = os.path.join(get_home_dir(), "datasets", task.name.lower())
-    # Not Path.expanduser, which raises if the user has no home; os.path.isfile is False for an impossible name.
-    folder = Path(os.path.expanduser(root))
-    candidates = [folder / name for name in task.files[segment]]
-    if not any(map(os.path.isfile, candidates)) and task.archive is not None:
+    folder = corpus_folder(task, root)
+    places = [Place((place,)) if isinstance(place, str) else place for place in task.files[segment]]
+    candidates = [Source([folder / name for name in place.files], place.only) for place in places]
+    if not any(map(_is_there, candidates)) and task.archive is not None:
         task.archive.fetch(folder, url)
-    return next(filter(os.path.isfile, candidates), candidates[0])
+    found = next(filter(_is_there, candidates), None)
+    if found is None and task.page:
+        nearest = max(candidates, key=lambda source: sum(map(os.path.isfile, source.files)))
+        missing = next(itertools.filterfalse(os.path.isfile, nearest.files))
+        raise DataError(f"{missing} is missing: get {task.name} from {task.page} and unpack it into {folder}")
+    return found or candidates[0]
+
+
+def _is_there(source: Source) -> bool:
+    return all(map(os.path.isfile, source.files))

@@ -12,7 +12,7 @@ from ..data.losses import tell_missing_classes
 from ..data.schema import ROLES, PairSchema, is_class_name
 from ..errors import UsageError
 from . import nli
-from .dataset import PairDataset, PathLike
+from .dataset import PairDataset, PathLike, Place
 from .download import Archive
 
 Segment = Tuple[str, Any]
@@ -27,7 +27,7 @@ class PairTask(GlueTask):
     Parameters
     ----------
     root : str or None
-        Folder of the corpus, default ``$MXNET_HOME/datasets/`` and the name of the task in lower case.
+        Folder of the corpus, default ``$MXNET_HOME/datasets/`` and `folder`.
     files : dict of str to str, optional
         Files to read instead of the corpus, by segment.
 
@@ -44,11 +44,16 @@ class PairTask(GlueTask):
         The names that the columns 'premise', 'hypothesis' and 'label' have in files.
     own_columns : tuple of str
         Premise, hypothesis and label of the corpus itself: a file that has them all is read by them.
-    files : dict of str to tuple of str
-        The segments and where the file of each is in the folder of the corpus, the preferred place first. Segments of
-        evaluation begin with 'dev' or 'test'. Empty for a task without a corpus.
+    files : dict of str to tuple of str or Place
+        The segments and where the file of each is in the folder of the corpus, the preferred place first. A
+        :class:`.Place` is several files, or some rows of a file. Segments of evaluation begin with 'dev' or 'test'.
+        Empty for a task without a corpus.
+    folder : str
+        The folder of the corpus in ``$MXNET_HOME/datasets``, default the name of the task in lower case.
     archive : Archive or None
         Where to download the corpus.
+    page : str or None
+        The web page of a corpus that is not downloaded, for the message about a missing file.
     metric : callable
         Makes the metric of GluonNLP's scripts.
     dataset : type
@@ -68,8 +73,10 @@ class PairTask(GlueTask):
     no_label: ClassVar[Tuple[str, ...]] = nli.NO_LABEL
     columns: ClassVar[Mapping[str, Tuple[str, ...]]] = nli.COLUMNS
     own_columns: ClassVar[Tuple[str, ...]] = nli.SNLI_COLUMNS
-    files: ClassVar[Mapping[str, Tuple[str, ...]]] = {}
+    files: ClassVar[Mapping[str, Tuple[Union[str, Place], ...]]] = {}
+    folder: ClassVar[str] = ""
     archive: ClassVar[Optional[Archive]] = None
+    page: ClassVar[Optional[str]] = None
     metric: ClassVar[Callable[[], EvalMetric]] = Accuracy
     dataset: ClassVar[Type[PairDataset]]
     schema: ClassVar[PairSchema]

@@ -8,7 +8,7 @@ from ..data.cache import encode_file
 from ..data.encoding import EncodedPairs, PairEncoder
 from ..data.losses import require_all_classes, tell_left_out, tell_missing_classes, tell_truncated
 from ..evaluate.predictions import Pairs
-from ..tasks.dataset import segment_file
+from ..tasks.dataset import segment_source
 from ..tasks.sample import sample_pairs
 from ..tasks.task import PairTask, find_task
 
@@ -75,8 +75,9 @@ def _file_segment(
     tells: bool,
 ) -> Segment:
     segment = next(iter(task.segments(use)), use)  # a file may be given for a segment that the corpus lacks
-    path = segment_file(task, segment, config.snli_root, file)
-    found = encode_file(encoder, path, config.on_bad_row, use != "train", config.columns, config.labels, task.schema)
+    path = segment_source(task, segment, config.snli_root, file)
+    columns, labels = config.columns, config.labels
+    found = encode_file(encoder, path.files, config.on_bad_row, use != "train", columns, labels, task.schema, path.only)
     assert found.encoded.labels is not None
     names, num_pairs = task.schema.labels, len(found.encoded)
     present = {names[i] for i in np.unique(found.encoded.labels)}
