@@ -32,7 +32,7 @@ from .native import accelerate  # noqa: E402
 from .registry import activate, deactivate  # noqa: E402
 from .report import write_report  # noqa: E402
 from .store.train_vocab import train_vocabulary  # noqa: E402
-from .tasks import corpora, snli  # noqa: E402, F401
+from .tasks import corpora, glue, snli  # noqa: E402, F401
 from .train.finetuning import finetune  # noqa: E402
 from .train.pretraining import pretrain  # noqa: E402
 

@@ -91,6 +91,10 @@ class Catalogue:
             raise UsageError(f"no {self.kind} {name!r}; there are: {', '.join(self.names()) or 'none'}")
         return self._entries[name.lower()].thing
 
+    def facts(self, name: str) -> Dict[str, Any]:
+        """What was said about the thing of that name where it was registered."""
+        return self._entries[name.lower()].facts
+
     def names(self) -> List[str]:
         return sorted(entry.name for entry in self._entries.values())
 
@@ -118,7 +122,8 @@ def _classes(changes: Changes, base_class: type) -> Dict[str, type]:
 
 #: Dataset classes, for ``nlp.data.create(name)``; the facts are what ``nlp.data.list_datasets(name)`` shows.
 dataset = Catalogue("dataset", _offer_dataset)
-#: Classes or functions that make a ``GlueTask`` when called without arguments, for ``nlp.data.get_task(name)``.
+#: Classes or functions that make a ``GlueTask`` when called without arguments, for ``nlp.data.get_task(name)``. That
+#: function gives GluonNLP's own task of a name with the fact ``is_hosts``.
 task = Catalogue("task")
 #: Functions, for ``nlp.model.get_model(name, **kwargs)``.
 model = Catalogue("model")
@@ -261,7 +266,7 @@ def _get_task(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(original)
     def get_task(task: str) -> Any:
-        if task in tasks:
+        if task in tasks and not tasks.facts(task).get("is_hosts"):
             return tasks[task]()
         with _listing_ours(tasks):
             return original(task)

@@ -200,6 +200,61 @@ def pairs_file(tmp_path_factory):
     return path
 
 
+_PARSES = "sentence1_binary_parse sentence2_binary_parse sentence1_parse sentence2_parse"
+_MNLI = f"index promptID pairID genre {_PARSES} sentence1 sentence2"
+_MRPC = "#1_ID #2_ID #1_String #2_String"  # with spaces in the files
+_STSB = "index genre filename year old_index source1 source2 sentence1 sentence2"
+_DEV = " ".join(f"label{i}" for i in range(1, 6))
+# The columns of GLUE's files for training and evaluation, and for testing. CoLA's own have no header.
+_GLUE = {
+    "RTE": ("index sentence1 sentence2 label", "index sentence1 sentence2"),
+    "QNLI": ("index question sentence label", "index question sentence"),
+    "WNLI": ("index sentence1 sentence2 label", "index sentence1 sentence2"),
+    "QQP": ("id qid1 qid2 question1 question2 is_duplicate", "id question1 question2"),
+    "MRPC": (f"Quality {_MRPC}", f"index {_MRPC}"),
+    "STS-B": (f"{_STSB} score", _STSB),
+    "CoLA": ("source label star sentence", "index sentence"),
+    "SST-2": ("sentence label", "index sentence"),
+    "MNLI": (f"{_MNLI} label1 gold_label", _MNLI),
+}
+_GLUE_LABELS = {
+    "RTE": ("not_entailment", "entailment"),
+    "QNLI": ("not_entailment", "entailment"),
+    "MNLI": ("neutral", "entailment", "contradiction"),
+    "STS-B": ("0.500", "4.000"),
+}
+
+
+@pytest.fixture(scope="session")
+def glue_folder(tmp_path_factory):
+    """GLUE as its site has it, a folder for each task, with eight rows in each file."""
+    folder = tmp_path_factory.mktemp("glue")
+    for task, (labelled, unlabelled) in _GLUE.items():
+        labels = _GLUE_LABELS.get(task, ("0", "1"))
+        kinds = ("_matched", "_mismatched") if task == "MNLI" else ("",)
+        files = {"train": labelled}
+        files.update((f"dev{kind}", labelled.replace("label1", _DEV)) for kind in kinds)
+        files.update((f"test{kind}", unlabelled) for kind in kinds)
+        (folder / task).mkdir()
+        for segment, names in files.items():
+            columns = [name.replace("_", " ") if name.startswith("#") else name for name in names.split()]
+            rows = [[_glue_cell(name, i, labels[i % len(labels)]) for name in columns] for i in range(8)]
+            has_header = task != "CoLA" or segment == "test"
+            lines = map("\t".join, [columns] * has_header + rows)
+            (folder / task / f"{segment}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def _glue_cell(column, i, label):
+    if column in ("is_duplicate", "Quality", "score") or "label" in column:
+        return label
+    if column in ("sentence1", "question1", "question", "#1 String"):
+        return f'the "man" is {WORDS[9 + i % 4]}'
+    if column in ("sentence", "sentence2", "question2", "#2 String"):
+        return f"a woman is {WORDS[9 + i % 3]}, {label[0]}"
+    return str(i)
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tiny_name, pairs_file, tmp_path_factory):
     """The output folder of a run of the tiny BERT, which has learnt its pairs; who changes something takes a copy."""

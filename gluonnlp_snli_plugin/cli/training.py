@@ -31,7 +31,8 @@ def add_training_arguments(parser: argparse.ArgumentParser, kind: Type[RunConfig
             settings["help"] += f" (default: {field.default})"
         settings.setdefault("metavar", None if "choices" in settings else {int: "N", float: "X"}.get(value_type, "F"))
         # An option that is not given stays out, so that other settings can bring defaults of their own.
-        parser.add_argument(option_name(field.name), type=value_type, default=argparse.SUPPRESS, **settings)
+        names = settings.pop("names", [option_name(field.name)])
+        parser.add_argument(*names, dest=field.name, type=value_type, default=argparse.SUPPRESS, **settings)
     parser.add_argument(
         "--resume",
         metavar="OUT",

@@ -10,7 +10,8 @@ from .. import registry
 from ..parallel import backends
 from ..parallel.devices import Devices
 from ..system.temporary import temporary_folder
-from .data import count_truncated, read_from, truncate_by, use_recorded_tokenizers
+from ..tasks.snli import SNLITask
+from .data import count_truncated, read_from, read_glue_from, task_of, truncate_by, use_recorded_tokenizers
 from .native import use_native_operators
 from .options import extend_options
 from .ranks import RankedScript
@@ -31,6 +32,7 @@ def run_script(
     columns: Any = None,
     labels: Any = None,
     exact_tokenizer: bool = False,
+    glue_root: Optional[Union[str, "os.PathLike[str]"]] = None,
 ) -> int:
     """Run a script of GluonNLP v0.10.0 with the plugin active.
 
@@ -44,7 +46,7 @@ def run_script(
     arguments : list of str
         Its own arguments.
     files : dict of str to str, optional
-        SNLI's files by segment ('train', 'dev', 'test'), default the official ones.
+        Files of the script's task by segment ('train', 'dev', 'test'), default the official ones.
     root : str or None
         Folder of the official files.
     truncation : str or None
@@ -60,6 +62,8 @@ def run_script(
         How `files` are written, as :class:`.PairReader` takes it.
     exact_tokenizer : bool, default False
         Whether text is divided as the model store says of a vocabulary, rather than by GluonNLP's own tokenizer.
+    glue_root : str or None
+        Folder of the official GLUE, for the script's datasets of GLUE.
 
     Returns
     -------
@@ -79,7 +83,10 @@ def run_script(
         stack.callback(changes.undo)
         stack.enter_context(warnings.catch_warnings())
         files = {segment: file for segment, file in (files or {}).items() if file}
-        segments_read = read_from(changes, root, columns, labels, **files)
+        task = task_of(arguments) if files or root else SNLITask
+        data_read = read_from(changes, root, columns, labels, task, **files)
+        if glue_root is not None:
+            data_read = read_glue_from(changes, glue_root)
         if truncation is not None:
             truncate_by(changes, truncation)
         counts = count_truncated(changes)
@@ -104,6 +111,7 @@ def run_script(
         if ranked and status == 0:
             ranked.finish()
         counts.tell(path)
-        if files and not segments_read and not script.has_exited:
-            _log.warning("%s has read none of the files that --train-file and its like name", path)
+        if (files or glue_root is not None) and not data_read and not script.has_exited:
+            option = "--train-file and its like" if files else "--glue-root"
+            _log.warning("%s has read none of the files that %s name%s", path, option, "" if files else "s")
         return status

@@ -1,10 +1,10 @@
-"""What a script reads: other files for SNLI, another truncation of long pairs, another tokenizer."""
+"""What a script reads: other files of a task, another truncation of long pairs, another tokenizer."""
 
 import argparse
 import functools
 import logging
 import os
-from typing import Any, List, NoReturn, Optional, Sequence, Set, Union
+from typing import Any, List, NoReturn, Optional, Sequence, Set, Type, Union
 
 import gluonnlp as nlp
 from gluonnlp.data import transforms
@@ -13,22 +13,26 @@ from gluonnlp.data.bert import glue
 from .. import registry, store
 from ..data import truncation
 from ..errors import DataError, UsageError
-from ..tasks import dataset
+from ..tasks import dataset, glue_files
 from ..tasks.snli import SNLITask
+from ..tasks.task import PairTask, find_task
 from ..text.tokenizers import bert_tokenizer
 from .options import host_tasks
+
+PathLike = Union[str, "os.PathLike[str]"]
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
 def read_from(
     changes: registry.Changes,
-    root: Optional[Union[str, "os.PathLike[str]"]] = None,
+    root: Optional[PathLike] = None,
     columns: Any = None,
     labels: Any = None,
+    task: Type[PairTask] = SNLITask,
     **files: Optional[str],
 ) -> Set[str]:
-    """Let the SNLI data come from other files.
+    """Let the data of a task come from other files.
 
     Parameters
     ----------
@@ -38,6 +42,8 @@ def read_from(
         Folder of the official files.
     columns, labels : str, mapping or None
         How `files` are written, as :class:`.PairReader` takes it.
+    task : type
+        The task, a registered :class:`.PairTask`.
     **files : str or None
         The file of a segment: train, dev, test. Where some are named, one that is not holds no pairs.
 
@@ -49,42 +55,107 @@ def read_from(
     segments_read: Set[str] = set()
     original = dataset.segment_source
 
-    def segment_source(task: Any, segment: str, *args: Any, **kwargs: Any) -> Any:
-        if task is SNLITask:
+    def segment_source(of_task: Any, segment: str, *args: Any, **kwargs: Any) -> Any:
+        if of_task is task:
             segments_read.add(segment)
-        return original(task, segment, *args, **kwargs)
+        return original(of_task, segment, *args, **kwargs)
 
     changes.set_attribute(dataset, "segment_source", segment_source)
-    changes.set_item(SNLITask.source, "root", root)
+    changes.set_item(task.source, "root", root)
     if any(files.values()):
         for name, value in (("files", files), ("columns", columns), ("labels", labels)):
-            changes.set_item(SNLITask.source, name, value)
+            changes.set_item(task.source, name, value)
     return segments_read
 
 
-def require_snli(arguments: Sequence[str]) -> None:
-    """Raise an error if the arguments of a script name another task than SNLI, whose data come from elsewhere.
+def read_glue_from(changes: registry.Changes, root: PathLike) -> Set[str]:
+    """Let GluonNLP's GLUE datasets read the official files in a folder.
+
+    Parameters
+    ----------
+    changes : registry.Changes
+        Undoes it.
+    root : str
+
+    Returns
+    -------
+    set of str
+        The files that have been asked for since.
+    """
+    files_read: Set[str] = set()
+    original = glue_files.local_file
+
+    def local_file(task: str, segment: str, folder: Any) -> Any:
+        file = original(task, segment, folder)
+        files_read.add(str(file))
+        return file
+
+    changes.set_attribute(glue_files, "local_file", local_file)
+    changes.set_item(glue_files.source, "root", os.fspath(root))
+    return files_read
+
+
+def task_of(arguments: Sequence[str]) -> Type[PairTask]:
+    """The task whose files ``--train-file`` and its like name: the one that a script is told, else SNLI.
 
     Parameters
     ----------
     arguments : list of str
+        Those of the script.
 
     Raises
     ------
     UsageError
+        If it is one of GluonNLP's own.
     """
+    name = _task_name(arguments)
+    if name.lower() in {own.lower() for own in host_tasks()}:
+        raise UsageError(
+            "--train-file, --dev-file, --test-file and --corpus-root name data of the task SNLI or another of "
+            f"gluonnlp-snli list datasets, but the script is told --task_name {name}: omit them (the files of GLUE: "
+            "--glue-root DIR)"
+        )
+    return find_task(name) if name in registry.task else SNLITask
+
+
+def require_glue(arguments: Sequence[str], root: PathLike) -> None:
+    """Raise an error if GLUE in a folder is not what a script reads, or the training file is not there.
+
+    Parameters
+    ----------
+    arguments : list of str
+        Those of the script.
+    root : str
+        What ``--glue-root`` names.
+
+    Raises
+    ------
+    UsageError
+        If the script is told a task that is not of GLUE, or there is no such folder.
+    DataError
+        If the training file of its task is missing.
+    """
+    name = _task_name(arguments)
+    if not os.path.isdir(root):
+        raise UsageError(f"--glue-root {root}: there is no such folder; GLUE's files are at {glue_files.PAGE}")
+    known = {*host_tasks(), *registry.names()["tasks"]}
+    folders = {"SST" if folder == "SST-2" else folder: folder for folder in glue_files.folders()}
+    task = next((task for task in folders if task.lower() == name.lower()), None)
+    if task is not None:
+        glue_files.local_file(folders[task], "train", root)
+    elif name.lower() in {one.lower() for one in known}:
+        tasks = ", ".join(sorted(folders))
+        raise UsageError(f"--glue-root names the folder of {tasks}, but the script is told --task_name {name}: omit it")
+
+
+def _task_name(arguments: Sequence[str]) -> str:
+    """The task that a script is told; empty if it is told none, or tells itself what is wrong with its arguments."""
     parser = _Parser(add_help=False)
     parser.add_argument("--task_name")
     try:
-        task = parser.parse_known_args(arguments)[0].task_name or ""
-    except UsageError:  # the script reports it itself
-        return
-    others = {name.lower() for name in (*host_tasks(), *registry.names()["tasks"])} - {"snli"}
-    if task.lower() in others:
-        raise UsageError(
-            f"--train-file, --dev-file, --test-file and --snli-root name data of the task SNLI, but the script is told "
-            f"--task_name {task}: leave them out, or give the script --task_name SNLI"
-        )
+        return parser.parse_known_args(arguments)[0].task_name or ""
+    except UsageError:
+        return ""
 
 
 class _Parser(argparse.ArgumentParser):

@@ -155,6 +155,12 @@ def register(task: Registered) -> Registered:
     return task
 
 
+def register_for_host(task: Registered) -> Registered:
+    """Offer a task for ``finetune --task NAME`` alone: under its name ``nlp.data.get_task`` gives GluonNLP's own."""
+    registry.task(task.name, is_hosts=True)(task)
+    return task
+
+
 def find_task(name: str) -> Type[PairTask]:
     """The registered task of a name.
 

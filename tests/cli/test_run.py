@@ -1,6 +1,7 @@
 """``gluonnlp-snli run`` and the options of several ranks, up to where ranks start."""
 
 import argparse
+import json
 import os
 
 import pytest
@@ -37,6 +38,7 @@ def script(tmp_path):
 
 _HELP = """
 import argparse
+import json
 parser = argparse.ArgumentParser(description="fine-tunes")
 parser.add_argument("--task_name", choices=["MRPC", "QNLI"], help="which of %(choices)s")
 parser.parse_args()
@@ -89,7 +91,18 @@ def test_a_script_that_fails_is_told_by_its_own_lines(command, script):
         (["--test-file", "{pairs}", "{script}"], "--train-file and --dev-file go together"),
         (
             ["--snli-root", "{tmp}", "--train-file", "{pairs}", "--dev-file", "{pairs}", "{script}"],
-            "--snli-root names all",
+            "--corpus-root names all",
+        ),
+        (["--glue-root", "{tmp}", "--train-file", "{pairs}", "--dev-file", "{pairs}", "{script}"], "--glue-root names"),
+        (["--glue-root", "{tmp}", "--corpus-root", "{tmp}", "{script}"], "--glue-root names the files of GLUE's tasks"),
+        (["--glue-root", "{tmp}/nowhere", "{script}"], "--glue-root {tmp}/nowhere: there is no such folder"),
+        (
+            ["--glue-root", "{tmp}", "{script}", "--task_name", "SNLI"],
+            "but the script is told --task_name SNLI: omit it",
+        ),
+        (
+            ["--glue-root", "{tmp}", "{script}", "--task_name", "XNLI"],
+            "but the script is told --task_name XNLI: omit it",
         ),
         (["--truncation", "none", "{script}"], "none"),
         (["--unknown", "{script}"], "--unknown"),
@@ -329,7 +342,8 @@ def test_files_for_another_task_are_refused_before_anything_starts(launched, cap
     assert main(["run", *ranks, *numbered, script("print('started')"), *option]) == 2
     said = capsys.readouterr()
     assert said.out == "" and not launched and said.err.count("\n") == 1
-    assert "name data of the task SNLI, but the script is told --task_name " in said.err
+    assert "name data of the task SNLI or another of gluonnlp-snli list datasets, but" in said.err
+    assert "told --task_name " in said.err and "--glue-root DIR" in said.err
 
 
 @pytest.mark.parametrize("text", ["print('no data')", "import gluonnlp as nlp\nnlp.data.get_task('RTE')"])
@@ -339,6 +353,41 @@ def test_a_script_that_reads_no_file_of_those_given_is_told(capsys, script, numb
     assert capsys.readouterr().err == f"{path} has read none of the files that --train-file and its like name\n"
     assert main(["run", path]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_files_are_those_of_the_task_that_the_script_is_told(capsys, script, numbered):
+    path = script("import sys\nimport gluonnlp as nlp\nprint(nlp.data.get_task(sys.argv[2]).dataset_train()[1].labels)")
+    assert main(["run", *numbered, "--labels", "0=neutral,1=entails", path, "--task_name", "SciTail"]) == 0
+    assert capsys.readouterr().out == "['neutral', 'entailment', 'entailment']\n"
+    assert main(["run", *numbered, "--labels", "0=contradiction", path, "--task_name", "SciTail"]) == 2
+    assert "there is no class 'contradiction', only entailment, neutral" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--corpus-root", "--snli-root"])
+def test_a_corpus_is_read_from_the_folder_named(capsys, script, tmp_path, option):
+    row = {"context": "A.", "hypothesis": "B.", "label": "c"}
+    (tmp_path / "R2").mkdir()
+    (tmp_path / "R2" / "train.jsonl").write_text(json.dumps(row))
+    path = script("import sys\nimport gluonnlp as nlp\nprint(list(nlp.data.get_task(sys.argv[2]).dataset_train()[1]))")
+    assert main(["run", option, str(tmp_path), path, "--task_name", "anli-r2"]) == 0
+    assert capsys.readouterr().out == "[['A.', 'B.', 'contradiction']]\n"
+
+
+def test_a_script_reads_glue_from_the_folder_named(capsys, script, glue_folder, tmp_path):
+    path = script("import sys\nimport gluonnlp as nlp\nprint(nlp.data.get_task(sys.argv[2]).dataset_dev()[1][0])")
+    assert main(["run", "--glue-root", str(glue_folder), path, "--task_name", "STS-B"]) == 0
+    said = capsys.readouterr()
+    assert said.out == "['the \"man\" is sleeping', 'a woman is sleeping, 0', '0.500']\n" and said.err == ""
+    assert main(["run", "--glue-root", str(tmp_path), path, "--task_name", "STS-B"]) == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path}/STS-B/train.tsv is missing: get STS-B from https://gluebenchmark.com/tasks" in said
+    assert said.count("\n") == 1
+
+
+def test_a_script_that_reads_nothing_of_glue_is_told(capsys, script, glue_folder):
+    path = script("print('no data')")
+    assert main(["run", "--glue-root", str(glue_folder), path]) == 0
+    assert capsys.readouterr().err == f"{path} has read none of the files that --glue-root names\n"
 
 
 def test_options_about_files_need_files(capsys, script):

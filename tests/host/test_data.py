@@ -9,10 +9,18 @@ from gluonnlp.data.bert import glue
 
 from gluonnlp_snli_plugin import registry, store
 from gluonnlp_snli_plugin.data import truncation
-from gluonnlp_snli_plugin.errors import DataError
-from gluonnlp_snli_plugin.host.data import read_from, truncate_by, use_recorded_tokenizers
+from gluonnlp_snli_plugin.errors import DataError, UsageError
+from gluonnlp_snli_plugin.host.data import (
+    read_from,
+    read_glue_from,
+    require_glue,
+    truncate_by,
+    use_recorded_tokenizers,
+)
 from gluonnlp_snli_plugin.system.files import digest
+from gluonnlp_snli_plugin.tasks import glue_files
 from gluonnlp_snli_plugin.tasks.snli import SNLITask
+from gluonnlp_snli_plugin.tasks.task import find_task
 from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings, special_tokens
 from gluonnlp_snli_plugin.text.vocabulary import read_sentencepieces, read_wordpieces
 
@@ -96,6 +104,53 @@ def test_afterwards_the_official_files_are_read_again(pairs):
     assert before != SNLITask.source
     changes.undo()
     assert before == SNLITask.source
+
+
+def test_any_task_of_pairs_reads_the_files_named(changes, pairs):
+    read = read_from(changes, task=find_task("MultiNLI"), train=pairs("a.jsonl", "One."), dev=pairs("b.jsonl", "Two."))
+    task = nlp.data.get_task("MultiNLI")
+    assert _premises(task.dataset_train()[1]) == ["One."] and read == {"train"}
+    assert _premises(nlp.data.create("MultiNLI", segment="dev")) == ["Two."]
+
+
+def test_glue_is_read_from_the_folder_named(changes, glue_folder, tmp_path):
+    read = read_glue_from(changes, glue_folder)
+    for name in ("RTE", "MRPC", "STS-B", "CoLA", "SST", "QQP", "QNLI", "WNLI"):
+        task = nlp.data.get_task(name)
+        assert [len(get()[1]) for get in (task.dataset_train, task.dataset_dev, task.dataset_test)] == [8, 8, 8]
+    assert [segment for segment, _ in nlp.data.get_task("MNLI").dataset_test()] == ["test_matched", "test_mismatched"]
+    assert str(glue_folder / "SST-2" / "dev.tsv") in read and len(read) == 8 * 3 + 2
+    with pytest.raises(DataError, match="RTE/train.tsv is missing"):
+        nlp.data.GlueRTE("train", root=str(tmp_path))  # who names a folder gets it
+
+
+def test_the_folder_named_comes_before_another_host(changes, glue_folder, monkeypatch):
+    monkeypatch.setenv("MXNET_GLUON_REPO", "http://127.0.0.1:1/")
+    read_glue_from(changes, glue_folder)
+    assert len(nlp.data.GlueRTE("train")) == 8
+
+
+def test_afterwards_glue_is_read_from_its_own_place_again(glue_folder):
+    before = glue_files.local_file, dict(glue_files.source)
+    changes = registry.Changes()
+    read_glue_from(changes, glue_folder)
+    changes.undo()
+    assert (glue_files.local_file, glue_files.source) == before == (glue_files.local_file, {"root": None})
+
+
+@pytest.mark.parametrize("name", ["SNLI", "XNLI", "MultiNLI"])
+def test_the_folder_of_glue_is_refused_for_other_tasks(glue_folder, name):
+    with pytest.raises(
+        UsageError, match=f"--glue-root names the folder of .*RTE.*, but .* --task_name {name}: omit it"
+    ):
+        require_glue(["--epochs", "1", "--task_name", name], glue_folder)
+
+
+def test_the_training_file_of_glue_is_looked_for_before_anything_starts(glue_folder, tmp_path):
+    for arguments in (["--task_name", "sst"], ["--task", "STS-B"], [], ["--task_name", "another"], ["--task_name"]):
+        require_glue(arguments, glue_folder)
+    with pytest.raises(DataError, match=r"SST-2/train\.tsv is missing: get SST-2 from https"):
+        require_glue(["--task_name", "SST"], tmp_path)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -14,9 +14,15 @@ from ..options import add_naming_arguments, add_rank_arguments, run_on_ranks
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     for segment in ("train", "dev", "test"):
-        parser.add_argument(f"--{segment}-file", metavar="F", help=f"{segment} pairs of SNLI: JSON, TSV or CSV")
+        parser.add_argument(f"--{segment}-file", metavar="F", help=f"{segment} pairs of the task: JSON, TSV or CSV")
     add_naming_arguments(parser)
-    parser.add_argument("--snli-root", metavar="D", help="folder of SNLI (default: $MXNET_HOME/datasets/snli)")
+    parser.add_argument(
+        "--corpus-root",
+        "--snli-root",
+        metavar="D",
+        help="folder of the task's corpus (default: its own in $MXNET_HOME/datasets)",
+    )
+    parser.add_argument("--glue-root", metavar="D", help="folder of GLUE, for the tasks of GLUE: RTE, MRPC, STS-B, ...")
     parser.add_argument("--truncation", metavar="NAME", help="what gives way in a longer pair; see list truncations")
     parser.add_argument(
         "--exact-tokenizer",
@@ -36,11 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def check(options: argparse.Namespace) -> None:
     if options.train_file or options.dev_file or options.test_file:
-        if options.snli_root:
-            raise UsageError("--snli-root names all files of SNLI: no --train-file, --dev-file, --test-file with it")
+        if options.corpus_root:
+            raise UsageError("--corpus-root names all files of a corpus: omit --train-file, --dev-file and --test-file")
         if not (options.train_file and options.dev_file):
             raise UsageError("--train-file and --dev-file go together: a script reads both")
-    elif options.columns or options.labels:
+    if options.glue_root and (options.train_file or options.corpus_root):
+        raise UsageError("--glue-root names the files of GLUE's tasks: omit --train-file and --corpus-root")
+    if not options.train_file and (options.columns or options.labels):
         raise UsageError("--columns and --labels say how files are written: give --train-file and --dev-file too")
     for name in ("gpus", "devices"):
         there = getattr(options, name)
@@ -53,17 +61,18 @@ def run(options: argparse.Namespace) -> Optional[int]:
     from ...data import truncation
     from ...data.reader import PairReader
     from ...host import run_script
-    from ...host.data import require_snli
+    from ...host.data import require_glue, task_of
     from ...host.script import Script
     from ...parallel.devices import parse_script_devices
 
     if options.truncation:
         truncation.create(options.truncation)  # reports an unknown name before ranks are started
     files = {segment: getattr(options, f"{segment}_file") for segment in ("train", "dev", "test")}
-    if files["train"]:
-        PairReader(files["train"], columns=options.columns, labels=options.labels)  # before ranks are started
-    if any(files.values()) or options.snli_root:
-        require_snli(options.arguments_of_script)
+    if options.glue_root:
+        require_glue(options.arguments_of_script, options.glue_root)
+    if options.train_file or options.corpus_root:  # before ranks are started
+        schema = task_of(options.arguments_of_script).schema
+        PairReader(options.train_file or "", columns=options.columns, labels=options.labels, schema=schema)
     devices = parse_script_devices(options.devices, options.gpus, options.engine)
     uses_xla = devices is not None and devices.uses_xla
     if uses_xla and options.no_native:
@@ -74,7 +83,7 @@ def run(options: argparse.Namespace) -> Optional[int]:
             options.script,
             options.arguments_of_script,
             files,
-            options.snli_root,
+            options.corpus_root,
             options.truncation,
             backend,
             devices.of_place() if devices and backend else devices,
@@ -82,6 +91,7 @@ def run(options: argparse.Namespace) -> Optional[int]:
             columns=options.columns,
             labels=options.labels,
             exact_tokenizer=options.exact_tokenizer,
+            glue_root=options.glue_root,
         )
 
     Script(options.script)

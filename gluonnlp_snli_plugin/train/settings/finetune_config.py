@@ -36,7 +36,10 @@ class FinetuneConfig(RunConfig):
     dev_file: Optional[str] = option(None, "pairs to choose the best model by", metavar="F")
     test_file: Optional[str] = option(None, "pairs to score once at the end", metavar="F")
     snli_root: Optional[str] = option(
-        None, "folder of the SNLI corpus (default: $MXNET_HOME/datasets/snli)", metavar="D"
+        None,
+        "folder of the task's corpus (default: its own in $MXNET_HOME/datasets)",
+        metavar="D",
+        names=("--corpus-root", "--glue-root", "--snli-root"),
     )
     columns: Optional[str] = option(
         None,
@@ -99,7 +102,7 @@ class FinetuneConfig(RunConfig):
         if self.test_file and not self.train_file:
             yield "--test-file goes with --train-file and --dev-file"
         if self.snli_root and self.train_file:
-            yield "--snli-root names all files of SNLI: no --train-file, --dev-file, --test-file with it"
+            yield "--corpus-root names all files of a corpus: omit --train-file, --dev-file and --test-file"
         if self.dataset_name and self.vocab:
             yield "--dataset-name has its own vocabulary: omit --vocab"
         if self.cased and not self.vocab:

@@ -55,7 +55,7 @@ def test_the_sample_brings_defaults_that_any_option_overrides():
         ({"train_file": "f"}, "--train-file and --dev-file go together"),
         ({"snli_root": "d", "train_file": "f"}, "--train-file and --dev-file go together"),
         ({"snli_root": "d", "test_file": "f"}, "--test-file goes with --train-file and --dev-file"),
-        ({"snli_root": "d", "train_file": "f", "dev_file": "g"}, "--snli-root names all files.*no --train-file"),
+        ({"snli_root": "d", "train_file": "f", "dev_file": "g"}, "--corpus-root names all files.*omit --train-file"),
         ({"output_dir": ""}, "--output-dir is missing"),
         ({"learning_rate": 1.0}, "unknown setting learning_rate"),
     ],

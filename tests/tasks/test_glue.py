@@ -1,0 +1,162 @@
+"""GLUE's tasks from local files of the official layout: GluonNLP's own datasets, and ``finetune --task``."""
+
+import json
+import pickle
+import urllib.request
+
+import gluonnlp as nlp
+import pytest
+from gluonnlp.data import glue
+
+import gluonnlp_snli_plugin
+from gluonnlp_snli_plugin import evaluate, finetune
+from gluonnlp_snli_plugin.errors import DataError, UsageError
+from gluonnlp_snli_plugin.tasks.task import find_task
+
+DATASETS = {
+    "GlueRTE": "RTE",
+    "GlueQNLI": "QNLI",
+    "GlueWNLI": "WNLI",
+    "GlueQQP": "QQP",
+    "GlueMRPC": "MRPC",
+    "GlueSTSB": "STS-B",
+    "GlueCoLA": "CoLA",
+    "GlueSST2": "SST-2",
+    "GlueMNLI": "MNLI",
+}
+LABELS = {
+    "RTE": {"not_entailment", "entailment"},
+    "QNLI": {"not_entailment", "entailment"},
+    "MNLI": {"neutral", "entailment", "contradiction"},
+    "STS-B": {"0.500", "4.000"},
+}
+
+
+@pytest.fixture(scope="module")
+def root(glue_folder):
+    return glue_folder
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """The host of GluonNLP's data is gone: asking for it fails the test."""
+
+    def refuse(*args, **_):
+        raise AssertionError(f"asked for {args}")
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(glue, "download", refuse)
+    monkeypatch.delenv("MXNET_GLUON_REPO", raising=False)
+
+
+@pytest.mark.parametrize("dataset, task", DATASETS.items())
+def test_gluonnlps_datasets_read_the_folder_of_glue(root, dataset, task):
+    files = sorted((root / task).iterdir())
+    assert len(files) == (5 if task == "MNLI" else 3)
+    for file in files:
+        has_labels, is_single = not file.stem.startswith("test"), task in ("CoLA", "SST-2")
+        for folder in (root, root / task):
+            rows = nlp.data.create(dataset, segment=file.stem, root=str(folder))
+            assert len(rows) == 8 and len(rows[0]) == (1 if is_single else 2) + has_labels
+            assert rows[0][0].startswith("a woman is " if is_single else 'the "man" is ')
+            assert not has_labels or {row[-1] for row in rows} == LABELS.get(task, {"0", "1"})
+
+
+def test_all_fields_are_returned_where_asked_for(root):
+    assert nlp.data.GlueRTE("dev", root=str(root), return_all_fields=True)[0][0] == "0"
+
+
+def test_a_dataset_can_be_pickled_as_before(root):
+    dataset = nlp.data.GlueMRPC("dev", root=str(root))
+    assert list(pickle.loads(pickle.dumps(dataset))) == list(dataset)
+
+
+@pytest.mark.parametrize("dataset, task", DATASETS.items())
+def test_a_missing_file_is_one_line_that_says_which_and_where_glue_is(dataset, task, tmp_path):
+    segment = "dev_matched" if task == "MNLI" else "dev"
+    with pytest.raises(DataError) as info:
+        nlp.data.create(dataset, segment=segment, root=str(tmp_path))
+    message = str(info.value)
+    assert message.startswith(f"{tmp_path}/{task}/{segment}.tsv is missing: ")
+    assert "https://gluebenchmark.com/tasks" in message and "\n" not in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_with_too_few_columns_is_one_line(tmp_path):
+    (tmp_path / "train.tsv").write_text("index\tsentence1\tsentence2\tlabel\n0\ta\tb\tentailment\n1\ta\n")
+    with pytest.raises(DataError, match="train.tsv, line 3, has fewer columns than GLUE's own file"):
+        nlp.data.GlueRTE("train", root=str(tmp_path))
+    (tmp_path / "train.tsv").write_bytes(b"index\xff\n")
+    with pytest.raises(DataError, match="train.tsv is not valid UTF-8"):
+        nlp.data.GlueRTE("train", root=str(tmp_path))
+
+
+def test_incomplete_rows_of_qqp_are_left_out_as_gluonnlp_does(root, tmp_path):
+    (tmp_path / "train.tsv").write_text((root / "QQP" / "train.tsv").read_text() + "7\t8\n")
+    with pytest.warns(UserWarning, match="1 incomplete samples"):
+        assert len(nlp.data.GlueQQP("train", root=str(tmp_path))) == 8
+
+
+def test_another_host_is_asked_as_gluonnlp_does_it(root, monkeypatch):
+    asked = []
+    monkeypatch.setenv("MXNET_GLUON_REPO", "http://127.0.0.1:1/")
+    monkeypatch.setattr(glue, "download", lambda url, **_: asked.append(url) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        nlp.data.GlueRTE("train", root=str(root))
+    assert asked == ["http://127.0.0.1:1/gluon/dataset/GLUE/RTE/train-ec2b2467.zip"]
+
+
+def test_deactivating_puts_gluonnlps_own_way_back(root):
+    active = glue._GlueDataset.__init__, glue.GlueMRPC.__init__
+    gluonnlp_snli_plugin.deactivate()
+    try:
+        assert glue._GlueDataset.__init__ is active[0].__wrapped__
+        assert glue.GlueMRPC.__init__ is active[1].__wrapped__
+        with pytest.raises(AssertionError, match="asked for"):
+            nlp.data.GlueRTE("train", root=str(root))
+    finally:
+        gluonnlp_snli_plugin.activate()
+
+
+# Fine-tuning ---------------------------------------------------------------------------------------------------------
+
+PAIRS = ["RTE", "QNLI", "WNLI", "MNLI", "MRPC", "QQP"]
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_fine_tuning_takes_the_pair_classification_tasks(root, name, tiny_name, tmp_path, empty_figures):
+    out = tmp_path / "out"
+    settings = {"dataset_name": tiny_name, "epochs": 1, "max_len": 32, "batch_size": 4, "no_native": True}
+    summary = finetune(task=name, snli_root=str(root), output_dir=str(out), **settings)
+    segment = "dev_matched" if name == "MNLI" else "dev"
+    scores = evaluate(out, root / name / f"{segment}.tsv")
+    assert scores.accuracy == summary["dev_accuracy"]
+    assert list(scores.labels) == nlp.data.get_task(name).class_labels
+    sources = {use: facts["source"] for use, facts in json.loads((out / "config.json").read_text())["data"].items()}
+    assert sources == {"train": f"{root}/{name}/train.tsv", "dev": f"{root}/{name}/{segment}.tsv"}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_the_tasks_are_described_as_gluonnlp_has_them(name):
+    ours, theirs = find_task(name)(), nlp.data.get_task(name)
+    assert type(theirs).__module__ == "gluonnlp.data.classification"
+    assert ours.class_labels == theirs.class_labels and ours.is_pair == theirs.is_pair
+    assert ours.metrics.get()[0] == theirs.metrics.get()[0]
+
+
+def test_a_task_of_glue_without_files_names_the_one_that_is_missing(tiny_name, tmp_path):
+    with pytest.raises(DataError, match=r"RTE/train\.tsv is missing: get RTE from https://gluebenchmark\.com/tasks"):
+        finetune(
+            task="RTE",
+            snli_root=str(tmp_path),
+            vocab=tiny_name,
+            output_dir=str(tmp_path / "out"),
+            max_len=32,
+            backbone="bert_2_16_2",
+        )
+
+
+@pytest.mark.parametrize("name", ["STS-B", "CoLA", "SST"])
+def test_what_is_not_a_task_of_pair_classification_is_refused(name, tmp_path):
+    with pytest.raises(UsageError, match=f"no task '{name}'; there are: .*RTE"):
+        finetune(task=name, output_dir=str(tmp_path / "out"))
