@@ -169,10 +169,11 @@ def test_every_option_that_a_page_mentions_exists():
 
 
 @pytest.mark.slow
-def test_what_the_pages_say_works(tiny_bert, tiny_run, pairs_file, copying_compiler, tmp_path):
+def test_what_the_pages_say_works(tiny_bert, tiny_run, pairs_file, glue_folder, copying_compiler, tmp_path):
     world = tmp_path / "world"
     world.mkdir()
     _make_files(world, tiny_bert, tiny_run, pairs_file)
+    shutil.copytree(str(glue_folder), str(world / "glue"))
     environment = {**os.environ, "MXNET_HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     environment["CXX"] = copying_compiler
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
@@ -211,6 +212,10 @@ def _make_files(world, bert, run, pairs):
     lines = pairs.read_text().splitlines(keepends=True)
     for name in ("train", "dev", "test", "pairs"):
         (world / f"{name}.jsonl").write_text("".join(lines[:48]))
+    for number in (1, 2, 3):
+        (world / "anli_v1.0" / f"R{number}").mkdir(parents=True)
+        for segment in ("train", "dev", "test"):
+            (world / "anli_v1.0" / f"R{number}" / f"{segment}.jsonl").write_text("".join(lines[:9]))
     rows = [json.loads(line) for line in lines[:10]]
     fields = ("gold_label", "sentence1", "sentence2")
     table = ["\t".join(fields), *("\t".join(row[field] for field in fields) for row in rows)]
