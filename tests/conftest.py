@@ -225,6 +225,9 @@ _GLUE_LABELS = {
 }
 
 
+_OF_LABEL = {"entailment": "red", "1": "red", "4.000": "red", "contradiction": "outside"}  # what can be learned
+
+
 @pytest.fixture(scope="session")
 def glue_folder(tmp_path_factory):
     """GLUE as its site has it, a folder for each task, with eight rows in each file."""
@@ -251,7 +254,7 @@ def _glue_cell(column, i, label):
     if column in ("sentence1", "question1", "question", "#1 String"):
         return f'the "man" is {WORDS[9 + i % 4]}'
     if column in ("sentence", "sentence2", "question2", "#2 String"):
-        return f"a woman is {WORDS[9 + i % 3]}, {label[0]}"
+        return f"a woman is {_OF_LABEL.get(label, 'inside')}"
     return str(i)
 
 

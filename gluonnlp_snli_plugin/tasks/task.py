@@ -3,6 +3,8 @@
 import re
 from typing import Any, Callable, ClassVar, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
 
+import mxnet as mx
+import numpy as np
 from gluonnlp.data.classification import GlueTask
 from mxnet.gluon.data import SimpleDataset
 from mxnet.metric import Accuracy, EvalMetric
@@ -10,7 +12,7 @@ from mxnet.metric import Accuracy, EvalMetric
 from .. import registry
 from ..data.losses import tell_missing_classes
 from ..data.schema import ROLES, PairSchema, is_class_name
-from ..errors import UsageError
+from ..errors import PluginError, UsageError
 from . import nli
 from .dataset import PairDataset, PathLike, Place
 from .download import Archive
@@ -55,7 +57,7 @@ class PairTask(GlueTask):
     page : str or None
         The web page of a corpus that is not downloaded, for the message about a missing file.
     metric : callable
-        Makes the metric of GluonNLP's scripts.
+        Makes the metric of GluonNLP's scripts; what it measures besides accuracy is in the summary of a run.
     dataset : type
         The :class:`.PairDataset` of the task, made from the description unless the subclass names one.
     schema : PairSchema
@@ -111,6 +113,34 @@ class PairTask(GlueTask):
     def segments(cls, use: str) -> List[str]:
         """The segments for a use: 'train', 'dev' or 'test'."""
         return [segment for segment in cls.files or ("train", "dev", "test") if segment.startswith(use)]
+
+    @classmethod
+    def figures(cls, scores: np.ndarray, labels: Any) -> Dict[str, float]:
+        """What the metric of the task measures besides accuracy.
+
+        Parameters
+        ----------
+        scores : ndarray of float32, shape (n, classes)
+            Logits.
+        labels : ndarray of int32, shape (n,)
+
+        Returns
+        -------
+        dict of str to float : ``{'f1': 0.9}``, say; empty for accuracy alone.
+
+        Raises
+        ------
+        PluginError
+            If the metric is not one of such scores.
+        """
+        metric = cls.metric()
+        if type(metric) is Accuracy:
+            return {}
+        try:
+            metric.update([mx.nd.array(labels)], [mx.nd.array(scores)])
+            return {name: float(value) for name, value in metric.get_name_value() if name != "accuracy"}
+        except (ValueError, TypeError, mx.MXNetError) as error:
+            raise PluginError(f"the metric of task {cls.name} cannot measure its classes: {error}") from None
 
     def get_dataset(self, segment: str = "train") -> PairDataset:
         """The labelled pairs of a segment."""

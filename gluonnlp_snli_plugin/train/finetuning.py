@@ -13,6 +13,7 @@ from ..formats.model_folder import load_model
 from ..model.inference import mean_loss
 from ..report import try_report
 from ..system.memory import give_back_large_blocks
+from ..tasks.task import find_task
 from .corpus import load_corpus
 from .engines.engine import Engine
 from .engines.objectives import Classification
@@ -135,6 +136,7 @@ class FineTuning:
         best, output = self.evaluator, self._run.output
         summary: Dict[str, Any] = {
             "dev_accuracy": best.accuracy,
+            **{f"dev_{name}": value for name, value in best.figures.items()},
             "best_epoch": best.epoch,
             "best_update": best.update,
             "train_pairs_per_second": round(self.meter.speed, 2),
@@ -145,6 +147,8 @@ class FineTuning:
             scores = self._test_scores(test.encoded)
             output.write_predictions("test", test, scores)
             summary["test_accuracy"] = float((scores.argmax(axis=1) == test.encoded.labels).mean())
+            figures = find_task(self._run.config.task).figures(scores, test.encoded.labels)
+            summary.update((f"test_{name}", value) for name, value in figures.items())
             self._run.progress.say(f"test accuracy {summary['test_accuracy']:.4f}")
         return summary
 
@@ -182,6 +186,8 @@ class Best:
     Attributes
     ----------
     accuracy : float
+    figures : dict of str to float
+        What the metric of the task measures besides.
     epoch, update : int
         When the best score was reached.
     is_final : bool
@@ -196,21 +202,26 @@ class Best:
         self._seconds = 0.0
         self._num_pairs = 0
         self.accuracy, self.epoch, self.update = -1.0, 0, 0
+        self.figures: Dict[str, float] = {}
         self.is_final = False
 
     def evaluate(self, epoch: int, update: int) -> None:
         begin = time.perf_counter()
         scores = self._engine.logits(self._encoded)
         accuracy = float((scores.argmax(axis=1) == self._encoded.labels).mean())
+        figures = find_task(self._run.config.task).figures(scores, self._encoded.labels)
         loss = mean_loss(scores, self._encoded.labels)
         self._seconds += time.perf_counter() - begin
         self._num_pairs += len(self._encoded)
-        self._run.output.write_metrics(kind="dev", epoch=epoch, update=update, loss=loss, accuracy=accuracy)
+        self._run.output.write_metrics(kind="dev", epoch=epoch, update=update, loss=loss, accuracy=accuracy, **figures)
         is_better = accuracy > self.accuracy
         remark = ", the best so far" if is_better else ""
-        self._run.progress.say(f"epoch {epoch}, update {update}: dev accuracy {accuracy:.4f}, loss {loss:.4f}{remark}")
+        shown = "".join(f", {name} {value:.4f}" for name, value in figures.items())
+        self._run.progress.say(
+            f"epoch {epoch}, update {update}: dev accuracy {accuracy:.4f}{shown}, loss {loss:.4f}{remark}"
+        )
         if is_better:
-            self.accuracy, self.epoch, self.update = accuracy, epoch, update
+            self.accuracy, self.epoch, self.update, self.figures = accuracy, epoch, update, figures
             self._since_best = 0
             self._save(scores)
         else:
@@ -219,11 +230,13 @@ class Best:
 
     def state_dict(self) -> Dict[str, Any]:
         """The best score so far and when it was reached, in a form that JSON can hold."""
-        return {name: getattr(self, name) for name in self._CHANGES}
+        state = {name: getattr(self, name) for name in self._CHANGES}
+        return {**state, "figures": self.figures} if self.figures else state
 
     def load_state_dict(self, state: Dict[str, Any]) -> None:
         for name in self._CHANGES:
             setattr(self, name, state[name])
+        self.figures = state.get("figures", {})
         if self.update:
             self._run.output.require_model()
 

@@ -5,13 +5,16 @@ import pickle
 import urllib.request
 
 import gluonnlp as nlp
+import numpy as np
 import pytest
 from gluonnlp.data import glue
+from mxnet.metric import F1
 
 import gluonnlp_snli_plugin
 from gluonnlp_snli_plugin import evaluate, finetune
-from gluonnlp_snli_plugin.errors import DataError, UsageError
-from gluonnlp_snli_plugin.tasks.task import find_task
+from gluonnlp_snli_plugin.cli import main
+from gluonnlp_snli_plugin.errors import DataError, PluginError, UsageError
+from gluonnlp_snli_plugin.tasks.task import PairTask, find_task
 
 DATASETS = {
     "GlueRTE": "RTE",
@@ -142,6 +145,31 @@ def test_the_tasks_are_described_as_gluonnlp_has_them(name):
     assert type(theirs).__module__ == "gluonnlp.data.classification"
     assert ours.class_labels == theirs.class_labels and ours.is_pair == theirs.is_pair
     assert ours.metrics.get()[0] == theirs.metrics.get()[0]
+
+
+@pytest.mark.parametrize("name", ["MRPC", "QQP"])
+def test_paraphrases_are_measured_by_f1_too(root, name, tiny_name, tmp_path, empty_figures, capsys):
+    out = tmp_path / "out"
+    files = ["--train-file", root / name / "train.tsv", "--dev-file", root / name / "dev.tsv"]
+    files += ["--test-file", root / name / "dev.tsv", "--dataset-name", tiny_name, "--output-dir", out]
+    settings = ["--epochs", 12, "--max-len", 32, "--batch-size", 4, "--lr", 3e-3, "--no-native"]
+    assert main(["finetune", "--task", name, *map(str, [*files, *settings])]) == 0
+    summary = json.loads((out / "summary.json").read_text())
+    f1 = evaluate(out, root / name / "dev.tsv").per_class["1"]["f1"]
+    assert summary["dev_f1"] == summary["test_f1"] == pytest.approx(f1, abs=1e-6) and f1 > 0.5
+    said = capsys.readouterr()
+    assert f"dev f1         {f1:.4f}\n" in said.out and f"test f1        {f1:.4f}\n" in said.out
+    last = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()][-1]
+    assert last["kind"] == "dev" and "f1" in last
+
+
+def test_a_metric_that_does_not_fit_the_classes_is_told():
+    class Three(PairTask):
+        name, class_labels, metric = "Three", ("a", "b", "c"), F1
+
+    with pytest.raises(PluginError, match="the metric of task Three cannot measure its classes: .*binary"):
+        Three.figures(np.eye(3, dtype=np.float32), np.arange(3))
+    assert find_task("SNLI").figures(np.eye(3, dtype=np.float32), np.arange(3)) == {}
 
 
 def test_a_task_of_glue_without_files_names_the_one_that_is_missing(tiny_name, tmp_path):

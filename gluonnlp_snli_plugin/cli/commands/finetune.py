@@ -25,10 +25,20 @@ def run(options: argparse.Namespace) -> Optional[int]:
 
 def _show(summary: Dict[str, Any], folder: str) -> None:
     print(f"dev accuracy   {summary['dev_accuracy']:.4f} (epoch {summary['best_epoch']})")
+    _show_figures("dev", summary)
     if "test_accuracy" in summary:
         print(f"test accuracy  {summary['test_accuracy']:.4f}")
+        _show_figures("test", summary)
     print(f"training       {summary['train_pairs_per_second']:.0f} pairs/s, {summary['seconds']:.0f} s in all")
     shown = printable(folder)
     print(f"model          {shown}/model")
     if os.path.exists(os.path.join(folder, "report.html")):
         print(f"report         {shown}/report.html")
+
+
+def _show_figures(segment: str, summary: Dict[str, Any]) -> None:
+    """What the metric of the task measures besides accuracy."""
+    for key, value in summary.items():
+        name = key[len(segment) + 1 :]
+        if key.startswith(f"{segment}_") and name not in ("accuracy", "pairs_per_second"):
+            print(f"{segment + ' ' + name:<14} {value:.4f}")
