@@ -73,7 +73,7 @@ def test_usage_errors_import_nothing_that_takes_long(command, arguments):
 
 def test_a_command_that_runs_imports_only_what_it_uses(command):
     status, said, imported = command("list", "tasks")
-    assert (status, said) == (0, "SNLI\n")
+    assert status == 0 and "SNLI" in said.splitlines()
     assert "mxnet" in imported
     assert not imported & {"scipy", "matplotlib", "jinja2", "starlette", "uvicorn", "onnxruntime", "huggingface_hub"}
 
