@@ -45,7 +45,8 @@ def read_from(
     task : type
         The task, a registered :class:`.PairTask`.
     **files : str or None
-        The file of a segment: train, dev, test. Where some are named, one that is not holds no pairs.
+        The file of each use: train, dev, test. It is the first segment of that use (`dev_matched` of MultiNLI). Where
+        some are named, a segment that is not holds no pairs.
 
     Returns
     -------
@@ -63,7 +64,8 @@ def read_from(
     changes.set_attribute(dataset, "segment_source", segment_source)
     changes.set_item(task.source, "root", root)
     if any(files.values()):
-        for name, value in (("files", files), ("columns", columns), ("labels", labels)):
+        segments = {(task.segments(use) or [use])[0]: file for use, file in files.items() if file}
+        for name, value in (("files", segments), ("columns", columns), ("labels", labels)):
             changes.set_item(task.source, name, value)
     return segments_read
 
@@ -109,13 +111,15 @@ def task_of(arguments: Sequence[str]) -> Type[PairTask]:
         If it is one of GluonNLP's own.
     """
     name = _task_name(arguments)
+    if name in registry.task and not registry.task.facts(name).get("is_hosts"):
+        return find_task(name)
     if name.lower() in {own.lower() for own in host_tasks()}:
         raise UsageError(
             "--train-file, --dev-file, --test-file and --corpus-root name data of the task SNLI or another of "
             f"gluonnlp-snli list datasets, but the script is told --task_name {name}: omit them (the files of GLUE: "
             "--glue-root DIR)"
         )
-    return find_task(name) if name in registry.task else SNLITask
+    return SNLITask
 
 
 def require_glue(arguments: Sequence[str], root: PathLike) -> None:

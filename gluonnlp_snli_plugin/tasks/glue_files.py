@@ -7,6 +7,7 @@ and verified as GluonNLP does it.
 
 import functools
 import inspect
+import math
 import os
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
@@ -14,9 +15,17 @@ from typing import Any, Callable, Dict, List, Optional
 from gluonnlp.data import glue
 
 from .. import registry
+from ..data.reader.rows import show
 from ..errors import DataError
 
 PAGE = "https://gluebenchmark.com/tasks"
+_CLASSES = {
+    "RTE": ("not_entailment", "entailment"),
+    "QNLI": ("not_entailment", "entailment"),
+    "MNLI": ("neutral", "entailment", "contradiction"),
+    "STS-B": (),
+}  # others have '0' and '1'
+_REGRESSION = "STS-B"
 #: The folder of GLUE that is read where a dataset is given no other; a host sets it.
 source: Dict[str, Optional[str]] = {"root": None}
 
@@ -69,6 +78,7 @@ def _read(dataset: Any, download: str, segment: str, root: Any, init: Callable[[
     setattr(dataset, download, lambda *_: None)
     try:
         init(str(file.parent))
+        _require_labels(dataset, segment, file)
     except OSError as error:
         raise DataError(f"{error.filename or file}: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
@@ -77,6 +87,23 @@ def _read(dataset: Any, download: str, segment: str, root: Any, init: Callable[[
         raise DataError(f"{file}{_first_short(file)} has fewer columns than GLUE's own file") from None
     finally:
         delattr(dataset, download)
+
+
+def _require_labels(dataset: Any, segment: str, file: Path) -> None:
+    """Raise a DataError if a label is not one of the task's, as in the file of another task."""
+    if segment.startswith("test") or not dataset._field_indices:
+        return
+    task = folder_name(type(dataset))
+    for i, row in enumerate(dataset, 1):
+        if row[-1] not in _CLASSES.get(task, ("0", "1")) and not (task == _REGRESSION and _is_number(row[-1])):
+            raise DataError(f"{file}, row {i}: {show(row[-1])} is not a label of GLUE's {task}")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def folder_name(dataset: type) -> str:

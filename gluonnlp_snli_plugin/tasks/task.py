@@ -111,8 +111,9 @@ class PairTask(GlueTask):
 
     @classmethod
     def segments(cls, use: str) -> List[str]:
-        """The segments for a use: 'train', 'dev' or 'test'."""
-        return [segment for segment in cls.files or ("train", "dev", "test") if segment.startswith(use)]
+        """The segments for a use: 'train', 'dev' or 'test'. Where a host has named files, those with one come alone."""
+        named = [segment for segment in cls.source["files"] or () if segment.startswith(use)]
+        return named or [segment for segment in cls.files or ("train", "dev", "test") if segment.startswith(use)]
 
     @classmethod
     def figures(cls, scores: np.ndarray, labels: Any) -> Dict[str, float]:

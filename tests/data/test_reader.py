@@ -253,7 +253,7 @@ def test_columns_of_other_names_can_be_named(write, text, name):
         ("premise", "--columns has 'premise' where NAME=VALUE belongs; write --columns premise=NAME,"),
         ("premise=a,premise=b", "--columns names premise twice"),
         ("premise=a,hypothesis=a", "--columns names one column twice"),
-        ("premiss=a", "--columns knows no 'premiss'; write --columns premise=NAME"),
+        ("premiss=a", "--columns has no role 'premiss'; write --columns premise=NAME"),
         ('"premise=a', '--columns "premise=a: unexpected end'),
     ],
 )

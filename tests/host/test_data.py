@@ -14,6 +14,7 @@ from gluonnlp_snli_plugin.host.data import (
     read_from,
     read_glue_from,
     require_glue,
+    task_of,
     truncate_by,
     use_recorded_tokenizers,
 )
@@ -107,10 +108,27 @@ def test_afterwards_the_official_files_are_read_again(pairs):
 
 
 def test_any_task_of_pairs_reads_the_files_named(changes, pairs):
-    read = read_from(changes, task=find_task("MultiNLI"), train=pairs("a.jsonl", "One."), dev=pairs("b.jsonl", "Two."))
-    task = nlp.data.get_task("MultiNLI")
+    train, dev = pairs("a.jsonl", "One."), pairs("b.jsonl", "Two.")
+    read = read_from(changes, task=find_task("SciTail"), train=train, dev=dev, test=None)
+    task = nlp.data.get_task("SciTail")
     assert _premises(task.dataset_train()[1]) == ["One."] and read == {"train"}
-    assert _premises(nlp.data.create("MultiNLI", segment="dev")) == ["Two."]
+    assert _premises(task.dataset_dev()[1]) == ["Two."] and len(task.dataset_test()[1]) == 0
+
+
+def test_of_several_segments_for_evaluation_the_file_named_is_the_first(changes, pairs):
+    files = {use: pairs(f"{use}.jsonl", use) for use in ("train", "dev", "test")}
+    read_from(changes, task=find_task("MultiNLI"), **files)
+    segment, rows = nlp.data.get_task("MultiNLI").dataset_dev()
+    assert (segment, _premises(rows)) == ("dev_matched", ["dev"])
+    segment, rows = nlp.data.get_task("MultiNLI").dataset_test()
+    assert (segment, _premises(rows)) == ("test", ["test"])
+
+
+def test_the_task_of_a_script_is_the_one_that_it_is_told():
+    assert task_of(["--epochs", "3"]) is task_of(["--task_name", "another"]) is SNLITask
+    assert task_of(["--task_name", "hans"]) is find_task("HANS")
+    with pytest.raises(UsageError, match=r"told --task_name rte: omit them \(the files of GLUE: --glue-root DIR\)"):
+        task_of(["--task_name", "rte"])
 
 
 def test_glue_is_read_from_the_folder_named(changes, glue_folder, tmp_path):

@@ -60,6 +60,16 @@ def test_two_ranks_decide_alike_and_write_once(finetune, tmp_path, task):
     assert len(list((tmp_path / "output_dir").glob("*.params"))) == 1
 
 
+def test_the_script_fine_tunes_on_a_corpus_by_name(command, tiny_name, pairs_file, tmp_path):
+    for segment in ("train", "dev_matched", "dev_mismatched"):
+        (tmp_path / f"multinli_1.0_{segment}.jsonl").write_bytes(pairs_file.read_bytes())
+    script = Path(CHECKOUT, "scripts", "bert", "finetune_classifier.py").absolute()
+    arguments = ["--task_name", "MultiNLI", "--bert_model", "bert_2_16_2", "--bert_dataset", tiny_name, "--epochs", 1]
+    done = command("run", "--corpus-root", tmp_path, script, *arguments, "--max_len", 32, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(metrics(done)) == 2
+
+
 @pytest.mark.parametrize("before", [[], RANKS], ids=["one rank", "two ranks"])
 def test_a_missing_file_is_one_line(finetune, tmp_path, before):
     done = finetune("RTE", *before, folder=tmp_path)

@@ -94,6 +94,19 @@ def test_a_file_with_too_few_columns_is_one_line(tmp_path):
         nlp.data.GlueRTE("train", root=str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    "dataset, label",
+    [("GlueRTE", "1"), ("GlueMNLI", "maybe"), ("GlueCoLA", ""), ("GlueSTSB", "nan"), ("GlueSTSB", "x")],
+)
+def test_a_label_of_another_task_is_one_line(root, tmp_path, dataset, label):
+    lines = (root / DATASETS[dataset] / "train.tsv").read_text().splitlines()
+    cells = lines[-1].split("\t")
+    cells[1 if dataset == "GlueCoLA" else -1] = label
+    (tmp_path / "train.tsv").write_text("\n".join([*lines[:-1], "\t".join(cells)]) + "\n")
+    with pytest.raises(DataError, match=f"train.tsv, row 8: '{label}' is not a label of GLUE's {DATASETS[dataset]}"):
+        nlp.data.create(dataset, segment="train", root=str(tmp_path))
+
+
 def test_incomplete_rows_of_qqp_are_left_out_as_gluonnlp_does(root, tmp_path):
     (tmp_path / "train.tsv").write_text((root / "QQP" / "train.tsv").read_text() + "7\t8\n")
     with pytest.warns(UserWarning, match="1 incomplete samples"):

@@ -49,7 +49,7 @@ class Columns:
         self.given = parsed("--columns", given, _EXAMPLE)
         for role in self.given:
             if role not in ROLES:
-                raise UsageError(f"--columns knows no {role!r}; write --columns {_EXAMPLE}")
+                raise UsageError(f"--columns has no role {role!r}; write --columns {_EXAMPLE}")
         if len(set(self.given.values())) < len(self.given):
             raise UsageError(f"--columns names one column twice; write --columns {_EXAMPLE}")
         self._known = {role: frozenset(map(_plain, names)) for role, names in schema.columns.items()}
