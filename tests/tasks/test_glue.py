@@ -15,6 +15,7 @@ from gluonnlp_snli_plugin import evaluate, finetune
 from gluonnlp_snli_plugin.cli import main
 from gluonnlp_snli_plugin.errors import DataError, PluginError, UsageError
 from gluonnlp_snli_plugin.tasks.task import PairTask, find_task
+from gluonnlp_snli_plugin.train.finetuning import Best
 
 DATASETS = {
     "GlueRTE": "RTE",
@@ -174,6 +175,14 @@ def test_paraphrases_are_measured_by_f1_too(root, name, tiny_name, tmp_path, emp
     assert f"dev f1         {f1:.4f}\n" in said.out and f"test f1        {f1:.4f}\n" in said.out
     last = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()][-1]
     assert last["kind"] == "dev" and "f1" in last
+
+
+def test_a_checkpoint_holds_what_is_measured_besides_accuracy():
+    best, resumed = (Best(None, None, None, None) for _ in range(2))
+    assert set(best.state_dict()) == set(Best._CHANGES)  # of a task that is measured by accuracy alone
+    best.figures = {"f1": 0.5}
+    resumed.load_state_dict(json.loads(json.dumps(best.state_dict())))
+    assert resumed.figures == {"f1": 0.5}
 
 
 def test_a_metric_that_does_not_fit_the_classes_is_told():
