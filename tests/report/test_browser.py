@@ -40,7 +40,7 @@ def test_a_page_fits_its_window_and_needs_nothing_else(browser, pages, width, is
         browser.open(page, width, is_dark)
         assert browser.evaluate("document.documentElement.scrollWidth") <= width
         assert browser.evaluate(OVERFLOWS) == []
-        assert browser.evaluate("document.title").endswith("natural language inference")  # nobody has taken it
+        assert browser.evaluate("document.title").endswith("fine-tuning on pairs of sentences")  # nobody has taken it
         assert browser.complaints == [] and browser.requests == [page.as_uri()]
 
 

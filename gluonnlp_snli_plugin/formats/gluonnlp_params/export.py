@@ -15,7 +15,7 @@ from ..huggingface.export_tokenizer import write_tokenizer, write_vocabulary
 from ..job import Job, logits_of
 from ..model_folder import Model
 
-_PARAMETERS = "model_bert_SNLI.params"
+_PARAMETERS, _OWN_PARAMETERS = "model_bert_SNLI.params", "model_bert.params"
 
 _README = """`{parameters}` is a `gluonnlp.model.BERTClassifier` with {classes} classes: {labels}. It is for a BERT of \
 the shape `{backbone}` with the vocabulary of `{vocabulary}`.
@@ -28,6 +28,23 @@ the shape `{backbone}` with the vocabulary of `{vocabulary}`.
 
 NAME{case} is the name of that vocabulary in the model store; the first line puts it there, with this BERT, where it \
 is not yet.
+"""
+# The script has no task with other classes.
+_OWN_README = """`{parameters}` is a `gluonnlp.model.BERTClassifier` with {classes} classes: {labels}. It is for a \
+BERT of the shape `{backbone}` with the vocabulary of `{vocabulary}`.
+
+```python
+import gluonnlp as nlp
+import gluonnlp_snli_plugin
+
+gluonnlp_snli_plugin.import_bert("{parameters}", "NAME{case}", vocab="{vocabulary}", backbone="{backbone}")
+bert, vocab = nlp.model.get_model(
+    "{backbone}", dataset_name="NAME{case}", pretrained=True, use_decoder=False, use_classifier=False
+)
+net = nlp.model.BERTClassifier(bert, num_classes={classes}, dropout=0.1)
+net.load_parameters("{parameters}")
+labels = {names}  # in the order of the logits
+```
 """
 
 
@@ -44,19 +61,21 @@ def write(job: Job, folder: Path) -> None:
     parameters = {name: mx.nd.array(array) for name, array in job.parameters().items()}
     for kind in ("weight", "bias"):
         parameters[f"classifier.1.{kind}"] = parameters[f"classifier.1.{kind}"].take(rows)
-    mx.nd.save(str(folder / _PARAMETERS), parameters)
+    file = _file(model)
+    mx.nd.save(str(folder / file), parameters)
     vocabulary = write_vocabulary(model, folder)
     is_exact = model.settings.tokenizer.algorithm == "bert" and not model.spiece
     if is_exact:  # import-bert finds it beside the vocabulary
         write_tokenizer(model, folder, for_pairs=True)
     case = "_uncased" if model.settings.tokenizer.lower else "_cased"
-    text = _README.format(
-        parameters=_PARAMETERS,
+    text = (_README if labels == LABELS else _OWN_README).format(
+        parameters=file,
         classes=len(labels),
         labels=", ".join(labels),
+        names=list(labels),
         backbone=model.settings.backbone,
         vocabulary=vocabulary,
-        imports=f"gluonnlp-snli import-bert {_PARAMETERS} --vocab {vocabulary} --backbone {model.settings.backbone} "
+        imports=f"gluonnlp-snli import-bert {file} --vocab {vocabulary} --backbone {model.settings.backbone} "
         f"--name NAME{case}\n",
         case=case,
         exact="--exact-tokenizer " if is_exact else "",
@@ -78,10 +97,15 @@ def check(job: Job, folder: Path) -> np.ndarray:
         **settings.hparams,
     )
     net = BERTClassifier(bert, num_classes=len(settings.labels), dropout=settings.dropout or 0.1)
-    net.load_parameters(str(folder / _PARAMETERS), ctx=mx.cpu())
+    net.load_parameters(str(folder / _file(job.model)), ctx=mx.cpu())
     net.hybridize(static_alloc=True)
     labels = _order(job.model)
     return logits_of(net, job.encoded)[:, [labels.index(label) for label in settings.labels]]
+
+
+def _file(model: Model) -> str:
+    """The name of the file: that of the script's own where its task SNLI has these labels."""
+    return _PARAMETERS if _order(model) == LABELS else _OWN_PARAMETERS
 
 
 def _order(model: Model) -> Tuple[str, ...]:

@@ -8,7 +8,7 @@ import mxnet as mx
 from ...errors import CheckpointError, UsageError
 from ...model.bert import is_dropout
 from ...tasks.snli import LABELS
-from ..format import PathLike
+from ..format import MARK, PathLike, content_of
 from ..model_folder import Model
 from ..model_settings import ModelSettings
 from ..reading import model_of
@@ -45,7 +45,7 @@ def read_classifier(source: PathLike, labels: Optional[Sequence[str]] = None, ct
         Folder, or a name on the Hugging Face hub.
     labels : sequence of str or None
         Names of the classes in the order of the logits: any, and any number of them. Without them ``id2label`` must
-        have the three of natural language inference.
+        have the three of natural language inference, unless ``export`` wrote the folder.
     ctx : Context, default CPU
 
     Returns
@@ -117,6 +117,8 @@ def _head(config: Dict[str, Any], path: Path) -> str:
 def _labels(config: Dict[str, Any], path: Path, labels: Optional[Sequence[str]]) -> List[str]:
     """The names of the classes in the order of the logits."""
     names = config.get("id2label")
+    if labels is None and isinstance(names, dict) and content_of(path.parent / MARK).get("format") == "huggingface":
+        labels = [str(names.get(str(i))) for i in range(len(names))]  # which export took from the model
     if labels is not None:
         given = [label.strip() for label in labels]
         lower = [label.lower() for label in given]

@@ -4,18 +4,19 @@ import json
 from typing import Any, Dict, Sequence
 
 from ...model.heads import head_named
+from ...tasks.snli import LABELS
 from ..job import Job
 
 _CARD = """---
 library_name: transformers
 pipeline_tag: text-classification
 tags:
-- natural-language-inference
+- {tag}
 ---
 
 # {title}
 
-Tells whether a *hypothesis* follows from a *premise* ({labels}). A {architecture}, fine-tuned with \
+{what} ({labels}). A {architecture}, fine-tuned with \
 [GluonNLP](https://github.com/dmlc/gluon-nlp) and MXNet and exported by `gluonnlp-snli export`.
 
 ```python
@@ -51,6 +52,16 @@ _CLASS_NOTE = """
 The head is Dense, ReLU, Dense on the encoding of `[CLS]`, which `BertForSequenceClassification` (a tanh there) cannot \
 hold. So the model is stored as DeBERTa-v2 without relative positions and convolution, which computes what a BERT does.
 """
+_OF_NLI = {
+    "tag": "natural-language-inference",
+    "title": "{} for natural language inference",
+    "what": "Tells whether a *hypothesis* follows from a *premise*",
+}
+_OF_OWN_CLASSES = {
+    "tag": "sentence-pair-classification",
+    "title": "{} for the classification of sentence pairs",
+    "what": "Tells the class of a pair of sentences",
+}
 _SETTINGS = (
     "backbone dataset_name head hidden_units dropout max_len truncation epochs batch_size accumulate lr optimizer "
     "schedule warmup_ratio weight_decay clip dtype seed"
@@ -69,8 +80,9 @@ def model_card(job: Job) -> str:
     """
     settings, run, summary = job.model.settings, job.record("config.json"), job.record("summary.json")
     given, versions = (run[name] if isinstance(run.get(name), dict) else {} for name in ("settings", "versions"))
+    about = _OF_NLI if set(settings.labels) & set(LABELS) else _OF_OWN_CLASSES
     return _CARD.format(
-        title=f"{settings.backbone} for natural language inference",
+        **{**about, "title": about["title"].format(settings.backbone)},
         labels=", ".join(settings.labels),
         architecture=f"BERT of {settings.hparams['num_layers']} layers of {settings.hparams['units']} units",
         truncation=_TRUNCATIONS.get(settings.truncation, "longest_first"),
