@@ -1,12 +1,13 @@
-"""Options such as ``--columns premise=p,hypothesis=h``: names and what they stand for."""
+"""Options such as ``--columns premise=p,hypothesis=h`` or ``--labels yes,no``: assignments, and lists of names."""
 
 import csv
 import io
-from typing import Dict, Mapping, Optional, Union
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ..errors import UsageError
 
 Assignments = Union[str, Mapping[str, str], None]
+Names = Union[str, Mapping[str, str], Sequence[str], None]  #: assignments, or a list of names
 
 
 def parsed(option: str, given: Assignments, example: str) -> Dict[str, str]:
@@ -32,12 +33,8 @@ def parsed(option: str, given: Assignments, example: str) -> Dict[str, str]:
     """
     if given is None or isinstance(given, Mapping):
         return {str(name).strip(): str(value).strip() for name, value in (given or {}).items()}
-    try:
-        parts = next(csv.reader([given], skipinitialspace=True, strict=True), [])
-    except csv.Error as error:
-        raise UsageError(f"{option} {given}: {error}; write {option} {example}") from None
     found: Dict[str, str] = {}
-    for part in parts:
+    for part in _parts(option, given, example):
         name, equals, value = (text.strip() for text in part.partition("="))
         if not (name and equals and value):
             raise UsageError(f"{option} has {part!r} where NAME=VALUE belongs; write {option} {example}")
@@ -47,10 +44,55 @@ def parsed(option: str, given: Assignments, example: str) -> Dict[str, str]:
     return found
 
 
-def written(given: Assignments) -> Optional[str]:
-    """The same as on the command line; None if nothing is given."""
+def listed(option: str, given: Optional[str], example: str) -> Optional[Tuple[str, ...]]:
+    """The names in an option that is a list of names, ``NAME,NAME,...``.
+
+    Parameters
+    ----------
+    option : str
+        Its name, for messages.
+    given : str or None
+        As on the command line, where quotes as in CSV protect commas.
+    example : str
+        How to write it.
+
+    Returns
+    -------
+    tuple of str, or None
+        None if the option is not given, or holds assignments ``NAME=VALUE`` only.
+
+    Raises
+    ------
+    UsageError
+        If it holds both, or an empty name.
+    """
+    parts = [part.strip() for part in _parts(option, given or "", example)]
+    assignments = [part for part in parts if "=" in part]
+    if len(assignments) == len(parts):
+        return None
+    if assignments:
+        name = next(part for part in parts if "=" not in part)
+        raise UsageError(
+            f"{option} mixes names ({name!r}) and assignments ({assignments[0]!r}); write {option} {example}"
+        )
+    if "" in parts:
+        raise UsageError(f"{option} {given}: a name is empty; write {option} {example}")
+    return tuple(parts)
+
+
+def _parts(option: str, given: str, example: str) -> List[str]:
+    """What commas separate."""
+    try:
+        return next(csv.reader([given], skipinitialspace=True, strict=True), [])
+    except csv.Error as error:
+        raise UsageError(f"{option} {given}: {error}; write {option} {example}") from None
+
+
+def written(given: Names) -> Optional[str]:
+    """Assignments, or a list of names, as on the command line; None if nothing is given."""
     if given is None or isinstance(given, str):
         return given
+    parts = [f"{name}={value}" for name, value in given.items()] if isinstance(given, Mapping) else given
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(f"{name}={value}" for name, value in given.items())
+    csv.writer(line, lineterminator="").writerow(parts)
     return line.getvalue()

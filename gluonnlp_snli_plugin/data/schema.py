@@ -1,6 +1,6 @@
 """What a task of sentence pairs says about the files of its corpora: labels, their spellings, names of columns."""
 
-from typing import Any, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .. import registry
 
@@ -25,6 +25,24 @@ class PairSchema(NamedTuple):
 def is_class_name(label: Any) -> bool:
     """Whether a value can be the name of a class: a str that can be printed and is not blank."""
     return type(label) is str and bool(label.strip()) and label.isprintable()
+
+
+def problem_of_classes(names: Sequence[str], no_label: Sequence[str]) -> Optional[str]:
+    """Why names cannot be those of the classes of a classifier; None if they can.
+
+    Parameters
+    ----------
+    names : sequence of str
+    no_label : sequence of str
+        Spellings of "no gold label".
+    """
+    spellings = [name.lower() for name in names]
+    problems = {
+        "names a class twice": len(set(spellings)) < len(spellings),
+        f"has a name that cannot be printed, {names!a}": not all(map(is_class_name, names)),
+        f"names a class as files mark a pair without label ({', '.join(no_label)})": bool({*spellings} & {*no_label}),
+    }
+    return next((what for what, is_one in problems.items() if is_one), None)
 
 
 def schema_or_default(schema: Optional[PairSchema]) -> PairSchema:

@@ -75,11 +75,12 @@ def _file_segment(
     tells: bool,
 ) -> Segment:
     segment = next(iter(task.segments(use)), use)  # a file may be given for a segment that the corpus lacks
+    schema = config.schema
     path = segment_source(task, segment, config.snli_root, file)
-    columns, labels = config.columns, config.labels
-    found = encode_file(encoder, path.files, config.on_bad_row, use != "train", columns, labels, task.schema, path.only)
+    columns, labels = config.columns, config.spellings
+    found = encode_file(encoder, path.files, config.on_bad_row, use != "train", columns, labels, schema, path.only)
     assert found.encoded.labels is not None
-    names, num_pairs = task.schema.labels, len(found.encoded)
+    names, num_pairs = schema.labels, len(found.encoded)
     present = {names[i] for i in np.unique(found.encoded.labels)}
     if use == "train":
         require_all_classes(path, present, names, found)

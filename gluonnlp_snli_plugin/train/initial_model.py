@@ -33,7 +33,7 @@ def starting_model(config: Any, contexts: List[mx.Context]) -> Model:
     UsageError
         If the architecture is unknown, or the weights are not in the model store.
     """
-    labels = find_task(config.task).schema.labels
+    labels = config.schema.labels
     backbone, vocab, spiece, hparams = _backbone(config)
     if config.max_len > hparams["max_length"]:
         raise UsageError(
@@ -63,9 +63,15 @@ def starting_model(config: Any, contexts: List[mx.Context]) -> Model:
         max_len=config.max_len,
         truncation=config.truncation,
         labels=labels,
-        task=find_task(config.task).name,
+        task=_task(config),
     )
     return Model(net, vocab, settings, spiece)
+
+
+def _task(config: Any) -> str:
+    """The name of the task whose classes these are; empty for classes of the user's own."""
+    task = find_task(config.task)
+    return task.name if sorted(task.schema.labels) == sorted(config.schema.labels) else ""
 
 
 def _backbone(config: Any) -> Tuple[Any, ...]:

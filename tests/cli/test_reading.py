@@ -120,7 +120,7 @@ def test_evaluate_tells_what_it_leaves_out_from_the_cache_as_from_the_file(
         (["predict", "OUT", "--premise", "a", "--hypothesis", "b", "--columns", "premise=x"], "give --file F too"),
         (["predict", "OUT", "--file", "FILE", "--columns", "x"], "--columns has 'x' where NAME=VALUE belongs"),
         (["evaluate", "OUT", "--file", "FILE", "--labels", "0=maybe"], "there is no class 'maybe'"),
-        (["finetune", "--output-dir", "o", "--labels", "0:neutral"], "--labels has '0:neutral' where"),
+        (["finetune", "--output-dir", "o", "--labels", "0:neutral"], "--labels names one class, '0:neutral'"),
     ],
 )
 def test_options_that_make_no_sense_are_one_line(say, trained, pairs_file, arguments, complaint):

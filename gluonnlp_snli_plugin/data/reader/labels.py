@@ -13,6 +13,10 @@ _EXAMPLE = "SPELLING=CLASS,SPELLING=CLASS,..."
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
 
+class NoClass(UsageError):
+    """A spelling is given for something that is not a class."""
+
+
 class Labels:
     """Tells what labels mean: by the task's own spellings in any case, or by those that the user gives.
 
@@ -25,7 +29,7 @@ class Labels:
     Raises
     ------
     UsageError
-        If `given` makes no sense.
+        If `given` makes no sense; a :class:`NoClass` if it names something that is not a class.
     """
 
     def __init__(self, schema: PairSchema, given: Assignments) -> None:
@@ -40,7 +44,7 @@ class Labels:
                 raise UsageError(f"--labels names {spelling} twice")
             if label.lower() not in known:
                 classes = ", ".join(sorted(schema.labels))
-                raise UsageError(f"--labels {spelling}={label}: there is no class {label!r}, only {classes}")
+                raise NoClass(f"--labels {spelling}={label}: there is no class {label!r}, only {classes}")
             self.given[spelling] = known[label.lower()]
         self._known = {**known, **self.given}
 

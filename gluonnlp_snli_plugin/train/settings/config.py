@@ -22,13 +22,16 @@ def option(default: Any, help: str, **argparse_settings: Any) -> Any:
     return dataclasses.field(default=default, metadata={"help": help, **argparse_settings})
 
 
-def _as_typed(value: Any) -> Any:
-    """A setting as the command line has it: a path as its text, a list as a tuple, a dict as ``NAME=VALUE,...``."""
-    if isinstance(value, Mapping):
-        return written(value)
+def _as_typed(value: Any, default: Any) -> Any:
+    """A setting as the command line has it: a path as its text, a dict as ``NAME=VALUE,...``, a list as ``NAME,...``.
+
+    A list stays several values, as a tuple, where the option takes several.
+    """
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    return tuple(map(str, value)) if isinstance(value, list) else value
+    if isinstance(value, (list, tuple)) and isinstance(default, tuple):
+        return tuple(map(str, value))
+    return written(value) if isinstance(value, (Mapping, list, tuple)) else value
 
 
 def option_name(field_name: str) -> str:
@@ -133,10 +136,11 @@ class RunConfig:
 
     @classmethod
     def _settings(cls, options: Dict[str, Any]) -> Dict[str, Any]:
-        unknown = set(options) - {field.name for field in dataclasses.fields(cls)}
+        defaults = {field.name: field.default for field in dataclasses.fields(cls)}
+        unknown = set(options) - set(defaults)
         if unknown:
             raise UsageError(f"unknown setting {', '.join(sorted(unknown))}")
-        given = {name: _as_typed(value) for name, value in options.items()}
+        given = {name: _as_typed(value, defaults[name]) for name, value in options.items()}
         return {**cls.usual(given), **given}
 
     @classmethod

@@ -1,10 +1,16 @@
 """The settings of fine-tuning."""
 
 import dataclasses
-from typing import Any, ClassVar, Dict, Iterator, Optional, Tuple
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, Iterator, Mapping, Optional, Sequence, Tuple, Union
 
+from ...data.assignments import Assignments, listed
 from ...errors import UsageError
 from .config import RunConfig, option, option_name
+
+if TYPE_CHECKING:
+    from ...data.schema import PairSchema
+
+_CLASSES = "NAME,NAME,..."
 
 # What suits the embedded sample: a small BERT that starts from random weights.
 _SAMPLE_SETTINGS = {
@@ -41,13 +47,19 @@ class FinetuneConfig(RunConfig):
         metavar="D",
         names=("--corpus-root", "--glue-root", "--snli-root"),
     )
-    columns: Optional[str] = option(
+    columns: Union[str, Mapping[str, str], None] = option(
         None,
         "names of columns that are not found by themselves: premise=NAME,hypothesis=NAME,label=NAME",
         metavar="C",
     )
-    labels: Optional[str] = option(
-        None, "what labels mean that are not known, such as numbers: SPELLING=CLASS,...", metavar="L"
+    labels: Union[str, Mapping[str, str], Sequence[str], None] = option(
+        None,
+        "classes of your own: NAME,NAME,...; or what labels mean that are not known, such as numbers: "
+        "SPELLING=CLASS,...",
+        metavar="L",
+    )
+    classes: Union[str, Sequence[str], None] = option(
+        None, "classes of your own, NAME,NAME,..., where --labels says what the labels in files mean", metavar="C"
     )
     on_bad_row: str = option("error", "what to do with a row that cannot be used", choices=("error", "skip"))
 
@@ -68,16 +80,45 @@ class FinetuneConfig(RunConfig):
     epochs: int = option(3, "passes over the training pairs")
     early_stop: int = option(0, "stop after this many evaluations without a better score; 0 for never")
 
+    @property
+    def own_classes(self) -> Optional[Tuple[str, ...]]:
+        """The classes that the user names; None for those of the task."""
+        option, given = ("--classes", self.classes) if self.classes else ("--labels", self.labels)
+        return listed(option, given, _CLASSES)  # type: ignore[arg-type]  # a str, as on the command line
+
+    @property
+    def spellings(self) -> Assignments:
+        """What the labels in files mean, as :class:`.PairReader` takes it."""
+        return None if self.own_classes and not self.classes else self.labels  # type: ignore[return-value]
+
+    @property
+    def schema(self) -> "PairSchema":
+        """The classes of the run, in the order of the logits, and how files are read."""
+        from ...tasks.task import find_task, schema_of
+
+        if self.own_classes is None:
+            return find_task(self.task).schema
+        return schema_of(self.own_classes, self.task)._replace(labels=self.own_classes)
+
     def _check_names(self) -> None:
         from ...data import truncation as truncations  # imports MXNet, which parsing options does not need
         from ...data.reader import PairReader
+        from ...data.reader.labels import NoClass
+        from ...data.schema import problem_of_classes
         from ...model.heads import head_named
         from ...tasks.task import find_task
 
         truncations.create(self.truncation)
         head_named(self.head)
-        task = find_task(self.task)
-        PairReader("", self.on_bad_row, columns=self.columns, labels=self.labels, schema=task.schema)
+        task, schema = find_task(self.task), self.schema
+        problem = self.own_classes and problem_of_classes(self.own_classes, schema.no_label)
+        if problem:
+            raise UsageError(f"{'--classes' if self.classes else '--labels'} {problem}")
+        try:
+            PairReader("", self.on_bad_row, columns=self.columns, labels=self.spellings, schema=schema)
+        except NoClass as error:
+            hint = "" if self.classes else f" (--classes {_CLASSES} names classes of your own)"
+            raise UsageError(f"{error}{hint}") from None
         lacking = [use for use in ("train", "dev") if not (task.files and task.segments(use))]
         if lacking and not (self.sample or self.train_file):
             what = f"no {lacking[0]} segment" if task.files else "no corpus of its own"
@@ -92,11 +133,12 @@ class FinetuneConfig(RunConfig):
         yield from self._below(1, "hidden_units", "epochs")
         yield from self._below(0, "early_stop")
         if self.sample:
-            for name in (*self.DATA_FILES, "columns", "labels", "dataset_name", "vocab"):
+            for name in (*self.DATA_FILES, "columns", "labels", "classes", "dataset_name", "vocab"):
                 if getattr(self, name):
                     yield f"--sample has its own pairs and vocabulary: omit {option_name(name)}"
             if self.task.upper() != "SNLI":
                 yield "--sample has pairs of the task SNLI: omit --task"
+        yield from self._contradictions_of_classes()
         if bool(self.train_file) != bool(self.dev_file):
             yield "--train-file and --dev-file go together"
         if self.test_file and not self.train_file:
@@ -107,3 +149,23 @@ class FinetuneConfig(RunConfig):
             yield "--dataset-name has its own vocabulary: omit --vocab"
         if self.cased and not self.vocab:
             yield "--cased describes the vocabulary given with --vocab: give --vocab too"
+
+    def _contradictions_of_classes(self) -> Iterator[str]:
+        if self.classes and not self.labels:
+            yield (
+                "--classes goes with --labels SPELLING=CLASS,...; where files have the names themselves, give these to "
+                "--labels"
+            )
+        if self.classes and listed("--labels", self.labels, "SPELLING=CLASS,..."):  # type: ignore[arg-type]
+            yield "--labels and --classes both name classes: omit --classes, or write --labels SPELLING=CLASS,..."
+        if self.classes and self.own_classes is None:
+            yield f"--classes names classes: write --classes {_CLASSES}"
+        if self.own_classes is None:
+            return
+        if len(self.own_classes) < 2:
+            option, hint = ("--classes", "") if self.classes else ("--labels", " (spellings are SPELLING=CLASS,...)")
+            yield f"{option} names one class, {self.own_classes[0]!r}; a classifier needs at least 2{hint}"
+        if not self.train_file:
+            yield f"there is no corpus with the classes {', '.join(self.own_classes)}: give --train-file and --dev-file"
+        if self.task.upper() != "SNLI":
+            yield f"--task {self.task} has classes, and others are named: omit --task"

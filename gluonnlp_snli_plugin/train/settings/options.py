@@ -2,8 +2,9 @@
 
 import dataclasses
 import inspect
-from typing import Any, Callable, Optional, Tuple, Type, TypedDict, TypeVar
+from typing import Any, Callable, Optional, Sequence, Tuple, Type, TypedDict, TypeVar, Union
 
+from ...data.assignments import Assignments, Names
 from .config import RunConfig
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -50,8 +51,9 @@ class FinetuneOptions(RunOptions, total=False):
     dev_file: Optional[str]
     test_file: Optional[str]
     snli_root: Optional[str]
-    columns: Optional[str]
-    labels: Optional[str]
+    columns: Assignments
+    labels: Names
+    classes: Union[str, Sequence[str], None]
     on_bad_row: str
     dataset_name: Optional[str]
     vocab: Optional[str]
