@@ -160,7 +160,7 @@ def load_model(folder: PathLike, ctx: Any = None) -> Model:
 
 
 def weights_sha256(folder: PathLike) -> Optional[str]:
-    """Which weights the model in an output folder has, as its settings say; None if there is no valid model.
+    """Which weights the model in an output or model folder has, as its settings say; None if there is no valid model.
 
     Parameters
     ----------
@@ -170,8 +170,10 @@ def weights_sha256(folder: PathLike) -> Optional[str]:
     -------
     str or None
     """
+    folder = Path(folder)
     try:
-        return str(read_json(Path(folder) / "model" / _SETTINGS)["files"]["weights"]["sha256"])
+        settings = (folder / "model" if os.path.isdir(folder / "model") else folder) / _SETTINGS
+        return str(read_json(settings)["files"]["weights"]["sha256"])
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

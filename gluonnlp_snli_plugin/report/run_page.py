@@ -12,7 +12,7 @@ from .run import RecordedRun
 
 _MOST_WRONG = 20  # pairs shown
 _MOST_IN_FULL = 8  # sets of answers; a page stays small
-CIRCUMSTANCES = ("devices", "ranks", "comm", "threads", "operators")  # of those that a run records
+CIRCUMSTANCES = ("devices", "ranks", "comm", "threads", "operators", "initial_model")  # of those that a run records
 _CLASS_COLOURS = (1, 2, 5, 3, 4, 6)  # the first ones differ most
 _INTERVALS = "Lines are 95% confidence intervals."
 
@@ -248,7 +248,9 @@ def command(run: RecordedRun) -> Optional[str]:
 
 
 def shown(value: Any) -> Any:
-    """A setting as text."""
+    """A setting, or something else that a run records, as text."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {part}" for name, part in value.items())
     return {None: "–", True: "yes", False: "no"}.get(value, value) if isinstance(value, (bool, type(None))) else value
 
 
@@ -259,7 +261,11 @@ def _subtitle(run: RecordedRun) -> str:
     train = run.config["data"].get("train")
     pairs = train.get("pairs") if isinstance(train, dict) else None
     weights = settings.get("dataset_name") or ("embedded sample" if settings.get("sample") else "random weights")
-    parts = [settings.get("backbone") or "BERT", weights, f"head {settings.get('head')}"]
+    backbone, initial = settings.get("backbone"), run.config.get("initial_model")
+    if isinstance(initial, dict):
+        weights = f"continued from {settings.get('init_from')}"
+        backbone = initial.get("backbone")
+    parts = [backbone or "BERT", weights, f"head {settings.get('head')}"]
     if isinstance(pairs, int):
         parts.append(f"{pairs:,} training pairs")
     return ", ".join(map(str, parts))
@@ -283,5 +289,6 @@ def _tiles(run: RecordedRun, answers: Sequence[Dict[str, Any]]) -> List[Tuple[st
         tiles.append(("calibration error", f"{first['calibration_error']:.4f}", f"expected, {first['name']}"))
     if run.best:
         remark = f"epoch {run.summary.get('best_epoch')} of {run.settings.get('epochs')}"
+        remark = remark if run.best[0] else "the initial model"
         tiles.append(("best after update", str(run.best[0]), remark))
     return tiles + [(what, value, "") for what, value in throughput(run)[:1]]

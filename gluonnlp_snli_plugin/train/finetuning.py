@@ -17,7 +17,7 @@ from ..tasks.task import find_task
 from .corpus import load_corpus
 from .engines.engine import Engine
 from .engines.objectives import Classification
-from .initial_model import starting_model
+from .initial_model import initial_model
 from .loop import Run, train
 from .progress import Meter
 from .settings.finetune_config import FinetuneConfig
@@ -89,6 +89,8 @@ class FineTuning:
         Of the whole run.
     has_epochs : bool
         Whether the end of an epoch is a time to evaluate and to write a checkpoint.
+    evaluates_first : bool
+        Whether to evaluate before the first update: a fine-tuned model may be better than what is made of it.
     """
 
     has_epochs = True
@@ -98,7 +100,10 @@ class FineTuning:
         ranks = run.ranks
         self._run = run
         give_back_large_blocks()
-        self._model = starting_model(config, run.devices.contexts)
+        self._initial = initial_model(config, run.devices.contexts)
+        if self._initial.remark and not run.is_resumed:
+            run.progress.say(self._initial.remark)
+        self._model = self._initial.model
         self._net = self._model.net
         ranks.share(self._net.collect_params().values())
         self._corpus = load_corpus(config, self._model.encoder(), tells=ranks.rank == 0)
@@ -117,6 +122,7 @@ class FineTuning:
         )
         run.require_pairs_for_all(len(encoded["train"]))
         objective = Classification(self._model.settings)
+        self.evaluates_first = self._initial.is_finetuned
         self.num_updates = math.ceil(len(batches) / config.accumulate) * config.epochs
         self.meter = Meter(ranks, objective.means, objective.rate)
         self.engine = run.engine(self._net, objective, batches, self.num_updates, self.meter, encoded["dev"])
@@ -128,6 +134,7 @@ class FineTuning:
         return {
             "operators": self.engine.operators,
             "weights": self._rows.fingerprint if self._rows else None,
+            "initial_model": self._initial.record,
             "data": {name: segment.provenance for name, segment in self._corpus.items()},
         }
 
@@ -189,7 +196,7 @@ class Best:
     figures : dict of str to float
         What the metric of the task measures besides.
     epoch, update : int
-        When the best score was reached.
+        When the best score was reached; 0 for before the first update.
     is_final : bool
         Whether patience has run out (early stopping).
     """
@@ -237,7 +244,7 @@ class Best:
         for name in self._CHANGES:
             setattr(self, name, state[name])
         self.figures = state.get("figures", {})
-        if self.update:
+        if self.accuracy >= 0:
             self._run.output.require_model()
 
     @property

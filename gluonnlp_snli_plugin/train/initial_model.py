@@ -1,7 +1,7 @@
-"""The model a run starts from: pretrained weights of the model store, or a BERT with random weights."""
+"""The model a run starts from: pretrained weights of the store, a fine-tuned model, or random weights."""
 
 import os
-from typing import Any, List, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import mxnet as mx
 
@@ -14,10 +14,24 @@ from ..model.family import hparams_of
 from ..tasks.sample import sample_vocabulary
 from ..tasks.task import find_task
 from ..text.vocabulary import is_sentencepiece, read_vocabulary, wordpiece_vocab
+from .continuation import continued_model
 
 
-def starting_model(config: Any, contexts: List[mx.Context]) -> Model:
-    """Build the net that `config` describes, with a new head.
+class InitialModel(NamedTuple):
+    """The model before its first update."""
+
+    model: Model
+    record: Optional[Dict[str, Any]] = None  #: of a fine-tuned one, what ``config.json`` records
+    remark: Optional[str] = None  #: why its head is new
+
+    @property
+    def is_finetuned(self) -> bool:
+        """Whether its answers mean something already: backbone and head are trained for the classes of the run."""
+        return self.record is not None and self.remark is None
+
+
+def initial_model(config: Any, contexts: List[mx.Context]) -> InitialModel:
+    """Build the net that `config` describes; with a new head, unless it is that of a fine-tuned model.
 
     Parameters
     ----------
@@ -26,19 +40,20 @@ def starting_model(config: Any, contexts: List[mx.Context]) -> Model:
 
     Returns
     -------
-    Model
+    InitialModel
 
     Raises
     ------
     UsageError
         If the architecture is unknown, or the weights are not in the model store.
     """
+    if config.init_from:
+        model, record, remark = continued_model(config, _task(config), contexts)
+        _require_length(config, model.settings.backbone, model.settings.hparams)
+        return InitialModel(model, record, remark)
     labels = config.schema.labels
     backbone, vocab, spiece, hparams = _backbone(config)
-    if config.max_len > hparams["max_length"]:
-        raise UsageError(
-            f"--max-len is {config.max_len}; {backbone} takes inputs of up to {hparams['max_length']} tokens"
-        )
+    _require_length(config, backbone, hparams)
     hparams["dropout"] = config.dropout
     net, vocab = snli_bert_classifier(
         backbone,
@@ -65,7 +80,14 @@ def starting_model(config: Any, contexts: List[mx.Context]) -> Model:
         labels=labels,
         task=_task(config),
     )
-    return Model(net, vocab, settings, spiece)
+    return InitialModel(Model(net, vocab, settings, spiece))
+
+
+def _require_length(config: Any, backbone: str, hparams: Dict[str, Any]) -> None:
+    if config.max_len > hparams["max_length"]:
+        raise UsageError(
+            f"--max-len is {config.max_len}; {backbone} takes inputs of up to {hparams['max_length']} tokens"
+        )
 
 
 def _task(config: Any) -> str:

@@ -37,6 +37,7 @@ class Job(Protocol):
 
     num_updates: int  #: of the whole run
     has_epochs: bool  #: whether the end of an epoch is a time to evaluate and to write a checkpoint
+    evaluates_first: bool  #: whether to evaluate before the first update
 
     @property
     def engine(self) -> Engine: ...

@@ -196,6 +196,9 @@ class Run:
                 self.progress.begin_at(update)
                 place = f"resumed after update {update}" if update else "no checkpoint yet: starting from the beginning"
                 self.progress.say(place)
+            if job.evaluates_first and not job.engine.num_updates_done:
+                job.evaluator.evaluate(0, 0)
+                job.meter.restart()
             self._loop(job, stopping, snapshots)
             snapshots.wait()
             summary = {"updates": job.engine.num_updates_done, **job.finish(), **job.engine.close()}

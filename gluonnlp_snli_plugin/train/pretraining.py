@@ -79,6 +79,7 @@ class Pretraining:
     """
 
     has_epochs = False
+    evaluates_first = False
 
     def __init__(self, run: Run) -> None:
         config: Any = run.config

@@ -8,12 +8,12 @@ import pytest
 from gluonnlp_snli_plugin import train_vocabulary
 from gluonnlp_snli_plugin.errors import UsageError
 from gluonnlp_snli_plugin.text.vocabulary import wordpiece_vocab
-from gluonnlp_snli_plugin.train.initial_model import starting_model
+from gluonnlp_snli_plugin.train.initial_model import initial_model
 from gluonnlp_snli_plugin.train.settings.finetune_config import FinetuneConfig
 
 
 def _start(**options):
-    return starting_model(FinetuneConfig.of(output_dir="out", **options), [mx.cpu()])
+    return initial_model(FinetuneConfig.of(output_dir="out", **options), [mx.cpu()]).model
 
 
 def test_the_only_backbone_of_a_name_need_not_be_named(tiny_name):

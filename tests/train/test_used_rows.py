@@ -10,7 +10,7 @@ from gluonnlp_snli_plugin.data.encoding import EncodedPairs
 from gluonnlp_snli_plugin.formats.model_folder import load_model, save_model
 from gluonnlp_snli_plugin.model.inference import logits
 from gluonnlp_snli_plugin.train import finetuning
-from gluonnlp_snli_plugin.train.initial_model import starting_model
+from gluonnlp_snli_plugin.train.initial_model import initial_model
 from gluonnlp_snli_plugin.train.settings.finetune_config import FinetuneConfig
 from gluonnlp_snli_plugin.train.used_rows import TABLE, UsedRows
 
@@ -219,7 +219,7 @@ def test_every_device_has_the_cut_table(tiny_name):
 
 def test_a_saved_model_has_the_whole_table_and_scores_as_the_one_in_memory(tiny_name, tmp_path):
     config = FinetuneConfig.of(dataset_name=tiny_name, max_len=32, output_dir="out")
-    model = starting_model(config, [mx.cpu()])
+    model = initial_model(config, [mx.cpu()]).model
     net, vocab = model.net, model.vocab
     rows = UsedRows(net, {"train": TRAIN, "dev": DEV})
     save_model(model, tmp_path / "model", {TABLE: rows.table(1.0)})

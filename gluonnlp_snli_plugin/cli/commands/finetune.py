@@ -24,7 +24,8 @@ def run(options: argparse.Namespace) -> Optional[int]:
 
 
 def _show(summary: Dict[str, Any], folder: str) -> None:
-    print(f"dev accuracy   {summary['dev_accuracy']:.4f} (epoch {summary['best_epoch']})")
+    best = f"epoch {summary['best_epoch']}" if summary.get("best_update", 1) else "before the first update"
+    print(f"dev accuracy   {summary['dev_accuracy']:.4f} ({best})")
     _show_figures("dev", summary)
     if "test_accuracy" in summary:
         print(f"test accuracy  {summary['test_accuracy']:.4f}")

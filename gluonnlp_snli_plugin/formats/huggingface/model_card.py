@@ -1,6 +1,7 @@
 """The model card of a Hugging Face folder, made from what the run recorded."""
 
 import json
+import os
 from typing import Any, Dict, Sequence
 
 from ...model.heads import head_named
@@ -63,8 +64,8 @@ _OF_OWN_CLASSES = {
     "what": "Tells the class of a pair of sentences",
 }
 _SETTINGS = (
-    "backbone dataset_name head hidden_units dropout max_len truncation epochs batch_size accumulate lr optimizer "
-    "schedule warmup_ratio weight_decay clip dtype seed"
+    "backbone dataset_name init_from head hidden_units dropout max_len truncation epochs batch_size accumulate lr "
+    "optimizer schedule warmup_ratio weight_decay clip dtype seed"
 ).split()
 _VERSIONS = "gluonnlp_snli_plugin mxnet gluonnlp numpy python".split()
 _UNKNOWN = "Not known: there is no record of a run beside the model."
@@ -80,6 +81,8 @@ def model_card(job: Job) -> str:
     """
     settings, run, summary = job.model.settings, job.record("config.json"), job.record("summary.json")
     given, versions = (run[name] if isinstance(run.get(name), dict) else {} for name in ("settings", "versions"))
+    if isinstance(given.get("init_from"), str):  # its name, not where it lay
+        given = {**given, "init_from": os.path.basename(given["init_from"].rstrip("/"))}
     about = _OF_NLI if set(settings.labels) & set(LABELS) else _OF_OWN_CLASSES
     return _CARD.format(
         **{**about, "title": about["title"].format(settings.backbone)},

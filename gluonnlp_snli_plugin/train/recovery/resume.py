@@ -15,6 +15,7 @@ CHANGEABLE = ("checkpoint_steps", "keep", "max_seconds", "gpu_memory")
 # Settings that may change with --resume-anyway: they change the result by rounding alone.
 PLACES = ("gpus", "devices", "engine")
 
+_CIRCUMSTANCES = ("devices", "ranks", "threads", "operators", "weights", "initial_model")
 _PACKAGES = ("gluonnlp_snli_plugin", "mxnet", "gluonnlp", "numpy", "jax")
 
 
@@ -53,8 +54,8 @@ def recorded_run(kind: Any, folder: Union[str, "os.PathLike[str]"], **changes: A
             raise UsageError(f"it is a run of {str(record['kind'])[:20]!r}, not of {kind.COMMAND!r}")
         settings = without_deleted(record["settings"])
         _check_types(kind, settings, record)
-        for name in kind.PATHS:
-            settings[name] = _located(settings[name], record["working_folder"])
+        for name in set(kind.PATHS) & set(settings):
+            settings[name] = _located(settings[name], record["working_folder"], name in kind.DATA_FILES)
         config = kind(**{**settings, "output_dir": str(folder)})
     except FileNotFoundError:
         raise UsageError(
@@ -128,17 +129,17 @@ def with_new_places(record: Dict[str, Any], config: Any) -> Dict[str, Any]:
     """
     settings = dict(record["settings"])
     for name in config.DATA_FILES:
-        if _located(settings[name], record["working_folder"]) != getattr(config, name):
+        if _located(settings.get(name), record["working_folder"], True) != getattr(config, name):
             settings[name] = getattr(config, name)
     settings.update((name, getattr(config, name)) for name in PLACES)
     return {**record, "settings": settings}
 
 
-def _located(value: Any, folder: str) -> Any:
-    """A path, or several, of a run that began in `folder`; names of stored vocabularies are unchanged."""
+def _located(value: Any, folder: str, is_file: bool) -> Any:
+    """A path, or several, of a run that began in `folder`; unless `is_file`, a name in the store is unchanged."""
     if isinstance(value, list):
-        return tuple(_located(path, folder) for path in value)
-    if not value or (NAME.fullmatch(value) and not os.path.isfile(Path(folder, value))):
+        return tuple(_located(path, folder, is_file) for path in value)
+    if not value or (not is_file and NAME.fullmatch(value) and not os.path.isfile(Path(folder, value))):
         return value
     return str(Path(folder, value))
 
@@ -186,7 +187,7 @@ def require_same(then: Dict[str, Any], now: Dict[str, Any]) -> None:
 
 
 def _what_matters(record: Dict[str, Any]) -> Dict[str, Any]:
-    found = {name: record.get(name) for name in ("devices", "ranks", "threads", "operators", "weights")}
+    found = {name: record.get(name) for name in _CIRCUMSTANCES}
     found.update((package, record["versions"].get(package)) for package in _PACKAGES)
     return found
 

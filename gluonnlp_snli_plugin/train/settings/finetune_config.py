@@ -1,6 +1,7 @@
 """The settings of fine-tuning."""
 
 import dataclasses
+import os
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, Iterator, Mapping, Optional, Sequence, Tuple, Union
 
 from ...data.assignments import Assignments, listed
@@ -30,7 +31,7 @@ class FinetuneConfig(RunConfig):
     """Settings of one fine-tuning run."""
 
     COMMAND: ClassVar[str] = "finetune"
-    DATA_FILES: ClassVar[Tuple[str, ...]] = ("train_file", "dev_file", "test_file", "snli_root")
+    DATA_FILES: ClassVar[Tuple[str, ...]] = ("train_file", "dev_file", "test_file", "snli_root", "init_from")
     FIGURES: ClassVar[Tuple[str, ...]] = ("dev_accuracy", "best_epoch", "train_pairs_per_second", "seconds")
     PATHS: ClassVar[Tuple[str, ...]] = (*DATA_FILES, "vocab")
 
@@ -63,6 +64,12 @@ class FinetuneConfig(RunConfig):
     )
     on_bad_row: str = option("error", "what to do with a row that cannot be used", choices=("error", "skip"))
 
+    init_from: Optional[str] = option(
+        None,
+        "start from this fine-tuned model, an output folder or what evaluate takes, with its head if the classes are "
+        "the same",
+        metavar="OUT",
+    )
     dataset_name: Optional[str] = option(None, "which weights and vocabulary of the model store", metavar="NAME")
     vocab: Optional[str] = option(
         None, "train from scratch with this vocabulary: a file, or a name in the store", metavar="V"
@@ -79,6 +86,16 @@ class FinetuneConfig(RunConfig):
 
     epochs: int = option(3, "passes over the training pairs")
     early_stop: int = option(0, "stop after this many evaluations without a better score; 0 for never")
+
+    @classmethod
+    def of(cls, **options: Any) -> "RunConfig":
+        given = cls._settings(options)
+        if given.get("init_from"):
+            cls.check_values(**options)  # before the model is read
+            from ..continuation import settings_with_model
+
+            given = settings_with_model(given)
+        return cls(**given)
 
     @property
     def own_classes(self) -> Optional[Tuple[str, ...]]:
@@ -145,10 +162,23 @@ class FinetuneConfig(RunConfig):
             yield "--test-file goes with --train-file and --dev-file"
         if self.snli_root and self.train_file:
             yield "--corpus-root names all files of a corpus: omit --train-file, --dev-file and --test-file"
+        if self.init_from:
+            yield from self._contradictions_of_model(self.init_from)
         if self.dataset_name and self.vocab:
             yield "--dataset-name has its own vocabulary: omit --vocab"
         if self.cased and not self.vocab:
             yield "--cased describes the vocabulary given with --vocab: give --vocab too"
+
+    def _contradictions_of_model(self, model: str) -> Iterator[str]:
+        names = ["vocab", "cased"]
+        if os.path.isdir(model):  # a .params file does not say which vocabulary
+            names += ["dataset_name", "backbone"]
+        for name in names:
+            if getattr(self, name):
+                yield f"--init-from {model} has a backbone and a vocabulary: omit {option_name(name)}"
+        model, output = os.path.realpath(model), os.path.realpath(self.output_dir)
+        if os.path.commonpath([model, output]) == output:
+            yield f"--init-from {self.init_from} is in --output-dir {self.output_dir}: give another --output-dir"
 
     def _contradictions_of_classes(self) -> Iterator[str]:
         if self.classes and not self.labels:

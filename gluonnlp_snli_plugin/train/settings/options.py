@@ -55,6 +55,7 @@ class FinetuneOptions(RunOptions, total=False):
     labels: Names
     classes: Union[str, Sequence[str], None]
     on_bad_row: str
+    init_from: Optional[str]
     dataset_name: Optional[str]
     vocab: Optional[str]
     cased: bool
