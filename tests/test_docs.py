@@ -121,7 +121,7 @@ def test_every_command_can_be_parsed_and_what_it_names_is_there():
         command, where = case[0], f"{page.name}, line {line}: {case[0]}"
         seen += 1
         words = shlex.split(_replaced(command.partition(" < ")[0], 1), comments=True)
-        words = [word for word in words if "=" not in word.partition("-")[0]]
+        words = [word for word in words if not re.match("[A-Z_]+=", word)]  # of the environment
         if _is_ours(command):
             make_parser().parse_args([word for word in words[1:] if word != "..."])
         elif words[0] == "make":
@@ -216,7 +216,13 @@ def _make_files(world, bert, run, pairs):
         (world / "anli_v1.0" / f"R{number}").mkdir(parents=True)
         for segment in ("train", "dev", "test"):
             (world / "anli_v1.0" / f"R{number}" / f"{segment}.jsonl").write_text("".join(lines[:9]))
-    rows = [json.loads(line) for line in lines[:10]]
+    rows = [json.loads(line) for line in lines[:48]]
+    for name, labels in (("claims", ("supports", "refutes", "not enough info")), ("numbers", (0, 1, 2))):
+        label_of = dict(zip(("entailment", "contradiction", "neutral"), labels))
+        for end in ("", "-dev"):
+            own = (json.dumps({**row, "gold_label": label_of[row["gold_label"]]}) for row in rows)
+            (world / f"{name}{end}.jsonl").write_text("\n".join(own) + "\n")
+    rows = rows[:10]
     fields = ("gold_label", "sentence1", "sentence2")
     table = ["\t".join(fields), *("\t".join(row[field] for field in fields) for row in rows)]
     (world / "test.txt").write_text("\n".join(table) + "\n")
