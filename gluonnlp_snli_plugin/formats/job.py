@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -13,6 +13,7 @@ from ..data.reader import PairReader
 from ..errors import CheckpointError, DataError, UsageError
 from ..native.accelerate import restore
 from ..tasks.sample import sample_pairs
+from ..tasks.task import schema_of
 from .format import PathLike, content_of
 from .model_folder import Model
 from .reading import load_finetuned
@@ -75,7 +76,11 @@ class Job:
         restore(model.net)
         model.net.hybridize(static_alloc=True)
         name = "the embedded sample's dev pairs" if file is None else str(file)
-        rows = [list(row) for row in (sample_pairs("dev") if file is None else PairReader(file, labelled=False))]
+        schema = schema_of(model.settings.labels, model.settings.task)
+        pairs: Iterable[Sequence[Any]] = (
+            sample_pairs("dev") if file is None else PairReader(file, labelled=False, schema=schema)
+        )
+        rows = [list(row) for row in pairs]
         if not rows:
             raise DataError(f"{file} has no pairs")
         encoded = encode_rows(model, rows)

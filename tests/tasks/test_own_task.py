@@ -5,7 +5,8 @@ import json
 import gluonnlp as nlp
 import pytest
 
-from gluonnlp_snli_plugin import Predictor, evaluate, finetune, registry
+from gluonnlp_snli_plugin import Predictor, evaluate, export, finetune, registry
+from gluonnlp_snli_plugin.cli import main
 from gluonnlp_snli_plugin.errors import DataError, UsageError
 from gluonnlp_snli_plugin.evaluate.predictions import read_predictions
 from gluonnlp_snli_plugin.formats.model_folder import load_model
@@ -88,6 +89,12 @@ def test_predictions_and_scores_name_the_classes_of_the_task(run, corpus):
     assert scores.labels == (SUPPORT, OTHER) and scores.confusion.shape == (2, 2)
     kept = read_predictions(folder, "dev")
     assert kept.pairs.labels == (SUPPORT, OTHER) and kept.evaluation.accuracy == scores.accuracy
+
+
+def test_predict_and_export_find_the_columns_of_the_task(run, corpus, tmp_path, capsys):
+    assert main(["predict", str(run[0]), "--file", str(corpus / "dev.tsv")]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 64
+    export(run[0], "model", tmp_path / "to", corpus / "dev.tsv")
 
 
 def test_a_test_file_may_be_given_for_a_corpus_without_test_pairs(task, corpus, tiny_name, tmp_path):

@@ -75,6 +75,13 @@ def test_scores_predictions_and_report_name_them_without_another_option(run, cla
     assert '<th scope="row">not enough info</th>' in page and "natural language inference" not in page
 
 
+def test_predict_knows_them_in_a_file(run, claims, capsys):
+    spelt = ["--file", str(claims / "numbers.jsonl"), "--labels", "2=supports,0=refutes,1=not enough info"]
+    assert main(["predict", str(run[1]), *spelt]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(answers) == 120 and set(answers[0]["probabilities"]) == set(CLASSES)
+
+
 def test_an_explanation_is_of_a_class_by_its_name(run):
     predictor = Predictor.load(run[1])
     (prediction,) = predictor([PAIR])

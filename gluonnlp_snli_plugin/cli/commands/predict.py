@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> None:
         elif is_prompt:
             answers.give(typed_pairs(), waits=lambda: True)
         else:
-            _answer_file(answers, name, options)
+            _answer_file(answers, name, predictor, options)
         num_truncated = predictor.num_truncated - num_truncated
         tell_truncated(name, num_truncated, answers.number, predictor.encoder.max_len)
 
@@ -77,14 +77,14 @@ def _is_prompt(options: argparse.Namespace) -> bool:
     return not is_given and sys.stdin is not None and sys.stdin.isatty()
 
 
-def _answer_file(answers: "_Answers", name: str, options: argparse.Namespace) -> None:
+def _answer_file(answers: "_Answers", name: str, predictor: "Predictor", options: argparse.Namespace) -> None:
     from ...data.losses import tell_left_out
     from ...data.reader import PairReader
+    from ...tasks.task import schema_of
 
     lines = _StandardInput() if options.file == "-" else None
-    reader = PairReader(
-        name, options.on_bad_row, labelled=False, lines=lines, columns=options.columns, labels=options.labels
-    )
+    schema = schema_of(predictor.labels, predictor.settings.task)
+    reader = PairReader(name, options.on_bad_row, False, lines, options.columns, options.labels, schema)
     answers.give((row[:2] for row in reader), lines.waits if lines else None)
     tell_left_out(name, answers.number, reader)
 
