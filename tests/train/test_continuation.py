@@ -157,6 +157,23 @@ def test_any_model_that_has_weights_can_be_continued(train, pooled_run, tiny_nam
     assert len(_record(folder)["initial_model"]["sha256"]) == 64
 
 
+def test_two_ranks_score_it_first_too(pooled_run, pairs_file, tmp_path, command):
+    words = ["--init-from", pooled_run, "--train-file", pairs_file, "--dev-file", pairs_file, "--epochs", "1"]
+    done = command("finetune", *words, "--output-dir", tmp_path / "new", "--np", "2", "--batch-size", "16")
+    assert done.returncode == 0, done.stderr
+    assert _dev(tmp_path / "new")[0]["accuracy"] == _dev(pooled_run)[-1]["accuracy"]
+
+
+def test_a_run_that_was_begun_before_there_was_such_an_option_is_resumed(tiny_name, pairs_file, tmp_path):
+    files = {"train_file": str(pairs_file), "dev_file": str(pairs_file)}
+    with pytest.raises(Stopped):
+        finetune(dataset_name=tiny_name, output_dir=str(tmp_path), max_len=32, max_seconds=AT_ONCE, **files)
+    record = _record(tmp_path)
+    del record["initial_model"], record["settings"]["init_from"], record["settings"]["classes"]
+    (tmp_path / "config.json").write_text(json.dumps(record))
+    finetune(resume=str(tmp_path), max_seconds=0)
+
+
 def test_an_onnx_model_cannot(train, pooled_run, tmp_path):
     pytest.importorskip("onnxruntime")
     export(pooled_run, "onnx", tmp_path / "to")
