@@ -197,6 +197,17 @@ def test_a_classifier_of_two_classes_is_read_with_labels_of_its_own(folder):
     np.testing.assert_array_equal(model.net.classifier[1].weight.data().asnumpy(), weight)
 
 
+def test_names_that_export_wrote_are_believed_if_they_can_be_printed(folder):
+    weight = load_file(str(folder / "model.safetensors"))["classifier.weight"][:2]
+    edit_tensors(folder, classifier__weight=weight, classifier__bias=np.zeros(2, np.float32))
+    (folder / "export.json").write_text('{"format": "huggingface"}')
+    edit(folder, id2label={"0": "no", "1": "yes"})
+    assert read_classifier(folder).settings.labels == ("no", "yes")
+    for names in ({"0": "no", "1": "\x1b[2J"}, {"0": "no", "1": 1}, {"0": "no", "2": "yes"}):
+        edit(folder, id2label=names)
+        refused(folder, "has 2 classes; SNLI has 3")
+
+
 def test_the_predictor_reads_a_folder_of_hugging_faces_as_it_is(folder, tmp_path):
     pair = [("The dog is running.", "a dog is not running")]
     assert main(["import-bert", str(folder), "--output-dir", str(tmp_path / "out")]) == 0

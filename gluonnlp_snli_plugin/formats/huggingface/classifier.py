@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import mxnet as mx
 
+from ...data.schema import is_class_name
 from ...errors import CheckpointError, UsageError
 from ...model.bert import is_dropout
 from ...tasks.snli import LABELS
@@ -118,7 +119,8 @@ def _labels(config: Dict[str, Any], path: Path, labels: Optional[Sequence[str]])
     """The names of the classes in the order of the logits."""
     names = config.get("id2label")
     if labels is None and isinstance(names, dict) and content_of(path.parent / MARK).get("format") == "huggingface":
-        labels = [str(names.get(str(i))) for i in range(len(names))]  # which export took from the model
+        own: List[Any] = [names.get(str(i)) for i in range(len(names))]  # which export took from the model
+        labels = own if all(map(is_class_name, own)) else None
     if labels is not None:
         given = [label.strip() for label in labels]
         lower = [label.lower() for label in given]
