@@ -45,6 +45,16 @@ class Changes:
         self._undo.append(functools.partial(setattr, owner, name, vars(owner)[name]))
         setattr(owner, name, value)
 
+    def wrap(self, owner: Any, name: str, function: Callable[..., Any]) -> None:
+        """Call `function` in the place of a function or method; it gets that one, and then its arguments."""
+        original = vars(owner)[name]
+
+        @functools.wraps(original)
+        def replacement(*args: Any, **kwargs: Any) -> Any:
+            return function(original, *args, **kwargs)
+
+        self.set_attribute(owner, name, replacement)
+
     def undo(self) -> None:
         while self._undo:
             self._undo.pop()()

@@ -60,7 +60,7 @@ class Devices:
         return Devices(self.places[rank * share : (rank + 1) * share], self.uses_xla)
 
     def of_place(self) -> "Devices":
-        """The one device of this rank, by its place among those of its machine."""
+        """The one device of this rank, by its place among those of its machine; a single one, the CPU, serves all."""
         if self._is_the_cpu:
             return self
         place = place_on_machine()[0]

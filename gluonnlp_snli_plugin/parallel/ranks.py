@@ -40,8 +40,10 @@ class Ranks:
             Higher goes first.
         """
 
-    def average(self, gradients: Sequence[Sequence[mx.nd.NDArray]], name: str = "gradient") -> None:
-        """Replace gradients by their mean over the ranks.
+    def reduce(
+        self, gradients: Sequence[Sequence[mx.nd.NDArray]], name: str = "gradient", averages: bool = True
+    ) -> None:
+        """Replace gradients by their mean over the ranks, or by their sum.
 
         Parameters
         ----------
@@ -49,6 +51,8 @@ class Ranks:
             For each parameter its gradient on the devices of this rank, alike on all of them.
         name : str
             Different for other parameters.
+        averages : bool, default True
+            Whether they are averaged; else they are added up.
         """
         if self.num_ranks == 1:
             return
@@ -57,7 +61,8 @@ class Ranks:
         for i in sorted(range(len(gradients)), key=lambda i: (i in tables, -i)):
             array, *copies = gradients[i]
             (self.sum_rows if i in tables else self.sum)(f"{name}-{i}", array)
-            array /= self.num_ranks
+            if averages:
+                array /= self.num_ranks
             for copy in copies:
                 array.copyto(copy)
 

@@ -5,7 +5,7 @@ import pytest
 
 from gluonnlp_snli_plugin.cli import main
 from gluonnlp_snli_plugin.errors import UsageError
-from gluonnlp_snli_plugin.host.ranks import RankedScript
+from gluonnlp_snli_plugin.host.ranks import shard
 from gluonnlp_snli_plugin.parallel import backends
 from gluonnlp_snli_plugin.parallel.place import HAS_SAID_WHY
 from gluonnlp_snli_plugin.parallel.ranks import Ranks
@@ -40,8 +40,7 @@ def test_what_is_wrong_with_the_data_is_said_by_the_rank_that_finds_it(rank, pai
 
 
 def test_more_ranks_than_pairs_are_refused():
-    script = RankedScript.__new__(RankedScript)
-    script._joined = Ranks()
-    script._joined.num_ranks = 2
+    ranks = Ranks()
+    ranks.num_ranks = 2
     with pytest.raises(UsageError, match="^1 training pairs cannot be divided among 2 ranks$"):
-        script._shard(np.zeros(1))
+        shard(np.zeros(1), ranks)

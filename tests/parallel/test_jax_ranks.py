@@ -152,7 +152,7 @@ array = mx.nd.array([[0.5 + r, -r]])
 ranks.sum("array", array)
 assert array.asnumpy().tolist() == [[n / 2 + n * (n - 1) / 2, -n * (n - 1) / 2]]
 gradients = [[mx.nd.array([3.0 * r], mx.cpu(i)) for i in range(2)], [mx.nd.ones((5000, 3)) * r]]
-ranks.average(gradients)
+ranks.reduce(gradients)
 assert [copy.asnumpy().tolist() for copy in gradients[0]] == [[1.5 * (n - 1)]] * 2
 assert (gradients[1][0].asnumpy() == (n - 1) / 2).all()
 

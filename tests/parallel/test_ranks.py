@@ -246,7 +246,7 @@ def test_who_is_alone_gathers_its_own(alone, values):
 def test_who_is_alone_changes_nothing(alone):
     array = mx.nd.array([1, 2, 3])
     alone.sum("array", array)
-    alone.average([[array]])
+    alone.reduce([[array]])
     parameter = mx.gluon.Parameter("weight", shape=(3,), init="ones")
     parameter.initialize()
     alone.share([parameter])
@@ -330,7 +330,7 @@ def test_ranks_average_gradients_on_all_devices():
             [mx.nd.array(values, mx.cpu(i)) for i in range(2)]
             for values in (np.arange(6).reshape(2, 3) + ranks.rank, [4.0 * ranks.rank])
         ]
-        ranks.average(gradients)
+        ranks.reduce(gradients)
         return [[copy.asnumpy().tolist() for copy in copies] for copies in gradients]
 
     for averages in _together(average):
@@ -347,7 +347,7 @@ def test_ranks_average_large_tables_whatever_rows_are_in_use(num_rows):
 
     def average(ranks):
         gradient = mx.nd.array(tables[ranks.rank])
-        ranks.average([[gradient]])
+        ranks.reduce([[gradient]])
         return gradient.asnumpy()
 
     for table in _together(average):

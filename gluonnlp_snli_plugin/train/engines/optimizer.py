@@ -165,7 +165,7 @@ class Optimizer:
         """Add up the gradients of all devices, average them over the ranks, clip them and make one update."""
         learning_rate = self.schedule.next_learning_rate
         self._trainer.allreduce_grads()
-        self._ranks.average([parameter.list_grad() for parameter in self._parameters])
+        self._ranks.reduce([parameter.list_grad() for parameter in self._parameters])
         if self._native:
             self._native.update(learning_rate)
         else:
