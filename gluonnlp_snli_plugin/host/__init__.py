@@ -54,8 +54,8 @@ def run_script(
     backend : {'dist_sync', 'horovod', 'jax', None}
         How this rank talks to the others; None for a process that is alone.
     devices : Devices, optional
-        Those of this rank, default the CPU. Where XLA computes, ``mx.gpu(i)`` in the script is the one numbered i. The
-        first is what ``--gpu`` of the script is by default.
+        Those of this machine, of which each rank gets one; default the CPU. Where XLA computes, ``mx.gpu(i)`` in the
+        script is the one numbered i. The first of this process is what ``--gpu`` of the script is by default.
     native : bool, default True
         Whether a BERT on CPU uses the C++ operators.
     columns, labels : str, mapping or None
@@ -92,11 +92,14 @@ def run_script(
         counts = count_truncated(changes)
         if exact_tokenizer:
             use_recorded_tokenizers(changes)
-        extend_options(changes, devices.places[0].device_id if devices else None)
         ranks = gpus = None
         if devices and devices.uses_xla:
-            devices.configure()
             ranks = backends.join_ranks(backend)  # before JAX is asked for its devices
+        if devices and backend:
+            devices = devices.of_place()
+        extend_options(changes, devices.places[0].device_id if devices else None)
+        if ranks and devices:
+            devices.configure()
             from .gpus import ScriptOnGPUs
 
             gpus = ScriptOnGPUs(devices.places, changes)
@@ -107,7 +110,7 @@ def run_script(
         if backend:
             copies = stack.enter_context(temporary_folder())
             ranked = RankedScript(script, backend, changes, devices is not None, copies, ranks, gpus)
-        status = script.run(list(arguments))
+        status = script.run(list(arguments), ranked.fail) if ranked else script.run(list(arguments))
         if ranked and status == 0:
             ranked.finish()
         counts.tell(path)

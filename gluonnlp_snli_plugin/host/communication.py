@@ -62,6 +62,11 @@ class Communication:
         """Whether gradients are reduced here, and not by MXNet's own distributed store or by Horovod."""
         return not self.is_by_script or isinstance(self.store, RankStore)
 
+    def fail(self) -> None:
+        """After an error in the script: end this process, silently, if that follows from the loss of another rank."""
+        if self._joined:
+            self._joined.end_if_one_is_lost()
+
     def close(self) -> None:
         """Leave the other ranks at the end of a successful run."""
         if self.reduces:

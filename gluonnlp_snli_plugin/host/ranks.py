@@ -174,6 +174,10 @@ class RankedScript:
 
     # After the script
 
+    def fail(self) -> None:
+        """After an error in the script: end this process, silently, if that follows from the loss of another rank."""
+        self._communication.fail()
+
     def finish(self) -> None:
         """Make sure that the ranks have trained together.
 

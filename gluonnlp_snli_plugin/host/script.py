@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 import types
-from typing import Any, Optional, Sequence, Union
+from typing import Any, Callable, Optional, Sequence, Union
 
 from ..errors import PluginError, UsageError
 from ..system.reading import read_bytes
@@ -56,13 +56,15 @@ class Script:
         """The folder from which the script imports first."""
         return os.path.dirname(os.path.abspath(self.path))
 
-    def run(self, arguments: Sequence[str]) -> int:
+    def run(self, arguments: Sequence[str], before_traceback: Callable[[], None] = lambda: None) -> int:
         """Run the script as the program ``__main__``.
 
         Parameters
         ----------
         arguments : list of str
             What follows the script's name in ``sys.argv``.
+        before_traceback : callable, optional
+            Called if the script fails; may end the process.
 
         Returns
         -------
@@ -91,6 +93,7 @@ class Script:
             raise
         except BaseException as error:
             self._refuse_other_gluonnlp(error)
+            before_traceback()
             traceback.print_exception(type(error), error, self._own_frames(error.__traceback__))
             return 1
         finally:

@@ -99,7 +99,7 @@ class JaxRanks(Ranks):
                 ones = jax.make_array_from_single_device_arrays((len(devices),), split, parts)
                 total = int(jax.jit(lambda array: array.sum(), out_shardings=whole)(ones))
             except Exception as error:
-                self._end_if_a_rank_is_lost()
+                self.end_if_one_is_lost()
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
                 raise PluginError(f"the devices of the ranks cannot be connected: {reason}") from None
         if total != len(devices):
@@ -126,13 +126,13 @@ class JaxRanks(Ranks):
         self, kind: Type[BaseException], error: BaseException, trace: Optional[TracebackType]
     ) -> None:
         """End this process after an error, which is not shown where it follows from the loss of a rank."""
-        self._end_if_a_rank_is_lost()
+        self.end_if_one_is_lost()
         self._excepthook(kind, error, trace)
         leave(1)
         sys.stderr.flush()
         os._exit(1)
 
-    def _end_if_a_rank_is_lost(self) -> None:
+    def end_if_one_is_lost(self) -> None:
         while self._hub.lost.wait(_WORD_OF_A_LOSS):
             time.sleep(1)  # until the hub ends this process
 

@@ -153,6 +153,9 @@ class Ranks:
             If they cannot be connected.
         """
 
+    def end_if_one_is_lost(self) -> None:
+        """After an error: end this process, silently, if the error may follow from the loss of another rank."""
+
     def wait(self) -> None:
         """Wait until all ranks have called this."""
         mx.nd.waitall()

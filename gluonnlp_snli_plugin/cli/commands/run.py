@@ -63,6 +63,7 @@ def run(options: argparse.Namespace) -> Optional[int]:
     from ...host import run_script
     from ...host.data import require_glue, task_of
     from ...host.script import Script
+    from ...parallel.backends import require_backend
     from ...parallel.devices import parse_script_devices
 
     if options.truncation:
@@ -75,8 +76,10 @@ def run(options: argparse.Namespace) -> Optional[int]:
         PairReader(options.train_file or "", columns=options.columns, labels=options.labels, schema=schema)
     devices = parse_script_devices(options.devices, options.gpus, options.engine)
     uses_xla = devices is not None and devices.uses_xla
-    if uses_xla and options.no_native:
-        raise UsageError("--no-native is about MXNet's operators on CPU: omit it where XLA computes")
+    if uses_xla:
+        require_backend(options.comm, uses_xla)
+        if options.no_native:
+            raise UsageError("--no-native is about MXNet's operators on CPU: omit it where XLA computes")
 
     def run_on(backend: Optional[str]) -> Optional[int]:
         return run_script(
@@ -86,7 +89,7 @@ def run(options: argparse.Namespace) -> Optional[int]:
             options.corpus_root,
             options.truncation,
             backend,
-            devices.of_place() if devices and backend else devices,
+            devices,
             native=not options.no_native,
             columns=options.columns,
             labels=options.labels,
