@@ -25,8 +25,15 @@ UNCHOSEN = {name: value for name, value in os.environ.items() if name != "OMP_NU
 SCRIPT = Path(__file__).parent / "finetune_script.py"
 WORDS = "a the man woman dog cat is are not sleeping awake running eating outside inside two three red blue".split()
 
-BACKENDS = ["dist_sync", pytest.param("horovod", marks=pytest.mark.horovod)]
+# How ranks communicate; through "xla" they compute too.
+BACKENDS = ["dist_sync", pytest.param("horovod", marks=pytest.mark.horovod), pytest.param("xla", marks=pytest.mark.jax)]
 ALL_BACKENDS = [*BACKENDS, pytest.param("jax", marks=pytest.mark.jax)]
+
+
+def options_of(backend, num_ranks=2):
+    """The options of a run on several ranks."""
+    through = ["--engine", "xla", "--devices", "cpu:0"] if backend == "xla" else ["--comm", backend]
+    return ["--np", str(num_ranks), *through]
 
 
 def write_pairs(path, number, labels=("entailment", "neutral")):
@@ -74,7 +81,7 @@ def test_two_ranks_train_as_one_with_the_same_global_batches(hosted, tmp_path, b
     pairs = write_pairs(tmp_path / "pairs.jsonl", 320)
     done, (alone,), folder = hosted(pairs, "--batch_size", 16, OMP_NUM_THREADS="1")
     assert done.returncode == 0, done.stderr
-    together, reports, shared = hosted(pairs, "--batch_size", 8, ranks=["--np", 2, "--comm", backend])
+    together, reports, shared = hosted(pairs, "--batch_size", 8, ranks=options_of(backend))
     assert together.returncode == 0, together.stderr
     assert alone["steps"] == 20 and [report["steps"] for report in reports] == [20, 20]
     assert reports[0]["weights"] == reports[1]["weights"]
@@ -91,7 +98,7 @@ def test_unequal_shards_take_the_same_steps_and_rank_0_alone_writes(hosted, tmp_
     dev = write_pairs(tmp_path / "dev.jsonl", 10)
     arguments = ["--shuffle", "--num_buckets", 4, "--epochs", 6, "--early_stop", 2, "--dropout", 0.1]
     done, reports, folder = hosted(
-        pairs, *arguments, "--num_workers", 2, "--accumulate", 2, dev=dev, ranks=["--np", 3, "--comm", backend]
+        pairs, *arguments, "--num_workers", 2, "--accumulate", 2, dev=dev, ranks=options_of(backend, 3)
     )
     assert done.returncode == 0, done.stderr
     assert [report["pairs"] for report in reports] == [34, 34, 34]
@@ -111,11 +118,41 @@ def test_unequal_shards_take_the_same_steps_and_rank_0_alone_writes(hosted, tmp_
 def test_a_failing_script_shows_its_own_traceback_once(command, tmp_path, backend):
     script = tmp_path / "script.py"
     script.write_text("def fail():\n    raise ValueError('as it happens')\n\nfail()\n")
-    done = command("run", "--np", 2, "--comm", backend, script)
+    done = command("run", *options_of(backend), script)
     assert done.returncode == 1
     assert done.stderr.count("Traceback") == 1
     assert "gluonnlp_snli_plugin" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("gluonnlp-snli: error: rank ")
+
+
+FAILS_ON_RANK_1 = """
+import os
+import gluonnlp as nlp, mxnet as mx
+bert, _ = nlp.model.get_model("bert_2_16_2", dataset_name="tiny_uncased", pretrained=False, use_decoder=False)
+ctx = mx.gpu(0) if mx.context.num_gpus() else mx.cpu()
+bert.initialize(ctx=ctx)
+trainer = mx.gluon.Trainer(bert.collect_params(), "bertadam", {"learning_rate": 0.01}, update_on_kvstore=False)
+ids = mx.nd.ones((4, 8), ctx)
+for step in range(1000000):
+    with mx.autograd.record():
+        loss = bert(ids, mx.nd.zeros_like(ids))[-1].mean()
+    loss.backward()
+    if step == 3 and os.environ["GLUONNLP_SNLI_RANK"] == "1":
+        raise ValueError("as it happens")
+    trainer.step(1, ignore_stale_grad=True)
+"""
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize("backend", ["jax", "xla"])
+def test_a_script_that_fails_on_one_rank_ends_the_run_with_its_traceback(command, tiny_name, tmp_path, backend):
+    (tmp_path / "script.py").write_text(FAILS_ON_RANK_1)
+    done = command("run", *options_of(backend), "script.py", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("Traceback") == 1
+    *_, error, last = done.stderr.splitlines()
+    assert error == "ValueError: as it happens"
+    assert last == "gluonnlp-snli: error: rank 1 of 2 failed with exit status 1; the run has been stopped"
 
 
 # What a user may do to a run ------------------------------------------------------------------------------------------
@@ -139,7 +176,7 @@ def endless(tiny_name, tmp_path):
     started = []
 
     def start(backend):
-        command = [sys.executable, "-m", "gluonnlp_snli_plugin", "run", "--np", "2", "--comm", backend]
+        command = [sys.executable, "-m", "gluonnlp_snli_plugin", "run", *options_of(backend)]
         command += ["--train-file", pairs, "--dev-file", pairs, SCRIPT, "--task_name", "SNLI", "--num_workers", "2"]
         command += ["--bert_model", "bert_2_16_2", "--bert_dataset", tiny_name, "--epochs", "100000"]
         environment = {**os.environ, "MARKER": str(tmp_path), "OMP_NUM_THREADS": "1"}
@@ -152,10 +189,12 @@ def endless(tiny_name, tmp_path):
             text=True,
         )
         started.append(launcher)
+        said = []
         for line in launcher.stderr:
+            said.append(line)
             if "epoch 1: dev accuracy" in line:
                 return launcher
-        raise AssertionError("the run ended too early")
+        raise AssertionError(f"the run ended too early: {''.join(said)}")
 
     yield start, lambda: processes(str(tmp_path))
     for launcher in started:
@@ -180,8 +219,9 @@ def test_a_rank_that_dies_ends_the_run(endless, backend):
         if variables.get(name) == victim and "python" in os.readlink(f"/proc/{process}/exe")
     ]
     os.kill(pythons[0], signal.SIGKILL)
-    _, errors = launcher.communicate(timeout=600)
+    _, errors = launcher.communicate(timeout=30)  # as docs/distributed.md says
     assert launcher.returncode == 1
+    assert "Traceback" not in errors
     said = re.fullmatch(
         "gluonnlp-snli: error: rank (.) of 2 (was killed by signal 9 .SIGKILL.|died); the run has been stopped",
         errors.splitlines()[-1],
@@ -290,6 +330,49 @@ print("weight", float(net.weight.data().asscalar()), file=sys.stderr)
 with open("seen-%d" % store.rank, "w") as file:
     file.write(str(float(net.weight.data().asscalar())))
 """
+GRADIENTS = """
+import os, sys
+import gluonnlp as nlp, mxnet as mx, numpy as np
+from gluonnlp_snli_plugin.parallel.connection import Connection
+
+ctx, makes_store, sent, send = (mx.cpu(), mx.gpu(0))[sys.argv[1] == "gpu"], sys.argv[2] == "store", [], Connection.send
+Connection.send = lambda self, kind, content=b"", *rest, **options: (
+    sent.append(len(content)), send(self, kind, content, *rest, **options)
+)
+rank = int(os.environ["GLUONNLP_SNLI_RANK"])
+if makes_store:
+    store = mx.kv.create("dist_sync_device")
+    assert (store.rank, store.num_workers) == (rank, 2)
+np.random.seed(rank)
+mx.random.seed(7 * rank)
+settings = {"use_decoder": False, "use_classifier": False, "dropout": 0.0, "pretrained": False, "ctx": ctx}
+bert, _ = nlp.model.get_model("bert_2_16_2", dataset_name="tiny_uncased", **settings)
+net = nlp.model.BERTClassifier(bert, num_classes=3, dropout=0.0)
+net.initialize(mx.init.Normal(0.1), ctx=ctx, force_reinit=True)
+trainer = mx.gluon.Trainer(net.collect_params(), "bertadam", {"learning_rate": 0.01}, update_on_kvstore=False)
+values = lambda arrays: np.concatenate([array.asnumpy().ravel() for array in arrays])
+weights = lambda: values(p.data() for p in trainer._params)
+report = {}
+loss_function = mx.gluon.loss.SoftmaxCELoss()
+for step in range(2):
+    ids, label = mx.nd.array(np.random.randint(5, 30, (4, 12)), ctx), mx.nd.array(np.random.randint(0, 3, 4), ctx)
+    with mx.autograd.record():
+        loss = loss_function(net(ids, mx.nd.zeros_like(ids), mx.nd.full(4, 12, ctx)), label).mean()
+    loss.backward()
+    report.setdefault("first", weights())
+    gradients = [p.grad() for p in trainer._params]
+    report["own"] = values(gradients)
+    sent.clear()
+    before = vars(sys.modules["gluonnlp_snli_plugin.xla.gluon.arrays"].TRANSFERS).copy() if ctx != mx.cpu() else None
+    trainer.allreduce_grads()
+    if before:
+        assert vars(sys.modules["gluonnlp_snli_plugin.xla.gluon.arrays"].TRANSFERS) == before
+    report["sent"] = sum(sent)
+    report["reduced"] = values(gradients)
+    trainer.update(1)
+report["last"] = weights()
+np.savez(os.path.join(os.environ["REPORTS"], str(rank)), **report)
+"""
 HOROVOD = """
 import mxnet as mx
 import horovod.mxnet as hvd
@@ -316,6 +399,28 @@ def test_a_script_that_communicates_by_itself_is_left_to_do_so(command, tmp_path
     done = command("run", "--np", 2, "--comm", backend, "script.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert [(tmp_path / f"seen-{rank}").read_text() for rank in (0, 1)] == [str(1 - gradient)] * 2
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize("where", ["cpu", "gpu"])
+@pytest.mark.parametrize("asks, reduce", [("nothing", np.mean), ("store", np.sum)])
+def test_through_jax_gradients_are_averaged_or_added_up_as_a_store_does(
+    command, tiny_name, tmp_path, where, asks, reduce
+):
+    (tmp_path / "script.py").write_text(GRADIENTS)
+    ranks = options_of("xla" if where == "gpu" else "jax")
+    done = command(
+        *["run", *ranks, "script.py", where, asks], cwd=tmp_path, env={**os.environ, "REPORTS": str(tmp_path)}
+    )
+    assert done.returncode == 0, done.stderr
+    reports = [dict(np.load(tmp_path / f"{rank}.npz")) for rank in (0, 1)]
+    for name in ("first", "reduced", "last"):
+        assert (reports[0][name] == reports[1][name]).all()
+    own = [report["own"] for report in reports]
+    assert np.abs(own[0] - own[1]).max() > 1e-3
+    np.testing.assert_allclose(reports[0]["reduced"], reduce(own, axis=0), atol=1e-6)
+    # Between devices, gradients do not take the way through the host.
+    assert [report["sent"] > 0 for report in reports] == [where == "cpu"] * 2
 
 
 # finetune -------------------------------------------------------------------------------------------------------------
