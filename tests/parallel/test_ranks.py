@@ -128,6 +128,23 @@ def test_several_cpus_are_shared_like_other_devices():
     assert [devices.of_rank(rank, 2).contexts for rank in range(2)] == [[mx.cpu(0)], [mx.cpu(1)]]
 
 
+@pytest.mark.parametrize("place, device", [(0, "gpu:3"), (1, "gpu:1")])
+def test_a_rank_of_a_script_has_the_gpu_of_its_place_on_the_machine(monkeypatch, place, device):
+    monkeypatch.setattr(places, "_place_given", (place, 2))
+    assert str(parse_devices(gpus="3,1").of_place()) == device
+
+
+def test_a_rank_of_a_script_without_a_gpu_of_its_own_is_refused(monkeypatch):
+    monkeypatch.setattr(places, "_place_given", (1, 2))
+    with pytest.raises(UsageError, match="there is none for rank 1 among gpu:3"):
+        parse_devices(gpus="3").of_place()
+
+
+def test_one_cpu_serves_every_rank_of_a_script(monkeypatch):
+    monkeypatch.setattr(places, "_place_given", (1, 2))
+    assert str(parse_devices(engine="xla").of_place()) == "cpu:0"
+
+
 @pytest.mark.parametrize("numbers, num_ranks", [((0, 1, 2), 2), ((0, 1), 4)])
 def test_devices_that_cannot_be_shared_evenly_are_refused(numbers, num_ranks):
     with pytest.raises(UsageError, match=f"{len(numbers)} device.* among {num_ranks} ranks: cpu:0"):
