@@ -7,6 +7,7 @@ XLA reduces the gradients inside the compiled step. What the ranks say to each o
 import contextlib
 import hashlib
 import inspect
+import logging
 import os
 import re
 import socket
@@ -169,6 +170,7 @@ def _initialize(hub: Hub, rank: int, num_ranks: int) -> None:
     """Let JAX meet the other ranks."""
     import jax
 
+    logging.getLogger("jax._src.distributed").setLevel(logging.WARNING)  # a script may show what is less
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     with contextlib.suppress(AttributeError):  # of an older JAX
         jax.config.update("jax_enable_preemption_service", False)  # which would take SIGTERM from this program
