@@ -12,6 +12,7 @@ from ..parallel.devices import Devices
 from ..system.temporary import temporary_folder
 from ..tasks.snli import SNLITask
 from .data import count_truncated, read_from, read_glue_from, task_of, truncate_by, use_recorded_tokenizers
+from .dataset_workers import keep_datasets
 from .native import use_native_operators
 from .options import extend_options
 from .ranks import RankedScript
@@ -90,6 +91,7 @@ def run_script(
         if truncation is not None:
             truncate_by(changes, truncation)
         counts = count_truncated(changes)
+        keep_datasets(changes)
         if exact_tokenizer:
             use_recorded_tokenizers(changes)
         ranks = gpus = None
