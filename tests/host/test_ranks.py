@@ -1,11 +1,14 @@
-"""What a script on a rank may not be."""
+"""What a script on a rank may be, and what it may not."""
 
+import mxnet as mx
 import numpy as np
 import pytest
 
+from gluonnlp_snli_plugin import registry
 from gluonnlp_snli_plugin.cli import main
 from gluonnlp_snli_plugin.errors import UsageError
-from gluonnlp_snli_plugin.host.ranks import shard
+from gluonnlp_snli_plugin.host.ranks import RankedScript, shard
+from gluonnlp_snli_plugin.host.script import Script
 from gluonnlp_snli_plugin.parallel import backends
 from gluonnlp_snli_plugin.parallel.place import HAS_SAID_WHY
 from gluonnlp_snli_plugin.parallel.ranks import Ranks
@@ -44,3 +47,30 @@ def test_more_ranks_than_pairs_are_refused():
     ranks.num_ranks = 2
     with pytest.raises(UsageError, match="^1 training pairs cannot be divided among 2 ranks$"):
         shard(np.zeros(1), ranks)
+
+
+@pytest.fixture
+def ranked(tmp_path):
+    """A script on ranks that communicate through JAX, of which this process is the only one."""
+    (tmp_path / "script.py").touch()
+    changes = registry.Changes()
+    yield RankedScript(Script(tmp_path / "script.py"), "jax", changes, False, tmp_path, joined=Ranks())
+    changes.undo()
+
+
+@pytest.mark.parametrize("store", ["dist_sync", "made", "device", None])
+@pytest.mark.parametrize("on_store", [True, False, None])
+def test_a_trainer_is_given_any_store(ranked, caplog, store, on_store):
+    parameter = mx.gluon.Parameter("weight", shape=(2,), init=mx.init.One())
+    parameter.initialize()
+    kvstore = mx.kv.create("dist_sync_device") if store == "made" else store
+    trainer = mx.gluon.Trainer([parameter], "sgd", {"learning_rate": 0.5}, kvstore, update_on_kvstore=on_store)
+    for _ in range(2):
+        with mx.autograd.record():
+            loss = (parameter.data() * mx.nd.array([1, 2])).sum()
+        loss.backward()
+        trainer.step(1)
+    assert parameter.data().asnumpy().tolist() == [0, -1]
+    ranked.finish()
+    divides_its_data = store not in ("device", None)
+    assert ("each rank sees all of it" in caplog.text) is not divides_its_data
