@@ -6,7 +6,6 @@ The nets, with their parameters, gradients and the state of their optimizer, are
 """
 
 import contextlib
-import functools
 import logging
 import threading
 import warnings
@@ -58,7 +57,6 @@ class ScriptOnGPUs:
     array_type = DeviceArray
 
     def __init__(self, devices: Sequence[mx.Context], changes: registry.Changes) -> None:
-        self._changes = changes
         mesh_of_ranks = DeviceMesh(devices[:1])
         self.every, self.averages = mesh_of_ranks.every, True
         self._num_ranks, self._reduction = mesh_of_ranks.num_ranks, training.Reduction(mesh_of_ranks)
@@ -70,41 +68,32 @@ class ScriptOnGPUs:
         self._around = threading.local()  # .depth: of nets that are not computed as a whole, but have a BERT inside
         self._told: Set[str] = set()
         # Nets.
-        self._replace(mx.gluon.HybridBlock, "forward", self._forward)
-        self._replace(mx.gluon.SymbolBlock, "forward", self._forward_symbol)
-        self._replace(mx.gluon.HybridBlock, "export", self._export)
-        self._replace(mx.nd, "topk", self._topk)
-        self._replace(mx.random, "seed", self._seed)
-        self._replace(sampler.FixedBucketSampler, "__init__", self._init_sampler)
+        changes.wrap(mx.gluon.HybridBlock, "forward", self._forward)
+        changes.wrap(mx.gluon.SymbolBlock, "forward", self._forward_symbol)
+        changes.wrap(mx.gluon.HybridBlock, "export", self._export)
+        changes.wrap(mx.nd, "topk", self._topk)
+        changes.wrap(mx.random, "seed", self._seed)
+        changes.wrap(sampler.FixedBucketSampler, "__init__", self._init_sampler)
         # Gradients.
         for owner in (mx.autograd, mx.nd.NDArray):
-            self._replace(owner, "backward", self._backward)
-        self._replace(mx.autograd, "grad", self._grad)
-        self._replace(mx.autograd, "mark_variables", self._mark_variables)
-        self._replace(mx.gluon.Parameter, "zero_grad", self._zero_grad)
-        self._replace(mx.gluon.ParameterDict, "zero_grad", self._zero_all)
+            changes.wrap(owner, "backward", self._backward)
+        changes.wrap(mx.autograd, "grad", self._grad)
+        changes.wrap(mx.autograd, "mark_variables", self._mark_variables)
+        changes.wrap(mx.gluon.Parameter, "zero_grad", self._zero_grad)
+        changes.wrap(mx.gluon.ParameterDict, "zero_grad", self._zero_all)
         for module in (nlp.utils, host_parameter):
-            self._replace(module, "grad_global_norm", self._grad_global_norm)
-            self._replace(module, "clip_grad_global_norm", self._clip_grad_global_norm)
-        self._replace(mx.gluon.Trainer, "__init__", self._init_trainer)
-        self._replace(mx.gluon.Trainer, "_allreduce_grads", self._allreduce)
-        self._replace(mx.optimizer.Updater, "__call__", self._update)
-        self._replace(mx.optimizer.Optimizer, "_set_current_context", self._set_current_context)
+            changes.wrap(module, "grad_global_norm", self._grad_global_norm)
+            changes.wrap(module, "clip_grad_global_norm", self._clip_grad_global_norm)
+        changes.wrap(mx.gluon.Trainer, "__init__", self._init_trainer)
+        changes.wrap(mx.gluon.Trainer, "_allreduce_grads", self._allreduce)
+        changes.wrap(mx.optimizer.Updater, "__call__", self._update)
+        changes.wrap(mx.optimizer.Optimizer, "_set_current_context", self._set_current_context)
         # Precision.
         for module in (amp, amp.amp):
-            self._replace(module, "init", self._init_amp)
-            self._replace(module, "init_trainer", lambda original, trainer: None)
-            self._replace(module, "unscale", lambda original, trainer: None)
-            self._replace(module, "scale_loss", lambda original, loss, trainer: contextlib.nullcontext(loss))
-
-    def _replace(self, owner: Any, name: str, function: Callable[..., Any]) -> None:
-        original = vars(owner)[name]
-
-        @functools.wraps(original)
-        def replacement(*args: Any, **kwargs: Any) -> Any:
-            return function(original, *args, **kwargs)
-
-        self._changes.set_attribute(owner, name, replacement)
+            changes.wrap(module, "init", self._init_amp)
+            changes.wrap(module, "init_trainer", lambda original, trainer: None)
+            changes.wrap(module, "unscale", lambda original, trainer: None)
+            changes.wrap(module, "scale_loss", lambda original, loss, trainer: contextlib.nullcontext(loss))
 
     # Nets
 
