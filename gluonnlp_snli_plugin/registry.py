@@ -12,7 +12,7 @@ plugin is active its names also come before GluonNLP's.
 import contextlib
 import functools
 import importlib
-from typing import Any, Callable, Dict, Iterator, List, MutableMapping, NamedTuple, Optional, Pattern, Tuple, TypeVar
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Pattern, Tuple, TypeVar
 
 import gluonnlp as nlp
 import mxnet as mx
@@ -23,42 +23,10 @@ from mxnet.gluon.model_zoo import model_store
 
 from . import compat
 from .errors import UsageError
+from .system.changes import Changes
 
 Thing = TypeVar("Thing")
 Factory = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
-class Changes:
-    """Writes into tables and modules, and undoes it to the letter."""
-
-    def __init__(self) -> None:
-        self._undo: List[Callable[[], Any]] = []
-
-    def set_item(self, table: MutableMapping[Any, Any], key: Any, value: Any) -> None:
-        if key in table:
-            self._undo.append(functools.partial(table.__setitem__, key, table[key]))
-        else:
-            self._undo.append(functools.partial(table.pop, key, None))
-        table[key] = value
-
-    def set_attribute(self, owner: Any, name: str, value: Any) -> None:
-        self._undo.append(functools.partial(setattr, owner, name, vars(owner)[name]))
-        setattr(owner, name, value)
-
-    def wrap(self, owner: Any, name: str, function: Callable[..., Any]) -> None:
-        """Call `function` in the place of a function or method; it gets that one, and then its arguments."""
-        original = vars(owner)[name]
-
-        @functools.wraps(original)
-        def replacement(*args: Any, **kwargs: Any) -> Any:
-            return function(original, *args, **kwargs)
-
-        self.set_attribute(owner, name, replacement)
-
-    def undo(self) -> None:
-        while self._undo:
-            self._undo.pop()()
-
 
 _changes: Optional[Changes] = None  # None while the plugin is not active
 
