@@ -2,7 +2,7 @@
 
 import csv
 import io
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ..errors import UsageError
 
@@ -35,7 +35,7 @@ def parsed(option: str, given: Assignments, example: str) -> Dict[str, str]:
         return {str(name).strip(): str(value).strip() for name, value in (given or {}).items()}
     found: Dict[str, str] = {}
     for part in _parts(option, given, example):
-        name, equals, value = (text.strip() for text in part.partition("="))
+        name, equals, value = (_unquoted(text.strip()) for text in part.partition("="))
         if not (name and equals and value):
             raise UsageError(f"{option} has {part!r} where NAME=VALUE belongs; write {option} {example}")
         if name in found:
@@ -78,6 +78,16 @@ def listed(option: str, given: Optional[str], example: str) -> Optional[Tuple[st
     if "" in parts:
         raise UsageError(f"{option} {given}: a name is empty; write {option} {example}")
     return tuple(parts)
+
+
+def _unquoted(text: str) -> str:
+    """Without quotes around the name or the value alone, as in ``2="not enough info"``."""
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+
+
+def in_words(labels: Iterable[str]) -> str:
+    """Classes in a message: separated by commas, and in quotes where a name has a space or a comma itself."""
+    return ", ".join(repr(label) if " " in label or "," in label else label for label in labels)
 
 
 def _parts(option: str, given: str, example: str) -> List[str]:

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
 import mxnet as mx
 import numpy as np
 
-from ..data.assignments import Assignments
+from ..data.assignments import Assignments, in_words
 from ..data.cache import EncodedFile, encode_file
 from ..data.encoding import EncodedPairs
 from ..data.losses import tell_left_out, tell_truncated
@@ -123,7 +123,7 @@ def ask(
     for other in others:
         if sorted(other.labels) != sorted(first.labels):
             raise UsageError(
-                f"the models have different classes: {', '.join(first.labels)} and {', '.join(other.labels)}"
+                f"the models have different classes: {in_words(first.labels)} against {in_words(other.labels)}"
             )
     schema = schema_of(first.labels, first.settings.task)
     found = [encode_file(first.encoder, file, on_bad_row, True, columns, labels, schema) for file in files]

@@ -117,6 +117,6 @@ def run_script(
             ranked.finish()
         counts.tell(path)
         if (files or glue_root is not None) and not data_read and not script.has_exited:
-            option = "--train-file and its like" if files else "--glue-root"
+            option = "--train-file, --dev-file or --test-file" if files else "--glue-root"
             _log.warning("%s has read none of the files that %s name%s", path, option, "" if files else "s")
         return status

@@ -15,6 +15,7 @@ import gluonnlp as nlp
 import mxnet as mx
 import numpy as np
 from gluonnlp.data import sampler
+from gluonnlp.model.bert import BERTEncoder, BERTEncoderCell
 from gluonnlp.optimizer import BERTAdam
 from gluonnlp.utils import parameter as host_parameter
 from mxnet.contrib import amp
@@ -120,7 +121,8 @@ class ScriptOnGPUs:
     def _check(self, block: Any, context: mx.Context) -> None:
         """Refuse a net that MXNet would have to compute, unless it is around a BERT."""
         name = type(block).__name__
-        if any(isinstance(array, DeviceArray) for p in block._reg_params.values() for array in p._data or ()):
+        is_known = any(isinstance(array, DeviceArray) for p in block._reg_params.values() for array in p._data or ())
+        if is_known or isinstance(block, (BERTEncoder, BERTEncoderCell)):
             raise PluginError(f"{name} is part of a BERT on {context}: through XLA it is computed only as a whole")
         if getattr(self._around, "depth", 0) or not block.collect_params().keys():
             return
@@ -182,13 +184,17 @@ class ScriptOnGPUs:
 
     def _grad(self, original: Callable[..., Any], heads: Any, variables: Any, *args: Any, **kwargs: Any) -> Any:
         arrays = [variables] if isinstance(variables, mx.nd.NDArray) else variables
-        on_device, _ = training.divided(arrays)
-        if on_device:
-            raise PluginError(
-                f"mx.autograd.grad of a parameter of a net on {on_device[0].context}: what is computed through XLA has "
-                "its gradients in the parameters' grad(), after backward()"
-            )
-        return original(heads, variables, *args, **kwargs)
+        place = next((array.context for array in arrays if array.context in self._calls.places), None)
+        try:
+            if not training.divided(arrays)[0]:
+                return original(heads, variables, *args, **kwargs)
+        except mx.MXNetError:  # a parameter's array from before its net has computed
+            if place is None:
+                raise
+        raise PluginError(
+            f"mx.autograd.grad of a parameter of a net on {place}: what is computed through XLA has its gradients in "
+            "the parameters' grad(), after backward()"
+        ) from None
 
     def _mark_variables(self, original: Callable[..., Any], variables: Any, gradients: Any, *args: Any) -> None:
         """MXNet computes nothing with parameters on a device, so it need not read them."""
@@ -260,8 +266,8 @@ class ScriptOnGPUs:
         is_mine = [isinstance(array, DeviceArray) for array in weight]
         if any(is_mine) and not isinstance(updater.optimizer, BERTAdam):
             self._tell(
-                f"{type(updater.optimizer).__name__} updates parameters on the CPU, to where they are transferred and "
-                "back each time; bertadam updates them on the device"
+                f"{type(updater.optimizer).__name__} updates parameters on the CPU: each update transfers all of "
+                "them there and back; bertadam updates them on the device"
             )
             is_mine = [False] * len(is_mine)
         for which, call in ((True, training.update), (False, original)):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 import mxnet as mx
 
 from .. import registry
-from ..data.assignments import listed, written
+from ..data.assignments import in_words, listed, written
 from ..errors import UsageError
 from ..formats.model_folder import Model, weights_sha256
 from ..formats.reading import load_finetuned, model_of
@@ -118,7 +118,7 @@ def continued_model(
     if is_same:
         return continued, {**record, "head": "kept"}, None
     continued.net.classifier.initialize(mx.init.Normal(0.02), ctx=contexts, force_reinit=True)
-    remark = f"the head is new: the classes of {config.init_from} are {', '.join(before)}, not {', '.join(labels)}"
+    remark = f"the head is new: {config.init_from} has the classes {in_words(before)}; this run has {in_words(labels)}"
     return continued, {**record, "head": "new"}, remark
 
 

@@ -340,7 +340,10 @@ def test_files_for_another_task_are_refused_before_anything_starts(launched, cap
 def test_a_script_that_reads_no_file_of_those_given_is_told(capsys, script, numbered, text):
     path = script(text)
     assert main(["run", *numbered, path, "--task_nam"]) == 0
-    assert capsys.readouterr().err == f"{path} has read none of the files that --train-file and its like name\n"
+    assert (
+        capsys.readouterr().err
+        == f"{path} has read none of the files that --train-file, --dev-file or --test-file name\n"
+    )
     assert main(["run", path]) == 0
     assert capsys.readouterr().err == ""
 

@@ -341,7 +341,7 @@ def test_numbers_mean_what_the_user_says_and_are_never_guessed(write, text, name
 
 def test_what_the_user_says_comes_before_what_is_known(write):
     path = write("a.jsonl", as_json_lines([("a", "b", "Yes"), ("a", "c", "E"), ("a", "d", "?"), ("a", "e", True)]))
-    reader = PairReader(path, labels="yes=Entails, e=neutral,?=-,true=c")
+    reader = PairReader(path, labels='yes="Entails", e=neutral,?=-,true=c')
     assert list(reader) == [("a", "b", "entailment"), ("a", "c", "neutral"), ("a", "e", "contradiction")]
     assert reader.num_unlabelled == 1
 

@@ -28,7 +28,7 @@ READ = [  # case, name, text, its tokens, a warning or None
         "a_uncased",
         "two birds",
         ["two", "birds"],
-        "left out, beside the encoder: decoder",
+        "left out, besides the encoder: decoder",
     ),
     ("12_vocab_lines/a_token_twice", "a_uncased", "two birds", ["two", "birds"], "'birds' is there again on line 76"),
     ("12_vocab_lines/blank_line_at_the_end", "a_uncased", "two birds", ["two", "birds"], None),
@@ -84,5 +84,5 @@ def test_labels_take_spaces_and_any_case_and_no_message_shows_an_order(case, tmp
     for wrong in ((), ("--labels", "a,b"), ("--labels", "entailment,neutral")):
         assert import_classifier(folder, tmp_path / "other", *wrong) == 2
         line = capsys.readouterr().err
-        assert "--labels NAME0,NAME1,NAME2 says what logit 0, 1 and 2 mean" in line
+        assert "--labels NAME0,NAME1,... names the classes in the order of the logits" in line
         assert "entailment,contradiction,neutral" not in line.replace(" ", "")

@@ -290,7 +290,7 @@ def test_a_size_that_only_the_config_knows_is_refused_before_anything_is_made(
 def test_half_a_pooler_is_left_out(folder, root, kind, caplog, edit_tensors):
     edit_tensors(folder, **{f"pooler__dense__{kind}": None})
     assert import_bert(folder, "mine_uncased", root=root).parts == ["pooler"]  # a new one
-    assert f"left out, beside the encoder: pooler (pooler.dense.{kind} is missing)" in caplog.text
+    assert f"left out, besides the encoder: pooler (pooler.dense.{kind} is missing)" in caplog.text
 
 
 def test_a_parameter_under_two_names_is_refused(folder, root, edit_tensors, refused):

@@ -119,10 +119,10 @@ def test_a_sentencepiece_vocabulary_is_kept(folder, train_sentencepiece, pairs_f
 @pytest.mark.parametrize(
     "changes, match, error",
     [
-        ({"id2label": {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}}, "--labels NAME0,NAME1,NAME2 says", UsageError),
+        ({"id2label": {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}}, "--labels NAME0,NAME1,... names", UsageError),
         (
             {"id2label": {"0": "entailment", "1": "neutral", "2": "neutral"}},
-            "--labels NAME0,NAME1,NAME2 says",
+            "--labels NAME0,NAME1,... names",
             UsageError,
         ),
         ({"id2label": {"0": "bad", "1": "good"}}, "has 2 classes; SNLI has 3", CheckpointError),
@@ -153,11 +153,21 @@ def test_weights_that_do_not_fit(folder, changes, match):
     refused(folder, match)
 
 
+def test_labels_in_another_order_than_the_checkpoints_own_are_refused(folder):
+    edit(folder, id2label={"0": "Refutes", "1": "supports", "2": "unclear"})
+    refused(
+        folder,
+        "has these classes in the order refutes,supports,unclear",
+        UsageError,
+        labels=["supports", "refutes", "unclear"],
+    )
+
+
 @pytest.mark.parametrize("labels", ["entailment", "entailment,neutral,neutral", "yes,no", "yes,,no"])
 def test_labels_must_name_each_class_once(folder, labels):
     refused(
         folder,
-        "does not name each of 3 classes once: import-bert --labels NAME0,NAME1,NAME2 says",
+        "does not name each of 3 classes once: import-bert --labels NAME0,NAME1,... names",
         UsageError,
         labels=labels.split(","),
     )

@@ -1,6 +1,7 @@
 """Continued fine-tuning: a run that starts from a fine-tuned model, head included where the classes are the same."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -93,6 +94,12 @@ def test_backbone_head_tokenizer_and_length_come_from_the_model_and_are_recorded
     assert f"sha256 {sha256}" in (folder / "report.html").read_text(encoding="utf-8")
 
 
+def test_the_command_of_a_continued_run_names_what_would_otherwise_be_the_models(train, pooled_run):
+    _, folder = train(pooled_run, task="SNLI")
+    (line,) = re.findall("gluonnlp-snli finetune .*", (folder / "report.html").read_text(encoding="utf-8"))
+    assert "--task SNLI" in line and "--max-len 32" in line and "--truncation longest_first" in line
+
+
 def test_length_truncation_and_dropout_can_be_others(train, pooled_run):
     _, folder = train(pooled_run, max_len=24, truncation="ratio", dropout=0.2)
     settings = load_model(folder).settings
@@ -118,7 +125,9 @@ def test_other_classes_get_a_new_head_and_one_line_says_so(train, pooled_run, pa
     with caplog.at_level("INFO"):
         _, folder = train(pooled_run, labels="yes,no", train_file=file, dev_file=file, lr=1e-9)
     told = [r.getMessage() for r in caplog.records if "the head is new" in r.getMessage()]
-    assert told == [f"the head is new: the classes of {pooled_run} are entailment, contradiction, neutral, not yes, no"]
+    assert told == [
+        f"the head is new: {pooled_run} has the classes entailment, contradiction, neutral; this run has yes, no"
+    ]
     assert [line["epoch"] for line in _dev(folder)] == [1]  # a new head says nothing before it is trained
     assert _record(folder)["initial_model"]["head"] == "new"
     before, after = load_model(pooled_run).net, load_model(folder).net

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output-dir", metavar="OUT", help="for a fine-tuned classifier: the folder to write")
     parser.add_argument(
         "--labels",
-        metavar="NAME0,NAME1,NAME2",
+        metavar="NAME0,NAME1,...",
         help="its labels in the order of the logits, where config.json does not name the three of SNLI",
     )
     parser.add_argument("--vocab", metavar="V", help="of a .params file: vocabulary file, or a name in the store")

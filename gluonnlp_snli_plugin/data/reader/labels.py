@@ -4,7 +4,7 @@ import re
 from typing import Any, Dict, Optional
 
 from ...errors import UsageError
-from ..assignments import Assignments, parsed
+from ..assignments import Assignments, in_words, parsed
 from ..schema import PairSchema
 from .rows import BadRow, show
 
@@ -43,7 +43,7 @@ class Labels:
             if spelling in self.given:
                 raise UsageError(f"--labels names {spelling} twice")
             if label.lower() not in known:
-                classes = ", ".join(sorted(schema.labels))
+                classes = in_words(sorted(schema.labels))
                 raise NoClass(f"--labels {spelling}={label}: there is no class {label!r}, only {classes}")
             self.given[spelling] = known[label.lower()]
         self._known = {**known, **self.given}
@@ -68,7 +68,7 @@ class Labels:
                 f"{what}: corpora number the classes in different orders, so that no order is assumed; look up which "
                 "class each number stands for, and give --labels NUMBER=CLASS,NUMBER=CLASS,..."
             )
-        labels, no_label = ", ".join(self._schema.labels), self._schema.no_label[0]
+        labels, no_label = in_words(self._schema.labels), self._schema.no_label[0]
         raise BadRow(f"{what}; expected one of {labels}, or {no_label} for none (other spellings: --labels)")
 
 

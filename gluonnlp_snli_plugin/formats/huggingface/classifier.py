@@ -20,7 +20,7 @@ from .tokenizer import establish
 from .weights import convert_weights
 
 # Says what is needed and shows no order that could be copied unread.
-_ORDER = "import-bert --labels NAME0,NAME1,NAME2 says what logit 0, 1 and 2 mean, each " + " or ".join(sorted(LABELS))
+_ORDER = "import-bert --labels NAME0,NAME1,... names the classes in the order of the logits"
 
 #: How config.json of a plain BERT with the head Dense, ReLU, Dense differs from a ``BertForSequenceClassification``,
 #: whose head has a tanh. DeBERTa-v2's code, told to leave its relative positions and convolution out, is that of BERT,
@@ -127,7 +127,13 @@ def _labels(config: Dict[str, Any], path: Path, labels: Optional[Sequence[str]])
         number = len(names) if isinstance(names, dict) else len(given)
         if not 2 <= len(set(given)) == len(given) == number or "" in given:
             raise UsageError(f"--labels {','.join(labels)!r} does not name each of {number} classes once: {_ORDER}")
-        return lower if sorted(lower) == sorted(LABELS) else given
+        order = lower if sorted(lower) == sorted(LABELS) else given
+        own_order = [str(names.get(str(i))).strip().lower() for i in range(number)] if names else lower
+        if sorted(own_order) == sorted(lower) and own_order != lower:
+            raise UsageError(
+                f"--labels {','.join(labels)}: {path} has these classes in the order {','.join(own_order)}"
+            )
+        return order
     if not isinstance(names, dict):
         raise CheckpointError(f"{path} has no id2label: it is not a fine-tuned classifier; import a BERT with --name")
     if len(names) != len(LABELS):

@@ -75,7 +75,7 @@ def _warn_of_others(
     if left:
         names = list(left)
         more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-        _log.warning("%s: left out, beside the encoder: %s%s", tensors.path, ", ".join(names[:4]), more)
+        _log.warning("%s: left out, besides the encoder: %s%s", tensors.path, ", ".join(names[:4]), more)
 
 
 def _why_unusable(part: str, hparams: Dict[str, Any], vocab_size: int, tensors: Tensors) -> Optional[str]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ...data.assignments import written
 from ...errors import UsageError
@@ -148,6 +148,11 @@ class RunConfig:
         """Defaults that depend on other options, a dict."""
         return {}
 
+    @property
+    def written_always(self) -> Sequence[str]:
+        """The settings whose defaults are not those of the class, but depend on something else."""
+        return ()
+
     def command_line(self, num_ranks: int = 1, comm: Optional[str] = None) -> List[str]:
         """The command that makes a run with these settings.
 
@@ -159,14 +164,14 @@ class RunConfig:
         Returns
         -------
         list of str
-            Settings with default values are left out.
+            Settings with default values are left out, unless the default is another with these settings.
         """
         given = dataclasses.asdict(self)
         usual = {field.name: field.default for field in dataclasses.fields(self)}
         usual.update(self.usual(given))
         words = ["gluonnlp-snli", self.COMMAND]
         for name, value in given.items():
-            if value == usual[name]:
+            if value == usual[name] and (value is None or name not in self.written_always):
                 continue
             if value is True:
                 words.append(option_name(name))

@@ -4,7 +4,7 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, Iterator, Mapping, Optional, Sequence, Tuple, Union
 
-from ...data.assignments import Assignments, listed
+from ...data.assignments import Assignments, in_words, listed
 from ...errors import UsageError
 from .config import RunConfig, option, option_name
 
@@ -145,6 +145,10 @@ class FinetuneConfig(RunConfig):
     def usual(cls, options: Dict[str, Any]) -> Dict[str, Any]:
         return _SAMPLE_SETTINGS if options.get("sample") else {}
 
+    @property
+    def written_always(self) -> Sequence[str]:
+        return ("task", "max_len", "truncation", "dropout") if self.init_from else ()  # else they are the model's
+
     def _complaints(self) -> Iterator[str]:
         yield from super()._complaints()
         yield from self._below(1, "hidden_units", "epochs")
@@ -183,8 +187,8 @@ class FinetuneConfig(RunConfig):
     def _contradictions_of_classes(self) -> Iterator[str]:
         if self.classes and not self.labels:
             yield (
-                "--classes goes with --labels SPELLING=CLASS,...; where files have the names themselves, give these to "
-                "--labels"
+                "--classes goes with --labels SPELLING=CLASS,...; where files spell the classes by their names, write "
+                "--labels NAME,NAME,... alone"
             )
         if self.classes and listed("--labels", self.labels, "SPELLING=CLASS,..."):  # type: ignore[arg-type]
             yield "--labels and --classes both name classes: omit --classes, or write --labels SPELLING=CLASS,..."
@@ -196,6 +200,6 @@ class FinetuneConfig(RunConfig):
             option, hint = ("--classes", "") if self.classes else ("--labels", " (spellings are SPELLING=CLASS,...)")
             yield f"{option} names one class, {self.own_classes[0]!r}; a classifier needs at least 2{hint}"
         if not self.train_file:
-            yield f"there is no corpus with the classes {', '.join(self.own_classes)}: give --train-file and --dev-file"
+            yield f"there is no corpus with the classes {in_words(self.own_classes)}: give --train-file and --dev-file"
         if self.task.upper() != "SNLI":
-            yield f"--task {self.task} has classes, and others are named: omit --task"
+            yield f"--task {self.task} has classes of its own: omit --task, or the names of other classes"

@@ -114,7 +114,7 @@ class Net:
         outputs, kept = self._recorded.eval_shape(*arguments)
         pull, sharding = self._pull, self.place.mesh.replicated
         gradients = jax.jit(lambda kept, given: jax.tree.unflatten(pull, kept)(given)[0], out_shardings=sharding)
-        self._compile(("recorded", *kind), f"{what}, recorded", self._recorded, *arguments)
+        self._compile(("recorded", *kind), f"the training pass of {what}", self._recorded, *arguments)
         self._compile(("gradients", *kind), f"the gradient of {what}", gradients, kept, outputs)
 
     def _compile_ahead(self, kind: Tuple[Any, ...], trained: Any, weights: Any, inputs: Any, key: Any) -> None:

@@ -267,6 +267,15 @@ def attach_grad(net):
     net.bert.pooler.weight.data().attach_grad()
 
 
+def test_a_gradient_of_an_array_from_before_the_first_call_is_refused(gpus, make_classifier, loss_of):
+    with gpus():
+        net = make_classifier(mx.gpu(0))
+        weight = net.bert.pooler.weight.data()
+        loss = loss_of(net)
+        with pytest.raises(PluginError, match="mx.autograd.grad of a parameter of a net on gpu\\(0\\)"):
+            mx.autograd.grad(loss, [weight])
+
+
 @pytest.mark.parametrize(
     "script, message",
     [

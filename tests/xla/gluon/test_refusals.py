@@ -53,6 +53,10 @@ def several_dropout_rates(make_bert, inputs):
     net(*inputs)
 
 
+def encoder_alone(make_bert, inputs):
+    make_bert(ctx=mx.gpu(0)).encoder(mx.nd.zeros((2, 3, 16), mx.gpu(0)))
+
+
 def part_of_a_bert(make_bert, inputs):
     net = make_bert(ctx=mx.gpu(0))
     net(*inputs)
@@ -85,6 +89,11 @@ def parameters_elsewhere(make_bert, inputs):
         (all_encodings, UsageError, "a BERT that returns attention weights, or all layers' encodings, is not"),
         (own_embedding, UsageError, "a BERT with its own embedding layers is not computed through XLA"),
         (several_dropout_rates, UsageError, "a BERT whose layers have several dropout rates is not computed"),
+        (
+            encoder_alone,
+            PluginError,
+            r"BERTEncoder is part of a BERT on gpu\(0\): through XLA it is computed only as a",
+        ),
         (part_of_a_bert, PluginError, r"Embedding is part of a BERT on gpu\(0\): through XLA it is computed only as a"),
         (longer_than_the_positions, PluginError, "BERTModel has positions for 8 tokens, but a batch has 11"),
         (decoder_without_positions, PluginError, "BERTModel decodes masked tokens, but is not told their positions"),
