@@ -128,7 +128,7 @@ class ScriptOnGPUs:
             return
         if not self._calls.has_computed:
             raise PluginError(f"{name} on {context} cannot be computed through XLA, GluonNLP's BERT can: use mx.cpu()")
-        self._tell(f"{name} on {context} is computed by MXNet on the CPU: only GluonNLP's BERT is by XLA")
+        self._tell(f"{name} on {context} is computed by MXNet on the CPU: XLA computes only GluonNLP's BERT")
 
     def _forward_symbol(self, original: Callable[..., Any], block: Any, x: Any, *arguments: Any) -> Any:
         if isinstance(x, mx.nd.NDArray) and x.context in self._calls.places:

@@ -175,8 +175,8 @@ def parse_script_devices(
     """
     found = parse_devices(devices, gpus, "auto" if engine == "mxnet" else engine)
     if found.places[0].device_type == "cpu":
-        if not found.uses_xla and (devices or engine == "mxnet") and len(found) > 1:
-            raise UsageError(f"--devices {devices}: a script computes on one CPU device, unless with --engine xla")
+        if devices and not found.uses_xla:
+            raise UsageError("--devices is for computing a script through XLA: give --engine xla too, or omit it")
         return found if found.uses_xla else None
     if engine != "xla":
         missing = _why_mxnet_cannot(found.places)

@@ -68,7 +68,8 @@ def test_devices_that_make_no_sense_are_refused(options, complaint):
         ({"gpus": "0,0"}, "a GPU is named twice"),
         ({"gpus": "0,"}, "by their numbers"),
         ({"gpus": "99", "engine": "mxnet"}, r"--engine mxnet: MXNet cannot compute on gpu\(99\)"),
-        ({"devices": "cpu:0,cpu:1"}, "a script computes on one CPU device, unless with --engine xla"),
+        ({"devices": "cpu:0,cpu:1"}, "--devices is for computing a script through XLA: give --engine xla too"),
+        ({"devices": "cpu:0", "engine": "mxnet"}, "--devices is for computing a script through XLA"),
         ({"gpus": "0", "devices": "cpu:0"}, "--gpus and --devices both name devices"),
     ],
 )
@@ -79,7 +80,6 @@ def test_what_is_no_device_for_a_script_is_told(options, complaint):
 
 def test_a_script_has_the_cpu_unless_other_devices_are_named():
     assert parse_script_devices() is None and parse_script_devices(engine="mxnet") is None
-    assert parse_script_devices(devices="cpu:0") is None
     devices = parse_script_devices(devices="cpu:0,cpu:1", engine="xla")
     assert devices.uses_xla and str(devices) == "cpu:0,cpu:1"
 

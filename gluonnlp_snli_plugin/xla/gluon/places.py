@@ -1,6 +1,7 @@
 """The devices that a script knows as ``mx.gpu(i)``."""
 
 import logging
+import sys
 from typing import Any, List
 
 import mxnet as mx
@@ -11,6 +12,7 @@ from ..mesh import DeviceMesh
 from ..programs import Programs
 from .arrays import DeviceArray, View
 
+_OWN_REFERENCES = 3  # to an array that only its parameter has: the list's, a variable's, and an argument's
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
@@ -59,6 +61,12 @@ class Place:
         if isinstance(data, View):  # detached, as a parameter is that becomes frozen
             data = data.base
         elif not isinstance(data, DeviceArray):
+            if sys.getrefcount(data) > _OWN_REFERENCES:
+                _log.warning(
+                    "an array of %s from before its net's first call on %s follows the parameter no longer: "
+                    "call data() again",
+                    *(parameter.name, self.context),
+                )
             data = DeviceArray.of(data, self.mesh, self.context)
         parameter._data[number], data.is_recorded, data.gradient = data, parameter.grad_req != "null", None
         if data.is_recorded:

@@ -20,11 +20,12 @@ def main():
     job = worker.job
     models: list = []
     batches: collections.deque = collections.deque()
-    starting_model = finetuning.starting_model
+    initial_model = finetuning.initial_model
 
     def remembered_model(*arguments):
-        models.append(starting_model(*arguments))
-        return models[-1]
+        found = initial_model(*arguments)
+        models.append(found.model)
+        return found
 
     def encode(*columns):
         return len(models[0].encoder().encode(*columns).input_ids)
@@ -78,7 +79,7 @@ def main():
             worker.step(*batches.popleft())
 
     loop.Progress = HeldProgress  # type: ignore[misc]
-    held = {"LengthBucketBatches": CountedBatches, "Best": HeldBest, "starting_model": remembered_model}
+    held = {"LengthBucketBatches": CountedBatches, "Best": HeldBest, "initial_model": remembered_model}
     for name, replacement in held.items():
         setattr(finetuning, name, replacement)
     with tempfile.TemporaryDirectory() as folder:

@@ -267,6 +267,20 @@ def attach_grad(net):
     net.bert.pooler.weight.data().attach_grad()
 
 
+def test_an_array_from_before_the_first_call_does_not_follow_its_parameter_which_is_told(
+    gpus, make_classifier, loss_of, caplog
+):
+    with gpus():
+        net = make_classifier(mx.gpu(0))
+        loss_of(net)
+        assert not caplog.records
+        other = make_classifier(mx.gpu(0))
+        kept = other.bert.pooler.weight.data()
+        loss_of(other)
+        assert "pooler_weight from before its net's first call on gpu(0) follows the parameter no longer" in caplog.text
+        assert kept is not other.bert.pooler.weight.data()
+
+
 def test_a_gradient_of_an_array_from_before_the_first_call_is_refused(gpus, make_classifier, loss_of):
     with gpus():
         net = make_classifier(mx.gpu(0))

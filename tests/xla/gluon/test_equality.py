@@ -44,7 +44,7 @@ def test_frozen_parameters(assert_trains_alike, make_classifier):
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_other_optimizers_update_on_the_cpu_which_is_told_once(optimizer, assert_trains_alike, make_classifier, caplog):
     assert_trains_alike(make_classifier, optimizer=optimizer, updates=5)
-    assert [record.message for record in caplog.records if "transferred" in record.message] == [
+    assert [record.message for record in caplog.records if "transfers" in record.message] == [
         f"{dict(adam='Adam', sgd='SGD')[optimizer]} updates parameters on the CPU: each update transfers all of them "
         "there and back; bertadam updates them on the device"
     ]

@@ -134,4 +134,4 @@ def test_another_net_beside_a_bert_is_told_once(gpus, make_classifier, bert_inpu
             net.initialize(ctx=mx.gpu(0))
             net(mx.nd.ones((2, 3), ctx=mx.gpu(0)))
     told = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert told == ["Dense on gpu(0) is computed by MXNet on the CPU: only GluonNLP's BERT is by XLA"]
+    assert told == ["Dense on gpu(0) is computed by MXNet on the CPU: XLA computes only GluonNLP's BERT"]
