@@ -22,6 +22,7 @@ def tiny(folder, *options):
 
 @pytest.mark.slow
 @pytest.mark.jax
+@pytest.mark.whole_benchmarks
 def test_what_is_computed_through_xla_is_checked_first(tmp_path):
     found = tiny(tmp_path, "--parts", "checks")
     what_is_computed_through_xla_is_what_mxnet_computes_and_can_be_repeated(found)
