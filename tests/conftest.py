@@ -48,6 +48,7 @@ NEEDS = {
         f"{REFERENCE_ENV}, with torch and transformers, is missing: make reference",
     ),
     "transformers": (lambda: importlib.util.find_spec("transformers"), "transformers is not installed: pip install it"),
+    "long": (lambda: os.environ.get("LONG_TESTS"), "it takes long, and others like it do not: make test-long"),
     "whole_benchmarks": (lambda: os.environ.get("WHOLE_BENCHMARKS"), "it takes minutes: make test-benchmarks"),
     "gluonnlp_scripts": (
         lambda: os.environ.get("GLUONNLP_SCRIPTS"),

@@ -200,7 +200,7 @@ def _make_files(world, bert, run, pairs):
         shutil.copytree(str(bert), str(world / name))
         save_file(tensors, str(world / name / "model.safetensors"))
         config = json.loads((bert / "config.json").read_text())
-        labels = ("contradiction", "entailment", "neutral")
+        labels = ("entailment", "neutral", "contradiction")
         config.update(architectures=["BertForSequenceClassification"], id2label=dict(enumerate(labels)))
         (world / name / "config.json").write_text(json.dumps(config))
         (world / name / "tokenizer_config.json").write_text('{"do_lower_case": true}')

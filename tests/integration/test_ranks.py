@@ -26,7 +26,9 @@ SCRIPT = Path(__file__).parent / "finetune_script.py"
 WORDS = "a the man woman dog cat is are not sleeping awake running eating outside inside two three red blue".split()
 
 # How ranks communicate; through "xla" they compute too.
-BACKENDS = ["dist_sync", pytest.param("horovod", marks=pytest.mark.horovod), pytest.param("xla", marks=pytest.mark.jax)]
+THROUGH_MXNET = ["dist_sync", pytest.param("horovod", marks=pytest.mark.horovod)]
+BACKENDS = [*THROUGH_MXNET, pytest.param("xla", marks=pytest.mark.jax)]
+BACKENDS_IN_LONG_TESTS = [*THROUGH_MXNET, pytest.param("xla", marks=[pytest.mark.jax, pytest.mark.long])]
 
 
 def options_of(backend, num_ranks=2):
@@ -91,7 +93,7 @@ def test_two_ranks_train_as_one_with_the_same_global_batches(hosted, tmp_path, b
     assert [report["threads"] for report in reports] == [str(share)] * 2
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS_IN_LONG_TESTS)
 def test_unequal_shards_take_the_same_steps_and_rank_0_alone_writes(hosted, tmp_path, backend):
     pairs = write_pairs(tmp_path / "pairs.jsonl", 101)
     dev = write_pairs(tmp_path / "dev.jsonl", 10)
@@ -143,6 +145,7 @@ for step in range(1000000):
 
 
 @pytest.mark.jax
+@pytest.mark.long
 def test_a_script_that_fails_on_one_rank_ends_the_run_with_its_traceback(command, tiny_name, tmp_path):
     (tmp_path / "script.py").write_text(FAILS_ON_RANK_1)
     done = command("run", *options_of("xla"), "script.py", cwd=tmp_path)
@@ -228,7 +231,7 @@ def test_a_rank_that_dies_ends_the_run(endless, backend):
     assert not running()
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS_IN_LONG_TESTS)
 def test_ctrl_c_ends_all_ranks(endless, backend):
     start, running = endless
     launcher = start(backend)
@@ -278,6 +281,7 @@ def test_the_recipe_for_horovod(tiny_name, tmp_path):
 
 
 @pytest.mark.jax
+@pytest.mark.long
 def test_the_page_on_ranks_says_how_to_start_them_through_jax_and_resume(tiny_name, tmp_path):
     page = (Path(__file__).parents[2] / "docs" / "distributed.md").read_text(encoding="utf-8")
     export, *ranks = re.search("```sh\n(export JAX_.*?)```", page, re.DOTALL)[1].splitlines()
@@ -429,7 +433,7 @@ def test_through_jax_gradients_are_averaged_or_added_up_as_a_store_does(
     [
         ("dist_sync", signal.SIGTERM),
         pytest.param("horovod", signal.SIGINT, marks=pytest.mark.horovod),
-        pytest.param("jax", signal.SIGTERM, marks=pytest.mark.jax),
+        pytest.param("jax", signal.SIGTERM, marks=[pytest.mark.jax, pytest.mark.long]),
     ],
 )
 def test_finetune_on_two_ranks_is_finetune_on_one_also_if_it_is_stopped(command, tiny_bert, tmp_path, backend, number):

@@ -124,7 +124,7 @@ def test_the_report_shows_the_classes_of_the_task(run):
 def test_a_label_of_another_task_is_refused_with_the_labels_there_are(run, corpus, tmp_path):
     wrong = tmp_path / "wrong.tsv"
     wrong.write_text("passage\tclaim\tverdict\na\tb\tneutral\n")
-    with pytest.raises(DataError, match=f"unknown verdict 'neutral'; expected one of {SUPPORT}, {OTHER}"):
+    with pytest.raises(DataError, match=f"unknown verdict 'neutral'; expected one of {SUPPORT}, '{OTHER}'"):
         evaluate(run[0], wrong)
 
 

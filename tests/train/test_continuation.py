@@ -190,7 +190,7 @@ def test_an_onnx_model_cannot(train, pooled_run, tmp_path):
         train(tmp_path / "to")
 
 
-@pytest.mark.parametrize("more", [{}, {"engine": "xla"}], ids=str)
+@pytest.mark.parametrize("more", [{}, pytest.param({"engine": "xla"}, marks=pytest.mark.long)], ids=str)
 def test_a_resumed_run_ends_as_the_whole_one(train, pooled_run, tmp_path, more):
     if more:
         pytest.importorskip("jax")

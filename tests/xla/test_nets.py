@@ -108,6 +108,7 @@ def test_lower_precisions_are_near(dtype, tolerance, make_classifier, bert_input
     assert np.abs(logits - expected).max() <= tolerance * np.abs(expected).max()
 
 
+@pytest.mark.long
 def test_remat_changes_no_gradient(make_classifier, bert_inputs):
     weights, key = arrays_of(make_classifier()), np.array([1, 2], np.uint32)
     gradients = []

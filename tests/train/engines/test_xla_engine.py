@@ -99,6 +99,7 @@ def test_a_run_in_another_precision_learns_the_same(run, dtype):
         assert one["loss"] == pytest.approx(other["loss"], abs=0.02)
 
 
+@pytest.mark.long
 def test_pretraining_ends_as_mxnets_on_any_devices_also_if_it_is_stopped(tiny_name, tmp_path):
     corpus = tmp_path / "text.txt"
     lines = [f"the {who} is {what} . two {who} are not {what}" for who in ("man", "dog") for what in ("red", "eating")]
