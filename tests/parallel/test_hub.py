@@ -125,13 +125,15 @@ def test_a_rank_that_is_killed_ends_the_others_which_name_it(ranks, victim):
 
 def test_a_rank_that_fails_ends_the_others_which_name_its_status(ranks):
     def act(hub, rank):
+        hub.collect("all are here", b"")
+        hub.spread("all are here", b"")
         if rank == 1:
             hub.leave(3)
             return 3
         _wait(hub) if rank else time.sleep(60)
 
     statuses, said = ranks(act, 3)
-    assert statuses == [1, 3, 1]
+    assert statuses == [1, 3, 1], said
     for rank in (0, 2):
         expected = f"error: rank {rank}: rank 1 of 3 has ended with exit status 3; its own output says why\n"
         assert said[rank].endswith(expected) and said[rank].count("\n") == 1

@@ -5,9 +5,9 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-pytest.importorskip("jax", reason="JAX is not installed: pip install jax (Python 3.10 or newer)")
+jax = pytest.importorskip("jax", reason="JAX is not installed: pip install jax (Python 3.10 or newer)")
 
-from gluonnlp_snli_plugin.xla.gluon.arrays import TRANSFERS
+from gluonnlp_snli_plugin.xla.gluon.arrays import TRANSFERS  # noqa: E402
 
 TOKENS = 60  # of the vocabulary
 
@@ -155,6 +155,7 @@ def test_pretraining_on_two_places_equals_mxnets(threads, gpus, make_model, pret
         np.testing.assert_array_equal(second[name], values, err_msg=name)
 
 
+@pytest.mark.skipif(jax.__version_info__ < (0, 8), reason="JAX 0.7 has no such product of bfloat16 on CPU")
 @pytest.mark.parametrize("threads", [0, 2])
 def test_pretraining_on_two_places_in_half_precision(threads, gpus, make_model, pretrain):
     with gpus(2):
