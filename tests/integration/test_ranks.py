@@ -222,7 +222,8 @@ def test_a_rank_that_dies_ends_the_run(endless, backend):
     os.kill(pythons[0], signal.SIGKILL)
     _, errors = launcher.communicate(timeout=30)  # as docs/distributed.md says
     assert launcher.returncode == 1
-    assert "Traceback" not in errors
+    if backend != "horovod":  # whose error in the other rank's script is shown with its traceback
+        assert "Traceback" not in errors
     said = re.fullmatch(
         "gluonnlp-snli: error: rank (.) of 2 (was killed by signal 9 .SIGKILL.|died); the run has been stopped",
         errors.splitlines()[-1],
