@@ -61,7 +61,7 @@ class ScriptOnGPUs:
         mesh_of_ranks = DeviceMesh(devices[:1])
         self.every, self.averages = mesh_of_ranks.every, True
         self._num_ranks, self._reduction = mesh_of_ranks.num_ranks, training.Reduction(mesh_of_ranks)
-        meshes = {device.device_id: DeviceMesh([device], is_alone=True) for device in devices}
+        meshes = dict(zip((device.device_id for device in devices), DeviceMesh(devices, is_alone=True).apart()))
         replace_contexts(changes, list(meshes))
         self._calls = Calls({mx.gpu(number): Place(mx.gpu(number), mesh) for number, mesh in meshes.items()})
         # The workers of a data loader, which MXNet forks, do not use JAX.
@@ -204,16 +204,18 @@ class ScriptOnGPUs:
             original(*map(list, zip(*pairs)), *args)
 
     def _zero_grad(self, original: Callable[..., Any], parameter: mx.gluon.Parameter) -> None:
-        on_device, _ = training.divided(parameter._grad or ())
-        if not on_device:
-            return original(parameter)
-        training.set_to_zero(on_device)
+        if isinstance((parameter._grad or [None])[0], DeviceArray):
+            training.set_to_zero(parameter._grad)
+        else:
+            original(parameter)
 
     def _zero_all(self, original: Callable[..., Any], parameters: Any) -> None:
-        if not any(training.divided(parameter._grad or ())[0] for parameter in parameters.values()):
+        on_device, others = training.divided([array for p in parameters.values() for array in p._grad or ()])
+        if not on_device:
             return original(parameters)
-        for parameter in parameters.values():
-            parameter.zero_grad()
+        training.set_to_zero(on_device)
+        for array in others:
+            array[:] = 0
 
     def _grad_global_norm(self, original: Callable[..., Any], parameters: Any, max_norm: Any = None) -> Any:
         parameters = list(parameters)

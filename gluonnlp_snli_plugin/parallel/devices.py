@@ -69,7 +69,7 @@ class Devices:
         return Devices(self.places[place : place + 1], self.uses_xla)
 
     def configure(self, memory_share: float = 0.0) -> None:
-        """Prepare JAX for these devices, if XLA computes; before ranks meet and before JAX is used."""
+        """Prepare JAX for these devices, if XLA computes; before JAX is asked for them."""
         if self.uses_xla:
             require_jax(f"computing through XLA on {self}")
             from ..xla.setup import configure

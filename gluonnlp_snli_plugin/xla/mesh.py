@@ -1,5 +1,6 @@
 """The devices that compute one program together."""
 
+import copy
 from typing import Any, Dict, List, Optional, Sequence
 
 import jax
@@ -42,13 +43,21 @@ class DeviceMesh:
         platform = contexts[0].device_type
         with explained():
             local = jax.local_devices(backend=platform)
-        self.devices = chosen(contexts, local)
-        self.kind: str = self.devices[0].device_kind
-        self.is_alone = is_alone or jax.process_count() == 1
-        every = self.devices if self.is_alone else _of_all_processes(platform, len(contexts))
-        self.every = every
-        mesh = Mesh(np.array(every), ("rows",))
+        self._take(chosen(contexts, local), is_alone or jax.process_count() == 1)
+
+    def _take(self, devices: List[Any], is_alone: bool) -> None:
+        self.devices, self.is_alone = devices, is_alone
+        self.kind: str = devices[0].device_kind
+        self.every = devices if is_alone else _of_all_processes(devices[0].platform, len(devices))
+        mesh = Mesh(np.array(self.every), ("rows",))
         self.by_row, self.replicated = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("rows",), ()))
+
+    def apart(self) -> "List[DeviceMesh]":
+        """Each device of this process as a mesh of its own."""
+        found = [copy.copy(self) for _ in self.devices]
+        for mesh, device in zip(found, self.devices):
+            mesh._take([device], is_alone=True)
+        return found
 
     def __len__(self) -> int:
         return len(self.devices)

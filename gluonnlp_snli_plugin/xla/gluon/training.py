@@ -1,7 +1,8 @@
 """What GluonNLP and MXNet do with the gradients of parameters, for those that are on a device."""
 
+import functools
 import math
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
 import jax
 import jax.numpy as jnp
@@ -37,17 +38,28 @@ def ratio_of(norm: float, max_norm: float) -> float:
 def scale(gradients: Sequence[Any], factor: float) -> None:
     """Multiply gradients by a number."""
     on_device, others = divided(gradients)
-    found = _scaled([array.values for array in on_device], np.float32(factor))
-    for array, values in zip(on_device, found):
-        array.values = values
+    for arrays in _by_place(on_device):
+        found = _scaled([array.values for array in arrays], np.float32(factor))
+        for array, values in zip(arrays, found):
+            array.values = values
     for array in others:
         array *= factor
 
 
 def set_to_zero(gradients: Sequence[DeviceArray]) -> None:
     """Set gradients to zero."""
-    for array in gradients:
-        array.values = array.zeros_like().values
+    for arrays in _by_place(gradients):
+        before = [array.values for array in arrays]
+        for array, values in zip(arrays, _zeros_on(before[0].sharding)(before)):
+            array.values = values
+
+
+def _by_place(arrays: Sequence[DeviceArray]) -> Iterable[List[DeviceArray]]:
+    """The arrays on each place: one program computes with arrays of one device."""
+    found: Dict[mx.Context, List[DeviceArray]] = {}
+    for array in arrays:
+        found.setdefault(array.context, []).append(array)
+    return found.values()
 
 
 def update(updater: Any, indices: Sequence[Any], gradients: Sequence[DeviceArray], weights: Sequence[Any]) -> None:
@@ -101,6 +113,12 @@ def _moments(updater: Any, index: Any, weight: DeviceArray) -> Tuple[DeviceArray
 @jax.jit
 def _square(gradients: Any) -> Any:
     return sum(jnp.square(gradient).sum() for gradient in gradients)
+
+
+@functools.lru_cache(maxsize=None)
+def _zeros_on(sharding: Any) -> Any:
+    """What makes zeros like some arrays, there: a program that does not use its arguments does not follow them."""
+    return jax.jit(lambda arrays: list(map(jnp.zeros_like, arrays)), out_shardings=sharding)
 
 
 @jax.jit

@@ -1,5 +1,6 @@
 """A script on ``mx.gpu(i)`` trains its net as MXNet does on the CPU: losses and parameters after 20 updates."""
 
+import gluonnlp as nlp
 import mxnet as mx
 import numpy as np
 import pytest
@@ -48,6 +49,24 @@ def test_other_optimizers_update_on_the_cpu_which_is_told_once(optimizer, assert
         f"{dict(adam='Adam', sgd='SGD')[optimizer]} updates parameters on the CPU: each update transfers all of them "
         "there and back; bertadam updates them on the device"
     ]
+
+
+def test_gradients_on_two_places_are_clipped_and_set_to_zero_where_they_are(gpus, make_classifier, bert_inputs):
+    with gpus(2):
+        places = [mx.gpu(0), mx.gpu(1)]
+        net = make_classifier(places)
+        with mx.autograd.record():
+            losses = [net(*bert_inputs(ctx=place)).sum() for place in places]
+        mx.autograd.backward(losses)
+        gradients = [p.list_grad() for p in net.collect_params().values()]
+        devices = [array.values.devices() for array in gradients[0]]
+        assert devices[0] != devices[1]
+        before = gradients[0][1].asnumpy()
+        norm = nlp.utils.clip_grad_global_norm(net.collect_params().values(), 0.5).asscalar()
+        np.testing.assert_allclose(gradients[0][1].asnumpy(), before * 0.5 / norm, rtol=1e-5)
+        net.collect_params().zero_grad()
+        assert not any(array.asnumpy().any() for copies in gradients for array in copies)
+        assert all([array.values.devices() for array in copies] == devices for copies in gradients)
 
 
 @pytest.mark.parametrize("head", ["mlp", "pooled", "mean"])

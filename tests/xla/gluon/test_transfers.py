@@ -7,9 +7,9 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-pytest.importorskip("jax", reason="JAX is not installed: pip install jax (Python 3.10 or newer)")
+jax = pytest.importorskip("jax", reason="JAX is not installed: pip install jax (Python 3.10 or newer)")
 
-from gluonnlp_snli_plugin.xla.gluon.arrays import TRANSFERS
+from gluonnlp_snli_plugin.xla.gluon.arrays import TRANSFERS  # noqa: E402
 
 
 @pytest.fixture
@@ -53,6 +53,16 @@ def test_an_update_sends_the_batch_and_one_gradient_and_fetches_logits_and_norm(
             train(net, mx.gpu(0), updates=1, accumulate=3, trainer=trainer)
     assert update == [3 + 1, 1 + 1]
     assert accumulated == [3 * (3 + 1), 3 * 1 + 1]
+
+
+def test_what_an_update_kept_is_freed_when_it_is_done(net, train, make_trainer):
+    trainer = make_trainer(net)
+    numbers = []
+    for _ in range(4):
+        train(net, mx.gpu(0), updates=3, trainer=trainer)
+        mx.nd.waitall()
+        numbers.append(len(jax.live_arrays()))
+    assert numbers[1:] == numbers[1:2] * 3
 
 
 def test_an_evaluation_sends_the_batch_and_fetches_the_logits(net, logits_of, transferred):
