@@ -4,65 +4,38 @@ Nie et al., "Adversarial NLI: A New Benchmark for Natural Language Understanding
 BY-NC 4.0.
 """
 
-from typing import Dict, Tuple, Union
+from typing import Sequence, Type
 
 from ..dataset import Place
 from ..nli import LABEL_ALIAS, LABELS
 from ..task import PairTask, register
 
 _FOLDERS = ("", "anli_v1.0/")  # the second is that of the archive
-_SEGMENTS = ("train", "dev", "test")
 
 
-def _round(number: int) -> Dict[str, Tuple[Union[str, Place], ...]]:
-    """Where the files of one round are."""
-    return {segment: tuple(f"{folder}R{number}/{segment}.jsonl" for folder in _FOLDERS) for segment in _SEGMENTS}
-
-
-class _Adversarial(PairTask):
-    """What the rounds have in common."""
-
-    name = "ANLI"
-    class_labels = LABELS
-    label_alias = LABEL_ALIAS  # 'e', 'n' and 'c' in the files
-    own_columns = ("context", "hypothesis", "label")
-    folder = "anli"
-    page = "https://github.com/facebookresearch/anli"
-
-
-@register
-class ANLIR1Task(_Adversarial):
-    """Natural language inference on the first round of ANLI, in ``R1/{train,dev,test}.jsonl``."""
-
-    name = "ANLI-R1"
-    files = _round(1)
-
-
-@register
-class ANLIR2Task(_Adversarial):
-    """Natural language inference on the second round of ANLI, in ``R2/{train,dev,test}.jsonl``."""
-
-    name = "ANLI-R2"
-    files = _round(2)
-
-
-@register
-class ANLIR3Task(_Adversarial):
-    """Natural language inference on the third round of ANLI, in ``R3/{train,dev,test}.jsonl``."""
-
-    name = "ANLI-R3"
-    files = _round(3)
-
-
-@register
-class ANLITask(_Adversarial):
-    """Natural language inference on all three rounds of ANLI: each segment is that of round 1, then 2, then 3.
-
-    The files are JSON lines with ``context``, ``hypothesis`` and ``label``, which is ``e``, ``n`` or ``c``.
-    """
-
-    name = "ANLI"
+def _task_of(name: str, rounds: Sequence[int]) -> Type[PairTask]:
+    """The task of some rounds, whose pairs come one after the other."""
     files = {
-        segment: tuple(Place(tuple(f"{folder}R{i}/{segment}.jsonl" for i in (1, 2, 3))) for folder in _FOLDERS)
-        for segment in _SEGMENTS
+        segment: tuple(Place(tuple(f"{folder}R{i}/{segment}.jsonl" for i in rounds)) for folder in _FOLDERS)
+        for segment in ("train", "dev", "test")
     }
+    about = f"""Natural language inference on {"all rounds" if rounds[1:] else f"round {rounds[0]}"} of ANLI.
+
+    The files are ``R1/{{train,dev,test}}.jsonl`` and so on: JSON lines with ``context``, ``hypothesis`` and ``label``,
+    which is ``e``, ``n`` or ``c``.
+    """
+    description = {
+        "__doc__": about,
+        "__module__": __name__,
+        "name": name,
+        "class_labels": LABELS,
+        "label_alias": LABEL_ALIAS,
+        "own_columns": ("context", "hypothesis", "label"),
+        "files": files,
+        "folder": "anli",
+        "page": "https://github.com/facebookresearch/anli",
+    }
+    return register(type(f"{name.replace('-', '_')}_Task", (PairTask,), description))
+
+
+TASKS = [_task_of(f"ANLI-R{i}", [i]) for i in (1, 2, 3)] + [_task_of("ANLI", [1, 2, 3])]
