@@ -146,7 +146,10 @@ def _corpus_source(task: Type["PairTask"], segment: str, root: Optional[PathLike
     if found is None and task.page:
         nearest = max(candidates, key=lambda source: sum(map(os.path.isfile, source.files)))
         missing = next(itertools.filterfalse(os.path.isfile, nearest.files))
-        raise DataError(f"{missing} is missing: get {task.name} from {task.page} and unpack it into {folder}")
+        raise DataError(
+            f"{missing} is missing: get {task.name} from {task.page} and unpack it into {folder}, or name its folder "
+            "(--corpus-root DIR, or root=DIR in Python)"
+        )
     return found or candidates[0]
 
 

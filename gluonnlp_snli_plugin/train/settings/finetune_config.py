@@ -46,7 +46,7 @@ class FinetuneConfig(RunConfig):
         None,
         "folder of the task's corpus (default: its own in $MXNET_HOME/datasets)",
         metavar="D",
-        names=("--corpus-root", "--glue-root", "--snli-root"),
+        names=("--corpus-root", "--snli-root"),
     )
     columns: Union[str, Mapping[str, str], None] = option(
         None,
