@@ -128,8 +128,6 @@ class DeviceArray(Remote):
         Where the script sees it.
     values : array of float32
         On the device.
-    host : NDArray, optional
-        On `place`, with the same values: the copy.
 
     Attributes
     ----------
@@ -146,12 +144,12 @@ class DeviceArray(Remote):
         mesh: DeviceMesh,
         place: mx.Context,
         values: Any,
-        host: Optional[mx.nd.NDArray] = None,
     ) -> None:
         super().__init__(values.shape, place)
-        self._mesh, self._values, self._host = mesh, values, host
+        self._mesh, self._values = mesh, values
+        self._host: Optional[mx.nd.NDArray] = None
         # What the copy held when it was last the same as on the device; None where it is older.
-        self._seen: Optional[np.ndarray] = None if host is None else host.asnumpy()
+        self._seen: Optional[np.ndarray] = None
         self._was_used = self._is_fresh = self.is_recorded = False
         self.gradient: Optional[DeviceArray] = None
 
@@ -159,7 +157,10 @@ class DeviceArray(Remote):
     def of(cls, array: mx.nd.NDArray, mesh: DeviceMesh, place: mx.Context) -> "DeviceArray":
         """The values of an NDArray on `place`, sent to the device."""
         array = array.as_in_context(place).astype(np.float32, copy=False)
-        return cls(mesh, place, TRANSFERS.send(array.asnumpy(), mesh.replicate), array)
+        content = array.asnumpy()
+        found = cls(mesh, place, TRANSFERS.send(content, mesh.replicate))
+        found._host, found._seen = array, content
+        return found
 
     def zeros_like(self) -> "DeviceArray":
         """Zeros of the same shape, on the same device."""

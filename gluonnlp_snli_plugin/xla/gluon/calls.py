@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import logging
 import threading
 import weakref
 from typing import Deque, Dict, Iterator, List, Optional, Set, Tuple
@@ -15,6 +16,7 @@ from .net import Call, Net
 from .nets import is_computed_as_a_whole, parts_of, xla_net
 from .places import Place
 
+_log = logging.getLogger("gluonnlp_snli_plugin")
 _FLOAT16 = {"float16", np.float16, np.dtype(np.float16)}  # as a parameter may name it
 
 
@@ -63,6 +65,8 @@ class Calls:
         if net is None or net.dtype != dtype or not is_same:
             net = nets[context] = Net(block, xla_net(block, PRECISIONS[dtype]), place, self)
             net.is_half, net.dtype = is_half, dtype
+            name = type(block).__name__
+            _log.info("%s on %s computes through XLA on %s, in %s", name, context, place.mesh.kind, dtype)
         return net
 
     @contextlib.contextmanager
