@@ -163,6 +163,13 @@ def test_labels_in_another_order_than_the_checkpoints_own_are_refused(folder):
     )
 
 
+@pytest.mark.parametrize("names", [None, ["a", "b", "c"], 3])
+def test_labels_serve_where_the_checkpoint_names_no_classes(folder, names, tmp_path):
+    edit(folder, id2label=names)
+    assert main(["import-bert", str(folder), "--output-dir", str(tmp_path / "out"), "--labels", "x,y,z"]) == 0
+    assert Predictor.load(tmp_path / "out").labels == ("x", "y", "z")
+
+
 @pytest.mark.parametrize("labels", ["entailment", "entailment,neutral,neutral", "yes,no", "yes,,no"])
 def test_labels_must_name_each_class_once(folder, labels):
     refused(

@@ -128,11 +128,9 @@ def _labels(config: Dict[str, Any], path: Path, labels: Optional[Sequence[str]])
         if not 2 <= len(set(given)) == len(given) == number or "" in given:
             raise UsageError(f"--labels {','.join(labels)!r} does not name each of {number} classes once: {_ORDER}")
         order = lower if sorted(lower) == sorted(LABELS) else given
-        own_order = [str(names.get(str(i))).strip().lower() for i in range(number)] if names else lower
-        if sorted(own_order) == sorted(lower) and own_order != lower:
-            raise UsageError(
-                f"--labels {','.join(labels)}: {path} has these classes in the order {','.join(own_order)}"
-            )
+        there = [str(names.get(str(i))).strip().lower() for i in range(number)] if isinstance(names, dict) else lower
+        if sorted(there) == sorted(lower) and there != lower:
+            raise UsageError(f"--labels {','.join(labels)}: {path} has these classes in the order {','.join(there)}")
         return order
     if not isinstance(names, dict):
         raise CheckpointError(f"{path} has no id2label: it is not a fine-tuned classifier; import a BERT with --name")
