@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
@@ -159,6 +158,19 @@ def test_processes_whose_others_never_come_say_so_and_end(variables):
         assert process.returncode == 1
 
 
+class _Leaving:
+    """Never happens; writes to a file descriptor once the watch has looked at the connections."""
+
+    def __init__(self, descriptor):
+        self._descriptor, self._waits = descriptor, 0
+
+    def wait(self, seconds):
+        self._waits += 1
+        if self._waits == 2:
+            os.write(self._descriptor, b"seen ")
+        time.sleep(seconds)
+
+
 def test_a_process_that_loses_another_says_so_and_ends(variables):
     variables()
     listening = socket.socket()
@@ -168,16 +180,18 @@ def test_a_process_that_loses_another_says_so_and_ends(variables):
     reading, writing = os.pipe()
     process = os.fork()
     if process == 0:
-        os.dup2(writing, 2)
-        sys.stderr = os.fdopen(2, "w")
-        accepted = [listening.accept()[0] for _ in others]
-        for other in others:
-            other.close()
-        os.write(writing, f"{len(accepted)} ".encode())
-        cluster._watch("server", 1.0, threading.Event())
+        try:
+            os.dup2(writing, 2)
+            sys.stderr = os.fdopen(2, "w")
+            accepted = [listening.accept()[0] for _ in others]
+            for other in others:
+                other.close()
+            assert len(accepted) == 4
+            cluster._watch("server", 1.0, _Leaving(writing))
+        finally:
+            os._exit(99)
     os.close(writing)
-    assert os.read(reading, 2) == b"4 "
-    time.sleep(0.5)  # it has seen that all are there
+    assert os.read(reading, 5) == b"seen "
     others[0].shutdown(socket.SHUT_RDWR)
     _, status = os.waitpid(process, 0)
     for opened in (listening, *others):

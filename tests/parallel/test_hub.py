@@ -142,7 +142,7 @@ def test_a_rank_that_fails_ends_the_others_which_name_its_status(ranks):
 @pytest.mark.parametrize("status", [128 + signal.SIGTERM, TIME_IS_UP])
 def test_ranks_that_stop_together_have_time_to(ranks, status):
     def act(hub, rank):
-        time.sleep(rank)
+        time.sleep(0.3 * rank)
         hub.leave(status)
         return status
 
@@ -154,7 +154,7 @@ def test_a_rank_that_has_left_is_not_missed(ranks):
         hub.collect("end", b"")
         hub.spread("end")
         hub.leave()
-        time.sleep(0.5 * rank)
+        time.sleep(0.2 * rank)
 
     assert ranks(act, 3) == ([0] * 3, [""] * 3)
 
