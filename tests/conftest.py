@@ -23,9 +23,10 @@ os.environ["MXNET_HOME"] = _HOME.name
 # the next piece of work, and nets of a few numbers have so little that spinning is most of what the cores would do.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-# Devices for JAX, which fixes their number when it is first used; programs compiled soon, and kept in one folder.
+# Devices for JAX, which fixes their number when it is first used; programs compiled soon, and kept in one folder, which
+# the workers of pytest-xdist share. .ci/run shares it among all of its parts.
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
-os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(_HOME.name, "xla")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(_HOME.name, "xla"))
 
 # In the background of a shell SIGINT is ignored, and so it would be by every process that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
