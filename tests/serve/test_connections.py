@@ -27,7 +27,7 @@ class App:
     """Answers with as many bytes as it is told, once it may."""
 
     def __init__(self):
-        self.size, self.waiting = 2, 0
+        self.size, self.waiting, self.answered = 2, 0, 0
         self.may_answer = threading.Event()
         self.may_answer.set()
 
@@ -39,6 +39,7 @@ class App:
             await asyncio.sleep(0.01)
         self.waiting -= 1
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % self.size)]})
+        self.answered += 1
         await send({"type": "http.response.body", "body": b"x" * self.size})
 
 
@@ -51,6 +52,7 @@ def serve():
             app, bound = App(), stack.enter_context(socket.create_server(("127.0.0.1", 0)))
             config = uvicorn.Config(app, http="h11", ws="none", lifespan="off", log_config=None, timeout_keep_alive=60)
             server = Server(config, bound, max_connections)
+            app.connections = server._open
             thread = threading.Thread(target=server.run)
             thread.start()
             stack.callback(thread.join)
@@ -104,10 +106,10 @@ def test_requests_that_are_answered_are_not_broken_off(serve, connect):
 
 
 def test_a_head_that_does_not_come_to_its_end_is_given_up_however_it_trickles(serve, connect, monkeypatch):
-    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.5)
     port, _ = serve(9)
     answered = connect(port, REQUEST)
     assert _is_answered(answered)
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
     silent, trickling = connect(port), connect(port, HEAD)
     with contextlib.suppress(ConnectionError):
         while True:
@@ -117,14 +119,17 @@ def test_a_head_that_does_not_come_to_its_end_is_given_up_however_it_trickles(se
 
 
 def test_an_answer_that_nobody_reads_is_given_up(serve, connect, monkeypatch):
-    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.1)
     port, app = serve(9)
     app.size = 50_000_000
     slow, silent = connect(port, REQUEST), connect(port, REQUEST)
-    time.sleep(0.5)  # longer than a head may take
+    while app.answered < 2:
+        time.sleep(0.01)
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.1)
+    time.sleep(0.3)  # longer than a head may take
     assert _read(slow) > app.size
     monkeypatch.setattr(connections, "_UNREAD_SECONDS", 0.1)
-    time.sleep(0.5)
+    while app.connections:
+        time.sleep(0.01)
     assert _read(silent) < app.size
 
 
