@@ -63,7 +63,7 @@ test-interop: venv  ## The tests that ask Horovod or Hugging Face's transformers
 
 test-faults: venv  ## Runs that are killed, interrupted and starved, then resumed; KILLS=25 kills one that often.
 	KILLS=$(or $(KILLS),25) $(python) -m pytest tests/integration/test_faults.py tests/integration/test_kill_points.py \
-	    tests/parallel/test_launch.py tests/train/recovery/test_resume.py
+	    tests/parallel/test_launchers_end.py tests/train/recovery/test_resume.py
 
 test-long: venv  ## The tests that take long and are like others: ranks and whole runs through XLA, three minutes.
 	$(python) $(minilm)
