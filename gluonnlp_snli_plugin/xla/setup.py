@@ -131,7 +131,7 @@ def require_gpus(
     """
     plugins = [name for name in DRIVER_NEEDED if importlib.util.find_spec(name)]
     driver = driver_version(root)
-    asked = f"--gpus {','.join(map(str, numbers))}"
+    asked = ",".join(f"gpu:{number}" for number in numbers)
     if driver is None and not _can_be_loaded(library):
         raise PluginError(f"{asked}: this machine has no NVIDIA driver (neither /proc/driver/nvidia nor {library})")
     if not plugins:

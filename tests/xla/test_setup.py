@@ -55,8 +55,8 @@ def test_a_container_that_shows_the_library_alone_is_taken(machine):
 @pytest.mark.parametrize(
     "has, environment, complaint",
     [
-        ({"driver": None, "num_gpus": 0}, {}, "--gpus 0,1: this machine has no NVIDIA driver"),
-        ({"plugins": ()}, {}, r"--gpus 0,1: the installed JAX is for CPU only: pip install .*\[gpu\]"),
+        ({"driver": None, "num_gpus": 0}, {}, "gpu:0,gpu:1: this machine has no NVIDIA driver"),
+        ({"plugins": ()}, {}, r"gpu:0,gpu:1: the installed JAX is for CPU only: pip install .*\[gpu\]"),
         ({"driver": CLOSED, "plugins": ("jax_cuda13_plugin",)}, {}, "version 535; jax_cuda13_plugin needs 580"),
         ({"driver": CLOSED.replace("535", "470")}, {}, "version 470; jax_cuda12_plugin needs 525"),
         ({"num_gpus": 1}, {}, r"there are 1 GPU\(s\), numbered from 0"),
@@ -91,7 +91,7 @@ def test_a_gpu_that_is_not_there_is_a_line(command, tmp_path, capsys):
         == 1
     )
     (line,) = capsys.readouterr().err.splitlines()
-    assert "--gpus 0: this machine has no NVIDIA driver" in line
+    assert "gpu:0: this machine has no NVIDIA driver" in line
 
 
 def test_jax_that_is_not_installed_is_a_line(monkeypatch):
