@@ -9,6 +9,7 @@ from typing import Any, Mapping, Optional, Sequence, Union
 from .. import registry
 from ..parallel import backends
 from ..parallel.devices import Devices
+from ..parallel.place import known_rank
 from ..system.temporary import temporary_folder
 from ..tasks.snli import SNLITask
 from .data import count_truncated, read_from, read_glue_from, task_of, truncate_by, use_recorded_tokenizers
@@ -115,7 +116,7 @@ def run_script(
         status = script.run(list(arguments), ranked.fail) if ranked else script.run(list(arguments))
         if ranked and status == 0:
             ranked.finish()
-        counts.tell(path)
+        counts.tell(path, known_rank() if ranked else None)
         if (files or glue_root is not None) and not data_read and not script.has_exited:
             option = "--train-file, --dev-file or --test-file" if files else "--glue-root"
             _log.warning("%s has read none of the files that %s name%s", path, option, "" if files else "s")

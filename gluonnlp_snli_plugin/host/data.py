@@ -177,11 +177,12 @@ class _Counts:
         self.num_pairs += 1
         self.num_truncated += after < before
 
-    def tell(self, path: Union[str, "os.PathLike[str]"]) -> None:
-        """Log it, if there are any."""
+    def tell(self, path: Union[str, "os.PathLike[str]"], rank: Optional[int] = None) -> None:
+        """Log it, if there are any; where there are several ranks, these are the pairs of one."""
         if self.num_truncated:
             share = f"{self.num_truncated} of {self.num_pairs} pairs ({self.num_truncated / self.num_pairs:.1%})"
-            _log.warning("%s", DataError(f"{path}: {share} were longer than the script's max_len and were cut"))
+            where = "" if rank is None else f" of rank {rank}"
+            _log.warning("%s", DataError(f"{path}: {share}{where} were longer than the script's max_len and were cut"))
 
 
 def count_truncated(changes: registry.Changes) -> _Counts:

@@ -32,6 +32,25 @@ def test_a_script_without_a_trainer_is_refused(rank, tmp_path, capfd):
     assert errors.count("\n") == 1
 
 
+_CUTS_A_PAIR = """
+import gluonnlp as nlp, mxnet as mx
+transform = nlp.data.BERTSentenceTransform(str.split, 8, nlp.vocab.BERTVocab(nlp.data.count_tokens("abc")), pair=True)
+for pair in (("a b", "c"), ("a b c a b c", "a b")):
+    transform(pair)
+parameter = mx.gluon.Parameter("weight", shape=(1,))
+parameter.initialize()
+mx.gluon.Trainer([parameter], "sgd")
+"""
+
+
+def test_the_pairs_that_are_cut_are_counted_on_each_rank(rank, tmp_path, capfd):
+    script = tmp_path / "script.py"
+    script.write_text(_CUTS_A_PAIR)
+    assert main(["run", "--comm", "dist_sync", str(script)]) == 0
+    told = capfd.readouterr().err.splitlines()[-1]
+    assert told == f"{script}: 1 of 2 pairs (50.0%) of rank 0 were longer than the script's max_len and were cut"
+
+
 def test_what_is_wrong_with_the_data_is_said_by_the_rank_that_finds_it(rank, pairs_file, tmp_path, capfd):
     (tmp_path / "pairs.jsonl").write_text('{"sentence1": 3}\n')
     files = ["--train-file", tmp_path / "pairs.jsonl", "--dev-file", pairs_file, "--output-dir", tmp_path / "out"]
