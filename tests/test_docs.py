@@ -59,6 +59,7 @@ ONLY_PARSED = {
 NEEDS = {"onnx": "onnx", "out-onnx/example.py": "onnxruntime", "--tensorboard": "tensorboardX"}
 NEEDS.update({"gluonnlp-snli serve": "uvicorn", "curl ": "uvicorn", "from transformers": "transformers"})
 NEEDS["gluonnlp-snli run --gpus"] = "jax"
+NEEDS["AutoModelForSequenceClassification"] = "torch"
 # Not of this package; nothing of them can be checked here.
 FOREIGN = ("sudo", "nvidia-smi", "site=", "export ", "tensorboard", "while ", "cat ", "python -c", "python out-onnx")
 FOREIGN_OPTIONS = """bert_dataset bert_model comm_backend data data_eval dataset_name deploy dtype early_stop epochs gpu
@@ -253,9 +254,7 @@ class _Runner:
 
         self._main = main
         svg.plot = lambda name, description, draw: Markup("<svg></svg>")  # half a second a page; tests/report draws
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = free.getsockname()[1]
-        self.failed, self.ran, self._namespace = [], 0, {}
+        self.failed, self.ran, self._namespace, self._port = [], 0, {}, 1
         self._store = Path(os.environ["MXNET_HOME"], "models")
 
     def prepare(self):
@@ -381,6 +380,8 @@ class _Runner:
 
     def _serve(self, command):
         """Run the service, meanwhile a command that asks it; then stop it."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port = free.getsockname()[1]
         answers = []
 
         def ask():
