@@ -36,7 +36,8 @@ test: lint  ## Lint and all tests on one Python, about ten minutes.
 test-quick: venv  ## All tests but those of whole runs.
 	$(python) $(quick)
 
-test-matrix: venv  ## The quick tests but tests/fuzz on Python 3.8, on 3.12 with NumPy 1.26, and on 3.13 with NumPy 2.
+# Each against a wheel, in a copy of the checkout without the package, so that nothing can import it from there.
+test-matrix: venv  ## The quick tests but tests/fuzz of the wheel on Python 3.8, 3.12 with NumPy 1.26, 3.13 with NumPy 2.
 	@pythons=$$(scripts/bootstrap --list) || exit; \
 	versions='import numpy, sys; print("%d.%d %s" % (*sys.version_info[:2], numpy.__version__[0]))'; \
 	here=$$($(python) -c "$$versions"); failed=; \
@@ -47,11 +48,11 @@ test-matrix: venv  ## The quick tests but tests/fuzz on Python 3.8, on 3.12 with
 	    if [ -z "$$path" ]; then echo "test-matrix: Python $$version is not here"; continue; fi; \
 	    echo "test-matrix: Python $$version, NumPy $${row#* }"; \
 	    PYTHON=$$path NUMPY="numpy==$${row#* }.*" scripts/bootstrap $$venv test && \
-	        $$venv/bin/python $(elsewhere) || failed="$$failed $$version"; \
+	        $$venv/bin/python scripts/wheel_env.py $$venv-wheel && \
+	        (cd $$venv-wheel/checkout && unset PYTHONPATH && ../bin/python $(elsewhere)) || failed="$$failed $$version"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "test-matrix: failed on Python$$failed"; exit 1; fi
 
-# In a copy of the checkout without the package, so that nothing can import it from there.
 test-wheel: venv  ## All tests but those of whole runs against the installed wheel instead of the checkout.
 	$(python) scripts/wheel_env.py .venv-wheel
 	cd .venv-wheel/checkout && unset PYTHONPATH && ../bin/python $(quick)

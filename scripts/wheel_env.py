@@ -59,11 +59,13 @@ def install(wheel, venv):
     python = venv / "bin" / "python"
     (site_packages,) = venv.glob("lib/python3*/site-packages")
     # A folder named in a .pth file is searched for modules, but its own .pth files are not read: those of others
-    # are copied (setuptools provides distutils by one), and those of an editable install of this project stay out.
+    # are copied (setuptools provides distutils by one). Those of an editable install of this project stay out, as do
+    # those of namespace packages, which look for them in their own folder.
     others = [path for path in sys.path if path.endswith("-packages")]
     (site_packages / "0-other-packages.pth").write_text("\n".join(others) + "\n")
     for path in (path for folder in others for path in Path(folder).glob("*.pth")):
-        if PACKAGE not in path.name and not (site_packages / path.name).exists():
+        is_elsewhere = PACKAGE in path.name or path.name.endswith("-nspkg.pth")
+        if not is_elsewhere and not (site_packages / path.name).exists():
             shutil.copy(path, site_packages)
     pip = [python, "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index"]
     # --ignore-installed: the metadata of an editable install can be seen from here.
