@@ -9,10 +9,10 @@ from gluonnlp.model import BERTClassifier
 
 @pytest.fixture
 def make_classifier(make_bert, bert_inputs):
-    """Makes GluonNLP's BERTClassifier of two layers; all that it is made for has the same parameters."""
+    """Makes GluonNLP's BERTClassifier, of one layer unless a test asks for more; all have the same parameters."""
 
     def make(context, dropout=0.0, **encoder):
-        net = BERTClassifier(make_bert(dropout, encoder={"num_layers": 2, **encoder}), num_classes=3, dropout=dropout)
+        net = BERTClassifier(make_bert(dropout, encoder={"num_layers": 1, **encoder}), num_classes=3, dropout=dropout)
         net.classifier.initialize(mx.init.Normal(0.3))
         net(*bert_inputs())  # initializes what is of a shape that the first batch shows
         net.collect_params().reset_ctx(context)

@@ -51,7 +51,7 @@ class Updates:
 @pytest.fixture
 def make_model(make_bert):
     def make(contexts, dtype="float32"):
-        bert = make_bert(encoder={"num_layers": 2}, use_decoder=True, use_classifier=True)
+        bert = make_bert(encoder={"num_layers": 1}, use_decoder=True, use_classifier=True)
         bert(*(mx.nd.ones(shape) for shape in ((1, 4), (1, 4), (1,), (1, 2))))
         bert.collect_params().reset_ctx(contexts)
         bert.cast(dtype)
