@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from gluonnlp_snli_plugin.parallel.processes import parents
 from gluonnlp_snli_plugin.system import threads
 
 # Each rank gets its share of the cores where nobody has said how many threads there are.
 UNCHOSEN = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
 SCRIPT = Path(__file__).parent / "finetune_script.py"
+OF_ONE_LENGTH = ["--max_len", "10"]  # to which all pairs are cut: for XLA another length is another program
 
 # How ranks communicate; through "xla" they compute too.
 THROUGH_MXNET = ["dist_sync", pytest.param("horovod", marks=pytest.mark.horovod)]
@@ -47,9 +49,9 @@ def test_two_ranks_train_as_one_with_the_same_global_batches(
     write_pairs, options_of, largest_difference, hosted, tmp_path, backend
 ):
     pairs = write_pairs(tmp_path / "pairs.jsonl", 320)
-    done, (alone,), folder = hosted(pairs, "--batch_size", 16, OMP_NUM_THREADS="1")
+    done, (alone,), folder = hosted(pairs, *OF_ONE_LENGTH, "--batch_size", 16, OMP_NUM_THREADS="1")
     assert done.returncode == 0, done.stderr
-    together, reports, shared = hosted(pairs, "--batch_size", 8, ranks=options_of(backend))
+    together, reports, shared = hosted(pairs, *OF_ONE_LENGTH, "--batch_size", 8, ranks=options_of(backend))
     assert together.returncode == 0, together.stderr
     assert alone["steps"] == 20 and [report["steps"] for report in reports] == [20, 20]
     assert reports[0]["weights"] == reports[1]["weights"]
@@ -145,7 +147,7 @@ def endless(write_pairs, options_of, tiny_name, tmp_path):
     def start(backend):
         command = [sys.executable, "-m", "gluonnlp_snli_plugin", "run", *options_of(backend)]
         command += ["--train-file", pairs, "--dev-file", pairs, SCRIPT, "--task_name", "SNLI", "--num_workers", "2"]
-        command += ["--bert_model", "bert_2_16_2", "--bert_dataset", tiny_name, "--epochs", "100000"]
+        command += ["--bert_model", "bert_2_16_2", "--bert_dataset", tiny_name, "--epochs", "100000", *OF_ONE_LENGTH]
         environment = {**os.environ, "MARKER": str(tmp_path), "OMP_NUM_THREADS": "1"}
         launcher = subprocess.Popen(
             list(map(str, command)),
@@ -179,13 +181,13 @@ def test_a_rank_that_dies_ends_the_run(endless, backend):
     victim = "1"
     launcher = start(backend)
     name = "HOROVOD_RANK" if backend == "horovod" else "GLUONNLP_SNLI_RANK"
-    # The rank itself is the first of its processes that runs Python; its data workers come after it.
-    pythons = [
+    pythons = {
         process
-        for process, variables in sorted(running().items())
+        for process, variables in running().items()
         if variables.get(name) == victim and "python" in os.readlink(f"/proc/{process}/exe")
-    ]
-    os.kill(pythons[0], signal.SIGKILL)
+    }
+    (rank,) = (process for process in pythons if parents()[process] not in pythons)  # the others are its data workers
+    os.kill(rank, signal.SIGKILL)
     _, errors = launcher.communicate(timeout=30)  # as docs/distributed.md says
     assert launcher.returncode == 1
     if backend != "horovod":  # whose error in the other rank's script is shown with its traceback
