@@ -1,6 +1,8 @@
-"""Files of pairs."""
+"""Files of pairs, and a place for downloads."""
 
 import pytest
+
+from gluonnlp_snli_plugin.tasks import download
 
 
 @pytest.fixture
@@ -20,3 +22,17 @@ def write(tmp_path):
 def folder(tmp_path_factory):
     """One for all examples of a property."""
     return tmp_path_factory.mktemp("snli")
+
+
+@pytest.fixture(autouse=True)
+def quick_and_local(monkeypatch):
+    """Failed downloads are tried again at once, and only from local servers that a test names."""
+    monkeypatch.setattr(download, "RETRY_DELAYS", (0.01, 0.01))
+    monkeypatch.delenv("SNLI_URL", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Where SNLI is downloaded to."""
+    return tmp_path / "datasets" / "snli"
