@@ -132,7 +132,8 @@ class Hub:
             found = list(self._connections.values())
         if all_here:
             for connection in found:
-                connection.send(_READY)
+                with contextlib.suppress(OSError):  # a rank that is lost already; _read notices
+                    connection.send(_READY)
             return
         self._leaving.set()
         self._stop_listening()
@@ -162,6 +163,8 @@ class Hub:
             raise PluginError(f"rank 0 at {self._place()} closed the connection before all ranks had come") from None
         if kind == _REFUSED:
             raise PluginError(content.decode(errors="replace"))
+        if kind == _LOST:
+            raise PluginError(self._loss(*_LOSS.unpack(content)))
         if kind != _READY:
             raise PluginError(f"what listens on {self._place()} is not rank 0 of this run")
         threading.Thread(target=self._read, args=(0, connection), daemon=True).start()
@@ -270,11 +273,13 @@ class Hub:
                 return
             if is_launched:
                 os._exit(1)
-            how = "was killed, or its machine cannot be reached"
-            if status != _UNKNOWN:
-                how = f"has ended with exit status {status}; its own output says why"
-            line = f"gluonnlp-snli: error: rank {self._rank}: rank {rank} of {self._num_ranks} {how}\n"
             with contextlib.suppress(OSError):
-                sys.stderr.write(line)
+                sys.stderr.write(f"gluonnlp-snli: error: rank {self._rank}: {self._loss(rank, status)}\n")
                 sys.stderr.flush()
             os._exit(1)
+
+    def _loss(self, rank: int, status: int) -> str:
+        how = "was killed, or its machine cannot be reached"
+        if status != _UNKNOWN:
+            how = f"has ended with exit status {status}; its own output says why"
+        return f"rank {rank} of {self._num_ranks} {how}"

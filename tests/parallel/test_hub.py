@@ -108,9 +108,16 @@ def _wait(hub):
     hub.spread("what never comes")
 
 
+def _meet(hub):
+    """All ranks have connected and know that the others have, which one learns before another."""
+    hub.collect("all are here", b"")
+    hub.spread("all are here", b"")
+
+
 @pytest.mark.parametrize("victim", [0, 1, 2])
 def test_a_rank_that_is_killed_ends_the_others_which_name_it(ranks, victim):
     def act(hub, rank):
+        _meet(hub)
         if rank == victim:
             os.kill(os.getpid(), signal.SIGKILL)
         _wait(hub) if rank else time.sleep(60)
@@ -125,8 +132,7 @@ def test_a_rank_that_is_killed_ends_the_others_which_name_it(ranks, victim):
 
 def test_a_rank_that_fails_ends_the_others_which_name_its_status(ranks):
     def act(hub, rank):
-        hub.collect("all are here", b"")
-        hub.spread("all are here", b"")
+        _meet(hub)
         if rank == 1:
             hub.leave(3)
             return 3
@@ -237,6 +243,32 @@ def test_something_else_than_rank_0_is_named(monkeypatch, port):
         monkeypatch.setattr(hub, "_READY", 77)
         with pytest.raises(PluginError, match=f"^what listens on 127.0.0.1:{port} is not rank 0 of this run$"):
             Hub("127.0.0.1", port, 1, 2)
+
+
+def test_a_rank_that_is_lost_before_this_one_has_learnt_that_all_are_here_is_named(port):
+    with connection.listen("127.0.0.1", port) as listener:
+
+        def answer():
+            connected = connection.Connection(listener.accept()[0])
+            connected.read(hub._HELLO.size)
+            connected.send(hub._LOST, hub._LOSS.pack(2, 3))
+
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(PluginError, match="^rank 2 of 3 has ended with exit status 3; its own output says why$"):
+            Hub("127.0.0.1", port, 1, 3)
+
+
+def test_rank_0_does_not_fail_of_a_rank_that_is_gone_when_it_would_be_told_that_all_are_here(ranks, monkeypatch):
+    send = connection.Connection.send
+
+    def send_unless_gone(self, kind, *rest, **options):
+        if kind == hub._READY:
+            raise BrokenPipeError
+        send(self, kind, *rest, **options)
+
+    monkeypatch.setattr(connection.Connection, "send", send_unless_gone)
+    statuses, _ = ranks(lambda hub, rank: 7)
+    assert statuses == [7, 99]
 
 
 @pytest.mark.parametrize(
