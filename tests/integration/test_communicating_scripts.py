@@ -94,8 +94,15 @@ def test_a_script_that_communicates_by_itself_is_left_to_do_so(command, tmp_path
 
 
 @pytest.mark.jax
-@pytest.mark.parametrize("where", ["cpu", "gpu"])
-@pytest.mark.parametrize("asks, reduce", [("nothing", np.mean), ("store", np.sum)])
+@pytest.mark.parametrize(
+    "where, asks, reduce",
+    [
+        ("cpu", "nothing", np.mean),
+        ("gpu", "store", np.sum),
+        pytest.param("cpu", "store", np.sum, marks=pytest.mark.long),
+        pytest.param("gpu", "nothing", np.mean, marks=pytest.mark.long),
+    ],
+)
 def test_through_jax_gradients_are_averaged_or_added_up_as_a_store_does(
     options_of, command, tiny_name, tmp_path, where, asks, reduce
 ):

@@ -9,6 +9,7 @@ from gluonnlp_snli_plugin.tasks.sample import sample_pairs
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_small_bert_from_scratch_learns_the_sample_and_explains_what_decides(command, tmp_path):
     """One test, for a fixture of several would train once in each process that tests at once run in."""
     out = tmp_path / "out"

@@ -60,7 +60,7 @@ def _relabelled(source, target, names):
 def test_the_first_evaluation_is_that_of_the_model(train, pooled_run, pairs_file, engine):
     if engine == "xla":
         pytest.importorskip("jax")
-    _, folder = train(pooled_run, lr=1e-9, engine=engine)
+    _, folder = train(pooled_run, lr=1e-9, engine=engine, batch_size=120, dropout=0.0)  # one program to compile
     first, *_ = _dev(folder)
     assert (first["epoch"], first["update"]) == (0, 0)
     scores = evaluate(pooled_run, pairs_file)

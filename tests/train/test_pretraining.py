@@ -69,7 +69,7 @@ def _arrays(folder):
 
 def test_a_run_learns_and_its_bert_is_in_the_store(settings, tmp_path, pairs_file):
     (tmp_path / "dev.txt").write_text(_text(30, seed=5))
-    more = {"backbone": "bert_2_64_2", "init": "bert", "steps": 240, "batch_size": 16, "dropout": 0.0, "log_steps": 20}
+    more = {"backbone": "bert_2_64_2", "init": "bert", "steps": 100, "batch_size": 16, "dropout": 0.0, "log_steps": 20}
     more.update(lr=1e-3, schedule="constant", warmup_ratio=0.0, clip=0.0, dev_corpus=[str(tmp_path / "dev.txt")])
     summary = pretrain(**{**settings, **more})
     first, *_, last = _metrics(tmp_path / "out", "train")
