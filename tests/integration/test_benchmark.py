@@ -99,6 +99,7 @@ def test_hugging_face_reads_the_same_pairs_and_tokens(compare, reference_python)
 
 
 @pytest.mark.slow
+@pytest.mark.whole_benchmarks
 def test_a_contender_that_fails_is_left_out_with_its_last_words(compare, tmp_path):
     script = tmp_path / "scripts" / "bert" / "finetune_classifier.py"
     script.parent.mkdir(parents=True)
@@ -160,6 +161,7 @@ def unheaded_rows_of(page):
 
 
 @pytest.mark.slow
+@pytest.mark.whole_benchmarks
 def test_memory_is_read_all_along_three_long_runs(benchmark, copying_compiler, tmp_path, monkeypatch):
     monkeypatch.setenv("CXX", copying_compiler)  # its cache is empty
     page = tmp_path / "page.md"
