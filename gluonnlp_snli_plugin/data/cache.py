@@ -47,6 +47,7 @@ class EncodedFile(NamedTuple):
     num_bad: int  #: rows left out because of ``on_bad_row='skip'``
     first_bad: Optional[str]  #: where the first of them is, and what is wrong with it
     texts: Optional[Tuple[List[str], List[str]]] = None  #: premises and hypotheses, where they were asked for
+    others: Sequence[List[Any]] = ()  #: the values of other columns that were asked for, with the texts
 
 
 def encode_file(
@@ -58,6 +59,7 @@ def encode_file(
     labels: Union[str, Mapping[str, str], None] = None,
     schema: Optional[PairSchema] = None,
     only: Optional[Mapping[str, str]] = None,
+    others: Sequence[str] = (),
 ) -> EncodedFile:
     """Encode the labelled pairs of a file, or of several read one after the other, or take them from the cache.
 
@@ -76,6 +78,8 @@ def encode_file(
         Of the task; its labels number the classes. Default that of the task SNLI.
     only : mapping of str to str, or None
         As :class:`PairReader` takes it.
+    others : sequence of str
+        Names of columns whose values to return with the texts.
 
     Returns
     -------
@@ -89,7 +93,8 @@ def encode_file(
     """
     schema = schema_or_default(schema)
     files: List[PathLike] = list(path) if isinstance(path, (list, tuple)) else [path]  # type: ignore[list-item]
-    reader = PairReader(files, on_bad_row, columns=columns, labels=labels, schema=schema, only=only)
+    how: Any = {"columns": columns, "labels": labels, "schema": schema, "only": only, "others": others}
+    reader = PairReader(files, on_bad_row, **how)
     hashes, sizes, before = [], [], _states(files)
     for file in files:
         with reading(file, DataError), naming(file):
@@ -103,7 +108,7 @@ def encode_file(
             raise DataError(f"{files[len(hashes)]} is not a regular file, as one of several must be")
         content = hashlib.sha256()
         lines = _hashed_lines(files[0], content)
-        reader = PairReader(files, on_bad_row, lines=lines, columns=columns, labels=labels, schema=schema, only=only)
+        reader = PairReader(files, on_bad_row, lines=lines, **how)
         return _encode(encoder, reader, schema.labels, content.hexdigest, with_texts)
 
     sha256 = hashes[0] if len(files) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
@@ -114,8 +119,8 @@ def encode_file(
     found = _load(cached, key, encoder)
     if found:
         encoded, num_unlabelled, num_bad, first_bad = found
-        texts = _texts_of(reader, len(encoded)) if with_texts else None
-        return EncodedFile(encoded, sha256, num_unlabelled, num_bad, first_bad, texts)
+        texts = _texts_of(reader, len(encoded)) if with_texts else []
+        return EncodedFile(encoded, sha256, num_unlabelled, num_bad, first_bad, *_divided(texts))
     result = _encode(encoder, reader, schema.labels, lambda: sha256, with_texts)
     if before and _states(files) == before and key == cache_key(encoder, sha256, reader.settings):
         # Neither the files nor the vocabulary has changed meanwhile.
@@ -126,29 +131,36 @@ def encode_file(
 def _encode(
     encoder: PairEncoder, reader: PairReader, classes: Sequence[str], sha256: Callable[[], str], with_texts: bool
 ) -> EncodedFile:
-    texts: Any = ([], []) if with_texts else None
+    texts: List[List[Any]] = []
     parts = _gathered(reader.columns(), texts) if with_texts else reader.columns()
     encoded = encoder.encode_parts(parts, classes)
     if not len(encoded):
         why = [f"{reader.num_unlabelled} rows have no gold label"] if reader.num_unlabelled else []
         why += [f"{reader.num_bad} rows cannot be used; first, {reader.first_bad}"] if reader.num_bad else []
         raise DataError(f"{reader.path} has no labelled pairs{': ' if why else ''}{', '.join(why)}")
-    return EncodedFile(encoded, sha256(), reader.num_unlabelled, reader.num_bad, reader.first_bad, texts)
+    return EncodedFile(encoded, sha256(), reader.num_unlabelled, reader.num_bad, reader.first_bad, *_divided(texts))
 
 
-def _gathered(parts: Iterable[Any], texts: Tuple[List[str], List[str]]) -> Iterator[Any]:
-    """Yields the parts of a corpus, and adds their premises and hypotheses to `texts`."""
+def _gathered(parts: Iterable[Any], texts: List[List[Any]]) -> Iterator[Any]:
+    """Yields the parts of a corpus, and adds their columns, all but the labels, to `texts`."""
     for part in parts:
-        for gathered, column in zip(texts, part):
+        columns = [*part[:2], *part[3:]]
+        texts += [[] for _ in columns[len(texts) :]]
+        for gathered, column in zip(texts, columns):
             gathered.extend(column)
-        yield part
+        yield part[:3]
 
 
-def _texts_of(reader: PairReader, num_pairs: int) -> Tuple[List[str], List[str]]:
-    texts: Any = ([], [])
+def _divided(texts: List[List[Any]]) -> Tuple[Any, Any]:
+    """What was gathered, as :class:`EncodedFile` has it."""
+    return (tuple(texts[:2]), texts[2:]) if texts else (None, ())
+
+
+def _texts_of(reader: PairReader, num_pairs: int) -> List[List[Any]]:
+    texts: List[List[Any]] = []
     for _ in _gathered(reader.columns(), texts):
         pass
-    if len(texts[0]) != num_pairs:
+    if not texts or len(texts[0]) != num_pairs:
         raise DataError(f"{reader.path} changed while it was read")
     return texts
 

@@ -114,6 +114,16 @@ def test_chosen_rows_are_kept_apart_from_all_rows(folder, tmp_path):
     assert len(list(folder.iterdir())) == 2
 
 
+def test_other_columns_come_with_the_texts_whether_or_not_the_pairs_are_kept(folder, tmp_path):
+    rows = [json.loads(line) for line in as_json(ROWS).splitlines()]
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(json.dumps({**row, "fold": i % 2}) for i, row in enumerate(rows)))
+    for _ in range(2):
+        result = encode_file(encoder(), path, with_texts=True, others=["fold"])
+        assert result.others == [[0, 1] * 6] and result.texts[0] == [row[0] for row in ROWS]
+    assert encode_file(encoder(), path, with_texts=True).others == []
+
+
 def test_one_of_several_files_must_not_be_a_pipe(corpus, tmp_path):
     os.mkfifo(str(tmp_path / "pipe"))
     with pytest.raises(DataError, match="pipe is not a regular file"):

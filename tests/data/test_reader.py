@@ -428,6 +428,42 @@ def test_a_file_without_the_column_that_chooses_is_an_error(write):
     assert complaint(write("a.tsv", as_tsv()), only={"language": "fr"}) == told
 
 
+# Other columns -------------------------------------------------------------------------------------------------------
+
+GENRES = ("fiction", "", "travel")
+OF_GENRE = [(*row, genre) for row, genre in zip(ROWS, GENRES)]
+WITH_GENRE = (*NAMES, "Genre")
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("a.tsv", as_tsv(OF_GENRE, WITH_GENRE)),
+        ("a.csv", as_csv(OF_GENRE, WITH_GENRE)),
+        ("a.jsonl", as_json_lines(OF_GENRE, WITH_GENRE)),
+        ("a.json", json.dumps(objects(OF_GENRE, WITH_GENRE))),
+    ],
+)
+def test_the_values_of_other_columns_follow_the_label(write, name, content):
+    reader = PairReader(write(name, content), others=["genre"])
+    assert list(reader) == OF_GENRE
+    assert [list(column) for columns in reader.columns() for column in columns][3] == list(GENRES)
+
+
+def test_rows_that_are_left_out_have_no_value_either(write):
+    rows = [*OF_GENRE, ("a", "b", "-", "none"), ("", "b", "neutral", "bad")]
+    for name, content in (("a.tsv", as_tsv(rows, WITH_GENRE)), ("a.jsonl", as_json_lines(rows, WITH_GENRE))):
+        assert list(PairReader(write(name, content), "skip", others=["Genre"])) == OF_GENRE
+
+
+def test_another_column_that_is_missing_is_told_with_those_there_are(write):
+    told = "no column 'gender' among 'premise', 'hypothesis', 'label', 'Genre'"
+    tsv, lines = as_tsv(OF_GENRE, WITH_GENRE), as_json_lines(OF_GENRE, WITH_GENRE)
+    assert complaint(write("a.tsv", tsv), others=["gender"]) == f"line 1: header: {told}"
+    assert complaint(write("a.jsonl", lines), others=["gender"]) == f"line 1: {told}"
+    assert complaint(write("b.jsonl", lines + as_json_lines()), others=["genre"]) == "line 4: Genre is missing"
+
+
 # Cases of the workplace ---------------------------------------------------------------------------------------------
 
 

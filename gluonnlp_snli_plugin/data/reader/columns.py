@@ -9,7 +9,7 @@ from ..schema import ROLES, PairSchema
 from .rows import BadRow, show
 
 _EXAMPLE = "premise=NAME,hypothesis=NAME,label=NAME"
-_SHOWN = 12  # names of columns in a message
+_SHOWN = 20  # names of columns in a message
 
 
 class Fields(NamedTuple):
@@ -36,6 +36,8 @@ class Columns:
         Whether there must be a label. Otherwise it may be missing, or its name may be unclear.
     only : mapping of str to str, or None
         Which rows to read, by the values of other columns.
+    others : sequence of str
+        Columns that are read besides.
 
     Raises
     ------
@@ -44,7 +46,12 @@ class Columns:
     """
 
     def __init__(
-        self, schema: PairSchema, given: Assignments, labelled: bool, only: Optional[Mapping[str, str]] = None
+        self,
+        schema: PairSchema,
+        given: Assignments,
+        labelled: bool,
+        only: Optional[Mapping[str, str]] = None,
+        others: Sequence[str] = (),
     ) -> None:
         self.given = parsed("--columns", given, _EXAMPLE)
         for role in self.given:
@@ -56,6 +63,7 @@ class Columns:
         self._own = schema.own_columns
         self._labelled = labelled
         self.only = dict(only or {})
+        self.others = tuple(others)
 
     def find(self, names: Iterable[str]) -> Fields:
         """The columns that count, among those of a table or of a JSON object.
@@ -89,11 +97,31 @@ class Columns:
             raise NoColumn(self._complaint(missing, names))
         return Fields(**found)
 
+    def find_others(self, names: Iterable[str]) -> List[str]:
+        """The columns that are read besides, as the file spells them.
+
+        Raises
+        ------
+        NoColumn
+            If one is missing; the message lists those there are.
+        BadRow
+            If there are several of its name.
+        """
+        names = list(names)
+        found: List[str] = []
+        for other in self.others:
+            candidates = _called(other, names)
+            if not candidates:
+                raise NoColumn(f"no column {show(other)} among {_listed(names)}")
+            if len(candidates) > 1:
+                raise BadRow(f"{len(candidates)} columns are called {other}")
+            found += candidates
+        return found
+
     def _candidates(self, role: str, names: Sequence[str]) -> List[str]:
         if role not in self.given:
             return [name for name in names if _plain(name) in self._known[role]]
-        given = self.given[role]
-        return [name for name in names if name == given] or [name for name in names if _plain(name) == _plain(given)]
+        return _called(self.given[role], names)
 
     def _complaint(self, missing: Sequence[str], names: Sequence[str]) -> str:
         given = [self.given[role] for role in missing if role in self.given]
@@ -103,6 +131,11 @@ class Columns:
         roles = " and no ".join(missing) if len(missing) < 3 else "premise, no hypothesis and no label"
         option = ",".join(f"{role}=NAME" for role in missing)
         return f"no {roles} {among}: name the column{'s' * (len(missing) > 1)} with --columns {option}"
+
+
+def _called(given: str, names: Sequence[str]) -> List[str]:
+    """The names that a user's spelling means: those that are the same, or else much the same."""
+    return [name for name in names if name == given] or [name for name in names if _plain(name) == _plain(given)]
 
 
 def _plain(name: str) -> str:

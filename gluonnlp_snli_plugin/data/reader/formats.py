@@ -80,21 +80,21 @@ class JsonLines:
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
         self._usual: Optional[Fields] = None  # those of the first row that has them all
+        self._others: List[str] = []  # the columns read besides
         self.fields = Fields("premise", "hypothesis", None)
 
     def bulk(self, lines: List[bytes]) -> Optional[List[List[Any]]]:
-        """Premises, hypotheses and labels of rows, all at once; None if a row is out of the ordinary."""
+        """The columns of rows, all at once; None if a row is out of the ordinary."""
         try:
             rows = list(map(orjson.loads, lines))
             if self._columns.only:
                 rows = [row for row in rows if self._is_read(row)]
                 if not rows:
-                    return [[], [], []]
+                    return [[] for _ in range(3 + len(self._columns.others))]
             premise, hypothesis, label = self._usual or self._found(rows[0])
             if label is None:  # a row may have one all the same
                 return None
-            labels = [row[label] for row in rows]
-            return [[row[premise] for row in rows], [row[hypothesis] for row in rows], labels]
+            return [[row[name] for row in rows] for name in (premise, hypothesis, label, *self._others)]
         except (orjson.JSONDecodeError, TypeError, KeyError, BadRow):
             return None
 
@@ -107,6 +107,7 @@ class JsonLines:
             raise BadRow(f"not a JSON object: {show(orjson.dumps(row))}")
         own = {name: name for name in row}  # the parser's own str, which is found without being compared
         premise, hypothesis, label = self._columns.find(row)
+        self._others = [own[name] for name in self._columns.find_others(row)]
         self.fields = Fields(own[premise], own[hypothesis], None if label is None else own[label])
         if self.fields.label is not None:
             self._usual = self._usual or self.fields
@@ -151,19 +152,20 @@ class JsonLines:
             yield where, error
 
     def _values(self, row: Any) -> Values:
-        if self._usual and isinstance(row, dict) and all(name in row for name in self._usual):
+        if self._usual and isinstance(row, dict) and all(name in row for name in (*self._usual, *self._others)):
             self.fields = self._usual
         else:
-            self._find_others(row)
-        premise, hypothesis, label = self.fields
-        return row[premise], row[hypothesis], None if label is None else row[label]
+            self._find_fields(row)
+        return tuple(None if name is None else row[name] for name in (*self.fields, *self._others))
 
-    def _find_others(self, row: Any) -> None:
+    def _find_fields(self, row: Any) -> None:
+        others = self._others
         try:
             self._found(row)
         except NoColumn:
             if self._usual:  # and not the names are the mistake
-                raise BadRow(f"{next(name for name in self._usual if name not in row)} is missing") from None
+                missing = next(name for name in (*self._usual, *others) if name not in row)
+                raise BadRow(f"{missing} is missing") from None
             raise
 
 

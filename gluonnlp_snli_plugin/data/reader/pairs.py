@@ -1,7 +1,7 @@
 """Reads pairs from files: which rows are used, which are left out, and why."""
 
 import itertools
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ...errors import DataError, UsageError
 from ..assignments import Assignments
@@ -13,7 +13,7 @@ from .labels import NO_LABEL, Labels
 from .rows import BadRow, show
 from .tables import Rows, Values
 
-Pair = Tuple[str, str, Optional[str]]
+Pair = Tuple[Any, ...]  # premise, hypothesis, label (str or None), and the values of other columns
 
 _PAIRS_AT_ONCE = 2048
 _BYTES_AT_ONCE = 1 << 18  # a few hundred rows, which the processor's cache can hold
@@ -47,6 +47,8 @@ class PairReader:
         The labels of the task, their spellings, and the names of its columns; default those of the task SNLI.
     only : mapping of str to str, or None
         Read only the rows with these values in other columns: ``{'language': 'de'}``.
+    others : sequence of str
+        Names of columns whose values are yielded too, after the label, as they stand in the file.
 
     Attributes
     ----------
@@ -77,6 +79,7 @@ class PairReader:
         labels: Assignments = None,
         schema: Optional[PairSchema] = None,
         only: Optional[Mapping[str, str]] = None,
+        others: Sequence[str] = (),
     ) -> None:
         if on_bad_row not in ("error", "skip"):
             raise UsageError(f"on_bad_row is {on_bad_row!r}; it can be 'error' or 'skip'")
@@ -86,12 +89,13 @@ class PairReader:
         self._labelled = labelled
         self._lines = lines
         schema = schema_or_default(schema)
-        self._columns = Columns(schema, columns, labelled, only)
+        self._columns = Columns(schema, columns, labelled, only, others)
         self._labels = Labels(schema, labels)
         self._classes = frozenset(schema.labels)
         given = [self._columns.given, self._labels.given]
-        self.settings = [named_format(self._files[0]), on_bad_row, labelled, *given, schema._asdict()]
+        self.settings: List[Any] = [named_format(self._files[0]), on_bad_row, labelled, *given, schema._asdict()]
         self.settings += [dict(only)] if only else []
+        self.settings += [list(others)] if others else []  # without one of them a row is a bad one
         self._begin()
 
     def _begin(self) -> None:
@@ -108,9 +112,10 @@ class PairReader:
 
         Yields
         ------
-        premises, hypotheses, labels : list of str, of one length
+        premises, hypotheses, labels, *others : lists of one length
         """
-        gathered: List[List[Any]] = [[], [], []]
+        width = 3 + len(self._columns.others)
+        gathered: List[List[Any]] = [[] for _ in range(width)]
         for part in self._parts():
             few: Iterable[Any] = [part] if isinstance(part, list) else _transposed(part)
             for columns in few:
@@ -118,7 +123,7 @@ class PairReader:
                     column.extend(more)
                 if len(gathered[0]) >= _PAIRS_AT_ONCE:
                     yield gathered
-                    gathered = [[], [], []]
+                    gathered = [[] for _ in range(width)]
         if gathered[0]:
             yield gathered
 
@@ -164,7 +169,9 @@ class PairReader:
                 line, is_first = line[len(_BOM) :] if line.startswith(_BOM) else line, False
             yield [line if line.endswith(b"\n") else line + b"\n"]
 
-    def _used(self, premises: List[Any], hypotheses: List[Any], labels: List[Any]) -> Optional[List[List[Any]]]:
+    def _used(
+        self, premises: List[Any], hypotheses: List[Any], labels: List[Any], *others: List[Any]
+    ) -> Optional[List[List[Any]]]:
         """What :meth:`_pairs` makes of rows, all at once; None if a row is out of the ordinary."""
         num_unlabelled = 0
         if not self._labelled:
@@ -178,15 +185,15 @@ class PairReader:
                 num_unlabelled = labels.count(NO_LABEL)
             if num_unlabelled:
                 is_used = list(map(bool, labels))
-                premises, hypotheses, labels = (
-                    list(itertools.compress(column, is_used)) for column in (premises, hypotheses, labels)
+                premises, hypotheses, labels, *others = (  # type: ignore[assignment]
+                    list(itertools.compress(column, is_used)) for column in (premises, hypotheses, labels, *others)
                 )
         for texts in (premises, hypotheses):
             if not (set(map(type, texts)) <= {str} and all(texts)) or any(map(str.isspace, texts)):
                 return None
         self.num_unlabelled += num_unlabelled
         once: Dict[str, str] = {}  # a premise comes three times: keep one str, not three
-        return [list(map(once.setdefault, premises, premises)), hypotheses, labels]
+        return [list(map(once.setdefault, premises, premises)), hypotheses, labels, *others]
 
     def _meaning(self, labels: List[Any]) -> Optional[Dict[Any, str]]:
         """What labels mean; empty if they mean what they are, None if one is unknown or of another type."""
@@ -220,15 +227,15 @@ class PairReader:
             if pair is None:
                 self.num_unlabelled += 1
                 continue
-            premise, hypothesis, label = pair
+            premise, *rest = pair
             if premise == previous:
                 premise = previous
             previous = premise
-            yield premise, hypothesis, label
+            yield (premise, *rest)
 
     def _pair(self, values: Values, file_format: Format) -> Optional[Pair]:
         """A row that can be used, or None if it has no gold label."""
-        premise, hypothesis, label = values
+        premise, hypothesis, label, *others = values
         if self._labelled:
             label = self._labels.of(label, file_format.fields.label or "label")
             if label == NO_LABEL:
@@ -240,7 +247,7 @@ class PairReader:
                 raise BadRow(f"{name} is missing" if text is None else f"{name} is not text: {show(text)}")
             if not text or text.isspace():
                 raise BadRow(f"{name} is empty")
-        return premise, hypothesis, label
+        return (premise, hypothesis, label, *others)
 
 
 def _transposed(rows: Iterable[Pair]) -> Iterator[List[Any]]:

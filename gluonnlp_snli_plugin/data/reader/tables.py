@@ -10,7 +10,7 @@ from .columns import Columns, Fields
 from .labels import Labels
 from .rows import BadRow, decode
 
-Values = Tuple[Any, Any, Any]  # premise, hypothesis, label, as they stand in the file
+Values = Tuple[Any, ...]  # premise, hypothesis, label and other columns, as they stand in the file
 Rows = Iterator[Tuple[str, Union[Values, BadRow]]]  # each with the place where it is
 Blocks = Iterable[List[bytes]]  # lines of a file
 
@@ -38,7 +38,8 @@ class Header:
     def __init__(self, names: List[str], columns: Columns, labels: Labels) -> None:
         self.size = len(names)
         self.fields: Fields = columns.find(names)
-        self.places = [None if name is None else names.index(name) for name in self.fields]
+        wanted = [*self.fields, *columns.find_others(names)]
+        self.places = [None if name is None else names.index(name) for name in wanted]
         for name in columns.only:
             if names.count(name) != 1:
                 raise BadRow(f"{names.count(name) or 'no'} columns are called {name}; there must be one")
@@ -52,8 +53,7 @@ class Header:
         """The cells that count; raises a :class:`BadRow` if there are too few or too many."""
         if len(cells) != self.size:
             cells = self._aligned(cells)
-        premise, hypothesis, label = (None if place is None else cells[place] for place in self.places)
-        return premise, hypothesis, label
+        return tuple(None if place is None else cells[place] for place in self.places)
 
     def is_read(self, cells: List[str]) -> bool:
         """Whether a row has the values that rows must have to be read; a row that is not complete has them."""
@@ -85,7 +85,7 @@ class TabSeparated:
         return self._header.fields
 
     def bulk(self, lines: List[bytes]) -> Optional[List[List[Any]]]:
-        """Premises, hypotheses and labels of rows, all at once; None if a row is out of the ordinary."""
+        """The columns of rows, all at once; None if a row is out of the ordinary."""
         if self._header is None:
             return None
         try:
