@@ -63,6 +63,7 @@ class WNLITask(_GlueTask):
 
     name = "WNLI"
     class_labels = ("0", "1")
+    entailment = "1"
     files = _files("WNLI")
 
 

@@ -1,8 +1,16 @@
 """What the corpora of natural language inference have in common: their labels, columns and spellings."""
 
-from typing import Dict, Tuple
+from typing import Dict, Optional, Sequence, Tuple
 
 LABELS = ("entailment", "contradiction", "neutral")
+
+# Where there are two classes only: what contradiction and neutral are together, as corpora spell it.
+ENTAILMENT, NOT_ENTAILMENT = "entailment", "not_entailment"
+OF_THREE = ("contradiction", "neutral")
+OF_NOT_ENTAILMENT = (
+    NOT_ENTAILMENT,
+    *("not-entailment", "not entailment", "non_entailment", "non-entailment", "non entailment", "nonentailment"),
+)
 
 LABEL_ALIAS: Dict[str, str] = {
     "e": "entailment",
@@ -27,3 +35,11 @@ COLUMNS: Dict[str, Tuple[str, ...]] = {
 }
 
 SNLI_COLUMNS = ("sentence1", "sentence2", "gold_label")
+
+
+def entailment_among(labels: Sequence[str]) -> Optional[str]:
+    """The label that means entailment, if the others mean that there is none, by their names; otherwise None."""
+    found = [label for label in labels if label.lower() == ENTAILMENT]
+    others = [label for label in labels if label not in found]
+    is_inference = all(label.lower() in (*OF_THREE, *OF_NOT_ENTAILMENT) for label in others)
+    return found[0] if len(found) == 1 and others and is_inference else None

@@ -14,6 +14,7 @@ from ..data.losses import tell_missing_classes
 from ..data.schema import ROLES, PairSchema, is_class_name
 from ..errors import PluginError, UsageError
 from . import nli
+from .common_classes import Classes
 from .dataset import PairDataset, PathLike, Place
 from .download import Archive
 
@@ -40,6 +41,10 @@ class PairTask(GlueTask):
         The classes, in the order of the logits.
     label_alias : dict of str to str
         Other spellings of the labels in files; upper and lower case are the same.
+    entailment : str or None
+        The class that means entailment, where all others mean that there is none: a model of such a task can be scored
+        on the files of others of another number of classes. By default 'entailment', if the others are called as in
+        corpora of inference.
     no_label : tuple of str
         Spellings of "no gold label"; the first is shown in messages.
     columns : dict of str to tuple of str
@@ -62,6 +67,8 @@ class PairTask(GlueTask):
         The :class:`.PairDataset` of the task, made from the description unless the subclass names one.
     schema : PairSchema
         Labels, spellings and columns, as :class:`.PairReader` takes them.
+    classes : Classes
+        The schema, and which class means entailment.
 
     Raises
     ------
@@ -72,6 +79,7 @@ class PairTask(GlueTask):
     name: ClassVar[str] = ""
     class_labels: Sequence[str] = ()
     label_alias: Mapping[str, str] = {}
+    entailment: ClassVar[Optional[str]] = None
     no_label: ClassVar[Tuple[str, ...]] = nli.NO_LABEL
     columns: ClassVar[Mapping[str, Tuple[str, ...]]] = nli.COLUMNS
     own_columns: ClassVar[Tuple[str, ...]] = nli.SNLI_COLUMNS
@@ -82,6 +90,7 @@ class PairTask(GlueTask):
     metric: ClassVar[Callable[[], EvalMetric]] = Accuracy
     dataset: ClassVar[Type[PairDataset]]
     schema: ClassVar[PairSchema]
+    classes: ClassVar[Classes]
     #: Where segments come from if neither file nor root is given: a folder, or files by segment, and how these are
     #: written. If some files are named, a segment without one has no pairs.
     source: ClassVar[Dict[str, Any]]
@@ -93,6 +102,7 @@ class PairTask(GlueTask):
         cls.schema = PairSchema(
             tuple(cls.class_labels), dict(cls.label_alias), tuple(cls.no_label), cls.columns, tuple(cls.own_columns)
         )
+        cls.classes = Classes(cls.schema, cls.entailment or nli.entailment_among(cls.schema.labels))
         cls.source = {"root": None, "files": None, "columns": None, "labels": None}
         if "dataset" not in vars(cls):
             cls.dataset = type(cls.name, (PairDataset,), {"__doc__": PairDataset.__doc__, "__module__": cls.__module__})
@@ -219,6 +229,15 @@ def schema_of(labels: Sequence[str], task: str) -> PairSchema:
     return PairSchema(tuple(labels), {}, nli.NO_LABEL, nli.COLUMNS, nli.SNLI_COLUMNS)
 
 
+def classes_of(labels: Sequence[str], task: str) -> Classes:
+    """The classes of a model with these labels that was made for a task, with :func:`schema_of` them."""
+    schema = schema_of(labels, task)
+    described = getattr(registry.task[task], "classes", None) if task in registry.task else None
+    if isinstance(described, Classes) and described.schema == schema:
+        return described
+    return Classes(schema, nli.entailment_among(schema.labels))
+
+
 def _one_or_all(segments: List[Segment]) -> Union[Segment, List[Segment]]:
     return segments[0] if len(segments) == 1 else segments
 
@@ -237,6 +256,7 @@ def _problems(task: Type[PairTask]) -> List[str]:
         f"it has {len(labels)} class_labels; a classifier needs at least 2": len(labels) < 2,
         "two of its class_labels are the same": len(set(spellings)) < len(spellings),
         f"label_alias names {', '.join(unknown)}, which is not a class": bool(unknown),
+        f"entailment is {task.entailment!r}, which is not a class": task.entailment not in (None, *labels),
         "a class has a spelling of no_label": bool(set(spellings) & set(task.no_label)),
         f"columns must name {', '.join(ROLES)}": set(task.columns) != set(ROLES),
         f"own_columns must be the names of {', '.join(ROLES)}": len(task.own_columns) != len(ROLES),

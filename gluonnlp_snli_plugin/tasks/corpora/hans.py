@@ -6,16 +6,13 @@ ACL 2019. Licence: MIT.
 
 from typing import Dict
 
-from ..nli import LABEL_ALIAS
+from ..nli import LABEL_ALIAS, OF_NOT_ENTAILMENT, OF_THREE
 from ..task import PairTask, register
 
 OTHER = "non-entailment"
 _ALIAS: Dict[str, str] = {
     **{spelling: label if label == "entailment" else OTHER for spelling, label in LABEL_ALIAS.items()},
-    "neutral": OTHER,
-    "contradiction": OTHER,
-    "not_entailment": OTHER,
-    "not-entailment": OTHER,
+    **dict.fromkeys((*OF_THREE, *OF_NOT_ENTAILMENT), OTHER),
 }
 
 
