@@ -1,7 +1,7 @@
 """Tells what is lost on the way to the model: rows that are left out, inputs that are cut, classes without pairs."""
 
 import logging
-from typing import Any, Container, Sequence
+from typing import Any, Container, Optional, Sequence
 
 from ..errors import DataError
 
@@ -32,6 +32,12 @@ def tell_truncated(path: Any, num_truncated: int, num_pairs: int, max_len: int) 
     if num_truncated:
         share = f"{num_truncated} of {num_pairs} pairs ({num_truncated / num_pairs:.1%})"
         _tell(f"{path}: {share} are longer than {max_len} tokens (max_len) and are cut")
+
+
+def tell_merged(remark: Optional[str]) -> None:
+    """Log which classes are counted as one, if any are."""
+    if remark:
+        _tell(remark)
 
 
 def require_all_classes(path: Any, present: Container[str], names: Sequence[str], found: Any) -> None:

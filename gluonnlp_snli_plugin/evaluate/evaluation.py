@@ -9,13 +9,14 @@ import mxnet as mx
 import numpy as np
 
 from ..data.assignments import Assignments, in_words
-from ..data.cache import EncodedFile, encode_file
 from ..data.encoding import EncodedPairs
-from ..data.losses import tell_left_out, tell_truncated
+from ..data.losses import tell_left_out, tell_merged, tell_truncated
 from ..errors import UsageError
 from ..formats.model_folder import weights_sha256
 from ..model.inference import probabilities
-from ..tasks.task import schema_of
+from ..tasks.common_classes import CommonClasses
+from ..tasks.task import classes_of
+from .labelled_pairs import LabelledPairs, Read, read, segments_of
 from .predictions import Pairs, PathLike, Predictions, read_record, write_predictions
 from .predictor import Predictor
 from .scores import Evaluation
@@ -27,6 +28,7 @@ class Answers(NamedTuple):
     file: str
     predictions: Predictions  #: of the average, if there are several models
     members: List[Evaluation]  #: of each model alone
+    name: str = ""  #: of a segment of a corpus
 
     @property
     def evaluation(self) -> Evaluation:
@@ -36,7 +38,7 @@ class Answers(NamedTuple):
 
 def evaluate(
     model: Union[PathLike, Predictor, Sequence[Union[PathLike, Predictor]]],
-    file: PathLike,
+    file: Optional[PathLike] = None,
     on_bad_row: str = "error",
     contexts: Optional[List[mx.Context]] = None,
     batch_size: int = 64,
@@ -47,16 +49,23 @@ def evaluate(
     engine: str = "auto",
     columns: Assignments = None,
     labels: Assignments = None,
+    by: Union[str, Sequence[str]] = (),
+    task: Optional[str] = None,
+    segment: Optional[str] = None,
+    corpus_root: Optional[PathLike] = None,
 ) -> Evaluation:
-    """Score a fine-tuned model on the labelled pairs of a file.
+    """Score a fine-tuned model on the labelled pairs of a file, or of a corpus.
+
+    Where the file has two classes, entailment and all that is not, a model of three is scored by the sum of its
+    probabilities of what is not entailment; the other way round, labels that are not entailment count as one class.
 
     Parameters
     ----------
     model : str, Path, Predictor, or list of them
         Output folder of ``finetune``, a ``.params`` file of a ``gluonnlp.model.BERTClassifier``, or a predictor. The
         prediction of several is the class with the highest mean probability.
-    file : str or Path
-        Labelled pairs; see :class:`.PairReader` for the formats.
+    file : str, Path or None
+        Labelled pairs; see :class:`.PairReader` for the formats. None for those of a corpus.
     on_bad_row : {'error', 'skip'}, default 'error'
     contexts : list of Context or None
         Devices to use, default CPU; ignored with a predictor.
@@ -69,11 +78,34 @@ def evaluate(
         How to compute, ignored with a predictor; see :class:`Predictor`.
     columns, labels : dict of str to str, or None
         Names of columns and meanings of labels that are not recognized, as :class:`.PairReader` takes them.
+    by : str or list of str
+        Columns of the file, 'genre' for example: the scores of the pairs with each value of it are in ``by`` of the
+        result.
+    task : str or None
+        The task whose corpus to read, or whose columns and labels a file has; default the model's own.
+    segment : str or None
+        The segment of the corpus, default the first one for evaluation.
+    corpus_root : str, Path or None
+        The folder of the corpus, default its own in ``$MXNET_HOME/datasets``.
 
     Returns
     -------
     Evaluation
+
+    Raises
+    ------
+    DataError
+        If the pairs cannot be used.
+    UsageError
+        If the arguments make no sense, or the classes of model and file cannot be compared.
     """
+    pairs: Any = file
+    if file is None:
+        if task is None:
+            raise UsageError("which pairs? give a file, or the task whose corpus to read")
+        pairs = segments_of(task, segment, corpus_root)[0]
+    elif segment or corpus_root:
+        raise UsageError("segment and corpus_root are of the corpus of a task: omit them, or the file")
     models: Sequence[Any] = model if isinstance(model, (list, tuple)) else [model]
     predictors = [
         one
@@ -81,29 +113,36 @@ def evaluate(
         else Predictor.load(one, contexts, batch_size, dataset_name, backbone, dtype, native, engine)
         for one in models
     ]
-    (answers,) = ask(predictors, [file], on_bad_row, columns, labels)
+    (answers,) = ask(predictors, [pairs], on_bad_row, columns, labels, [by] if isinstance(by, str) else by, task)
     return answers.evaluation
 
 
 def ask(
     predictors: Sequence[Predictor],
-    files: Sequence[PathLike],
+    files: Sequence[Union[PathLike, LabelledPairs]],
     on_bad_row: str = "error",
     columns: Assignments = None,
     labels: Assignments = None,
+    by: Sequence[str] = (),
+    task: Optional[str] = None,
 ) -> List[Answers]:
-    """The predictions of models for the labelled pairs of files; rows left out and pairs truncated are logged.
+    """The predictions of models for labelled pairs; rows left out, pairs truncated and classes merged are logged.
 
-    Gold labels and predictions are numbered in the order of the task's classes, whatever the order of a model's.
+    Gold labels and predictions are numbered in the order of the task's classes, whatever the order of a model's; or in
+    the classes that model and file have in common.
 
     Parameters
     ----------
     predictors : list of Predictor
         The probabilities of several are averaged.
-    files : list of str or Path
+    files : list of str, Path or LabelledPairs
     on_bad_row : {'error', 'skip'}, default 'error'
     columns, labels : str, mapping or None
         As :class:`.PairReader` takes them.
+    by : sequence of str
+        Columns of the files to score by.
+    task : str or None
+        The task that the files are of; default that of the models.
 
     Returns
     -------
@@ -115,7 +154,7 @@ def ask(
     DataError
         If a file cannot be used; before any pair is scored.
     UsageError
-        If the models do not have the same classes.
+        If the models do not have the same classes, or the files have others.
     """
     if not predictors:
         raise UsageError("no model is given")
@@ -125,23 +164,26 @@ def ask(
             raise UsageError(
                 f"the models have different classes: {in_words(first.labels)} against {in_words(other.labels)}"
             )
-    schema = schema_of(first.labels, first.settings.task)
-    found = [encode_file(first.encoder, file, on_bad_row, True, columns, labels, schema) for file in files]
-    for file, one in zip(files, found):
-        tell_left_out(file, len(one.encoded), one)
-    return [_answers(first, others, file, one, schema.labels) for file, one in zip(files, found)]
+    model = classes_of(first.labels, first.settings.task)
+    sets = [one if isinstance(one, LabelledPairs) else LabelledPairs.of_file(one) for one in files]
+    found = [read(first.encoder, one, model, task, on_bad_row, columns, labels, by) for one in sets]
+    for one in found:
+        tell_left_out(one.pairs, len(one.file.encoded), one.file)
+        tell_merged(one.classes_of(first.labels).remark)
+    return [_answers(first, others, one) for one in found]
 
 
-def _answers(
-    first: Predictor, others: List[Predictor], file: PathLike, found: EncodedFile, labels: Sequence[str]
-) -> Answers:
+def _answers(first: Predictor, others: List[Predictor], read: Read) -> Answers:
+    found, file, begin = read.file, read.pairs, time.perf_counter()
     assert found.texts is not None and found.encoded.labels is not None
-    gold, begin = found.encoded.labels, time.perf_counter()
-    pairs = Pairs.of(found.texts, gold, first.encoder, labels)
-    members = [_probabilities(first, found.encoded, labels)]
+    classes = read.classes_of(first.labels)
+    labels, gold = classes.labels, classes.gold(found.encoded.labels)
+    pairs = Pairs.of(found.texts, gold, first.encoder, labels, read.fields)
+    members = [_probabilities(first, found.encoded, classes)]
     truncated = pairs.truncated
     for predictor in others:
-        members.append(_probabilities(predictor, predictor.encoder.encode(*found.texts), labels))
+        encoded = predictor.encoder.encode(*found.texts)
+        members.append(_probabilities(predictor, encoded, read.classes_of(predictor.labels)))
         truncated = truncated | (predictor.encoder.lengths(*found.texts) > predictor.encoder.max_len)
     max_len = min(predictor.encoder.max_len for predictor in (first, *others))
     tell_truncated(file, int(truncated.sum()), len(pairs), max_len)
@@ -151,25 +193,27 @@ def _answers(
         "rows_without_gold_label": found.num_unlabelled,
         "bad_rows_left_out": found.num_bad,
         "pairs_per_second": round(len(pairs) / (time.perf_counter() - begin), 2),
+        **({"remark": classes.remark} if classes.remark else {}),
     }
     pairs = dataclasses.replace(pairs, truncated=truncated)
     return Answers(
         str(file),
         Predictions.of(pairs, np.mean(members, axis=0), **about),
         [Evaluation.of(gold, member.argmax(axis=1), labels) for member in members],
+        file.name,
     )
 
 
-def _probabilities(predictor: Predictor, encoded: EncodedPairs, labels: Sequence[str]) -> np.ndarray:
-    """Probabilities of encoded pairs; ndarray of float64, shape (n, classes), columns in the order of `labels`."""
-    columns = [predictor.labels.index(label) for label in labels]  # the model may have them in another order
-    return probabilities(predictor.logits(encoded)[:, columns].astype(float))
+def _probabilities(predictor: Predictor, encoded: EncodedPairs, classes: CommonClasses) -> np.ndarray:
+    """Probabilities of encoded pairs; ndarray of float64, shape (n, classes)."""
+    return probabilities(classes.logits(predictor.logits(encoded).astype(float)))
 
 
 def keep(folder: PathLike, answers: Answers, dtype: str = "float32") -> None:
     """Save a model's predictions in its output folder, as ``predictions/NAME.jsonl``.
 
-    NAME is that of the file with the pairs, followed by the first digits of its hash if other pairs have that name.
+    NAME is that of the file with the pairs, or of the corpus and the segment, followed by the first digits of its hash
+    if other pairs have that name.
 
     Parameters
     ----------
@@ -184,7 +228,7 @@ def keep(folder: PathLike, answers: Answers, dtype: str = "float32") -> None:
         If they cannot be written.
     """
     about: Dict[str, Any] = {**answers.predictions.about, "weights": weights_sha256(folder), "dtype": dtype}
-    name = Path(answers.file).stem
+    name = answers.name or Path(answers.file).stem
     there = read_record(folder, name)
     if there and any(there.get(key) != about[key] for key in ("sha256", "dtype")):
         name = f"{name}-{dtype}-{about['sha256'][:8]}"

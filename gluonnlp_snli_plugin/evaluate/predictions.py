@@ -6,7 +6,7 @@ A line has the fields of SNLI's own files, so that it is a labelled pair too, an
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple, Union
 
 import numpy as np
 import orjson
@@ -21,6 +21,8 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 FOLDER = "predictions"  # in the output folder of a run
 _DECIMALS = 6
+_OTHERS = "fields"  # of a line: the values of columns to score by
+_NO_FIELDS: Mapping[str, Sequence[str]] = {}
 _FIELDS = ("sentence1", "sentence2", "gold_label", "label", "probabilities", "tokens", "truncated")
 
 
@@ -38,6 +40,8 @@ class Pairs:
     truncated : ndarray of bool, shape (n,)
     labels : tuple of str
         Names of the classes.
+    fields : dict of str to list of str, length n
+        The values of columns to score by, by the name of the column.
     """
 
     premises: List[str]
@@ -46,15 +50,21 @@ class Pairs:
     tokens: np.ndarray
     truncated: np.ndarray
     labels: Tuple[str, ...]
+    fields: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, texts: Sequence[Sequence[str]], gold: np.ndarray, encoder: PairEncoder, labels: Sequence[str]
+        cls,
+        texts: Sequence[Sequence[str]],
+        gold: np.ndarray,
+        encoder: PairEncoder,
+        labels: Sequence[str],
+        fields: Mapping[str, Sequence[str]] = _NO_FIELDS,
     ) -> "Pairs":
         """From (premises, hypotheses), class indices, the encoder of the model, and the names of the classes."""
         premises, hypotheses = texts
         tokens = encoder.lengths(premises, hypotheses)
-        return cls(list(premises), list(hypotheses), gold, tokens, tokens > encoder.max_len, tuple(labels))
+        return cls(list(premises), list(hypotheses), gold, tokens, tokens > encoder.max_len, tuple(labels), fields)
 
     def __len__(self) -> int:
         return len(self.gold)
@@ -72,7 +82,7 @@ class Predictions:
     predicted : ndarray of int, shape (n,)
     about : dict
         Where they come from, as far as known: source, sha256, weights (sha256), dtype, pairs_per_second,
-        rows_without_gold_label, bad_rows_left_out.
+        rows_without_gold_label, bad_rows_left_out, remark (about classes that were merged).
     """
 
     pairs: Pairs
@@ -107,19 +117,38 @@ class Predictions:
             num_unlabelled=self.about.get("rows_without_gold_label", 0),
             num_bad=self.about.get("bad_rows_left_out", 0),
             num_truncated=int(self.pairs.truncated.sum()),
+            by={field: self._by(values) for field, values in self.pairs.fields.items()},
         )
+
+    def _by(self, values: Sequence[str]) -> Dict[str, Evaluation]:
+        """The scores of the pairs with each value, in the order in which the values come."""
+        number = {value: i for i, value in enumerate(dict.fromkeys(values))}
+        numbers = np.array([number[value] for value in values])
+        chosen = ((value, numbers == i) for value, i in number.items())
+        return {
+            value: Evaluation.of(
+                self.pairs.gold[rows],
+                self.predicted[rows],
+                self.pairs.labels,
+                num_truncated=int(self.pairs.truncated[rows].sum()),
+            )
+            for value, rows in chosen
+        }
 
     def lines(self) -> Iterator[bytes]:
         """JSON lines without line ends."""
         pairs, names = self.pairs, self.pairs.labels
+        fields, others = list(pairs.fields), iter(zip(*pairs.fields.values()))
         rounded = self.probabilities.astype(np.float64).round(_DECIMALS).tolist()
         columns = (pairs.premises, pairs.hypotheses, pairs.gold.tolist(), self.predicted.tolist(), rounded)
         for premise, hypothesis, gold, label, row, tokens, truncated in zip(
             *columns, pairs.tokens.tolist(), pairs.truncated.tolist()
         ):
             named = dict(zip(names, row))
-            values = (premise, hypothesis, names[gold], names[label], named, tokens, truncated)
-            yield orjson.dumps(dict(zip(_FIELDS, values)))
+            line = dict(zip(_FIELDS, (premise, hypothesis, names[gold], names[label], named, tokens, truncated)))
+            if fields:
+                line[_OTHERS] = dict(zip(fields, next(others)))
+            yield orjson.dumps(line)
 
 
 def write_lines(path: PathLike, *sets: Predictions) -> None:
@@ -183,25 +212,28 @@ def read_predictions(folder: PathLike, name: str) -> Predictions:
     path = Path(folder) / FOLDER / f"{name}.jsonl"
     rows: List[Any] = []
     labels: Tuple[str, ...] = ()
+    fields: Tuple[str, ...] = ()
     with reading(path, DataError), open_lines(path) as lines:
         for number, line in enumerate(lines, 1):
             with reading(path, DataError, damaged=f"{path}, line {number} is damaged"):
                 row = orjson.loads(line)
                 labels = labels or tuple(row["probabilities"].keys())
-                rows.append(_values(row, labels))
+                fields = fields if rows else tuple(row.get(_OTHERS, ()))
+                rows.append(_values(row, labels, fields))
     if not rows:
         raise DataError(f"{path} is empty")
-    premises, hypotheses, *columns = zip(*rows)
+    premises, hypotheses, *columns, others = zip(*rows)
     gold, predicted, probabilities, tokens, truncated = map(np.array, columns)
-    return Predictions(
-        Pairs(list(premises), list(hypotheses), gold, tokens, truncated, labels), probabilities, predicted, about
-    )
+    named = dict(zip(fields, map(list, zip(*others))))
+    pairs = Pairs(list(premises), list(hypotheses), gold, tokens, truncated, labels, named)
+    return Predictions(pairs, probabilities, predicted, about)
 
 
-def _values(row: Dict[str, Any], labels: Tuple[str, ...]) -> Tuple[Any, ...]:
+def _values(row: Dict[str, Any], labels: Tuple[str, ...], fields: Tuple[str, ...]) -> Tuple[Any, ...]:
     """The values of a line; raises a ValueError, TypeError or KeyError if one is impossible."""
     premise, hypothesis, gold, label, named, tokens, truncated = (row[field] for field in _FIELDS)
     probabilities = [float(named[label]) for label in labels]
+    others = [row[_OTHERS][field] for field in fields]
     is_sound = (
         len(labels) == len(named) > 1
         and type(premise) is type(hypothesis) is str
@@ -209,7 +241,8 @@ def _values(row: Dict[str, Any], labels: Tuple[str, ...]) -> Tuple[Any, ...]:
         and 0 < tokens < 1 << 31
         and type(truncated) is bool
         and all(0 <= value <= 1 for value in probabilities)
+        and all(type(value) is str for value in others)
     )
     if not is_sound or gold not in labels or label not in labels:
         raise ValueError
-    return premise, hypothesis, labels.index(gold), labels.index(label), probabilities, tokens, truncated
+    return premise, hypothesis, labels.index(gold), labels.index(label), probabilities, tokens, truncated, others

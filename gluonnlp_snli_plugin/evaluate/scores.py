@@ -1,9 +1,13 @@
 """How good answers are: accuracy, precision, recall, F1, confusion matrix."""
 
 import dataclasses
-from typing import Any, Dict, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
+
+from ..errors import printable
+
+_OF_GROUP = ("accuracy", "pairs", "per_class", "confusion", "truncated")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +22,8 @@ class Evaluation:
         Names of the classes.
     num_unlabelled, num_bad, num_truncated : int
         Rows left out because they have no gold label, bad rows left out, truncated pairs.
+    by : dict of str to dict of str to Evaluation
+        The scores of the pairs with each value of a column of the file, by the name of the column.
     """
 
     confusion: np.ndarray
@@ -25,9 +31,10 @@ class Evaluation:
     num_unlabelled: int = 0
     num_bad: int = 0
     num_truncated: int = 0
+    by: Mapping[str, Mapping[str, "Evaluation"]] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def of(cls, gold: np.ndarray, predicted: np.ndarray, labels: Sequence[str], **counts: int) -> "Evaluation":
+    def of(cls, gold: Any, predicted: Any, labels: Sequence[str], **counts: Any) -> "Evaluation":
         """Count gold against predicted class indices, two int arrays of shape (n,)."""
         size = len(labels)
         confusion = np.bincount(np.asarray(gold) * size + np.asarray(predicted), minlength=size * size)
@@ -35,10 +42,12 @@ class Evaluation:
 
     @property
     def num_pairs(self) -> int:
+        """How many pairs were scored."""
         return int(self.confusion.sum())
 
     @property
     def accuracy(self) -> float:
+        """Share of the pairs whose predicted label is the gold label."""
         return float(np.trace(self.confusion) / self.confusion.sum())
 
     @property
@@ -74,6 +83,7 @@ class Evaluation:
             "rows_without_gold_label": self.num_unlabelled,
             "bad_rows_left_out": self.num_bad,
             "truncated": self.num_truncated,
+            **({"by": {field: _as_dicts(groups) for field, groups in self.by.items()}} if self.by else {}),
         }
 
     def __str__(self) -> str:
@@ -89,7 +99,24 @@ class Evaluation:
         lines += ["", f"{'gold':{width}}  predicted " + "  ".join(f"{label:>{width}}" for label in self.labels)]
         for label, row in zip(self.labels, self.confusion):
             lines.append(f"{label:{width}}            " + "  ".join(f"{count:{width}d}" for count in row))
+        for field in self.by:
+            lines += ["", *self.table_by(field)]
         return "\n".join([*lines, *(["", self.notes] if self.notes else [])])
+
+    def table_by(self, field: str) -> List[str]:
+        """The scores for each value of a column: lines of a table, with the share of right answers by gold label."""
+        rows = [[field, "pairs", "accuracy", "macro F1", *(f"gold {label}" for label in self.labels)]]
+        for value, scores in self.by[field].items():
+            right = [_figure(share) for share in scores.accuracy_by_gold.values()]
+            rows.append(
+                [printable(value), str(scores.num_pairs), *map(_figure, (scores.accuracy, scores.macro_f1)), *right]
+            )
+        return aligned(rows)
+
+    @property
+    def accuracy_by_gold(self) -> Dict[str, Optional[float]]:
+        """Share of right answers among the pairs with each gold label; None where there is no pair."""
+        return {label: figures["recall"] if figures["pairs"] else None for label, figures in self.per_class.items()}
 
     @property
     def notes(self) -> str:
@@ -109,4 +136,34 @@ class Evaluation:
             self.num_unlabelled + other.num_unlabelled,
             self.num_bad + other.num_bad,
             self.num_truncated + other.num_truncated,
+            {field: _sums(self.by[field], other.by[field]) for field in self.by if field in other.by},
         )
+
+
+def _as_dicts(groups: Mapping[str, Evaluation]) -> Dict[str, Dict[str, Any]]:
+    """The scores of groups of pairs, ready for JSON; what was left out of a file is not counted by group."""
+    return {
+        value: {
+            **{name: figure for name, figure in one.to_dict().items() if name in _OF_GROUP},
+            "accuracy_by_gold": one.accuracy_by_gold,
+        }
+        for value, one in groups.items()
+    }
+
+
+def _sums(one: Mapping[str, Evaluation], other: Mapping[str, Evaluation]) -> Dict[str, Evaluation]:
+    """The scores of the pairs of both for each value that either has."""
+    sums = dict(one)
+    for value, scores in other.items():
+        sums[value] = sums[value] + scores if value in sums else scores
+    return sums
+
+
+def _figure(value: Optional[float]) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> List[str]:
+    """Rows of a table as lines: the first column begins at the left, the others end at the right."""
+    first, *widths = (max(map(len, column)) for column in zip(*rows))
+    return ["  ".join([row[0].ljust(first), *(cell.rjust(n) for cell, n in zip(row[1:], widths))]) for row in rows]
