@@ -260,6 +260,46 @@ def _glue_cell(column, i, label):
     return str(i)
 
 
+# Subcases of HANS, by heuristic, each with a premise, a hypothesis and whether it follows.
+_HANS = {
+    "lexical_overlap": {
+        "ln_subject/object_swap": ("The {0} {2} the {1} .", "The {1} {2} the {0} .", False),
+        "ln_conjunction": ("The {0} and the {1} {2} the dog .", "The {0} {2} the {1} .", False),
+        "le_around_relative_clause": ("The {0} that ran {2} the {1} .", "The {0} {2} the {1} .", True),
+    },
+    "subsequence": {
+        "sn_PP_on_subject": ("The {0} near the {1} {3} .", "The {1} {3} .", False),
+        "se_conjunction": ("The {0} and the {1} {3} .", "The {1} {3} .", True),
+    },
+    "constituent": {
+        "cn_embedded_under_if": ("If the {0} {3} , the {1} ran .", "The {0} {3} .", False),
+        "ce_after_since_clause": ("Since the {0} {3} , the {1} ran .", "The {1} ran .", True),
+    },
+}
+_HANS_COLUMNS = (
+    "gold_label sentence1_binary_parse sentence2_binary_parse sentence1_parse sentence2_parse sentence1 sentence2"
+)
+
+
+@pytest.fixture(scope="session")
+def hans_folder(tmp_path_factory):
+    """HANS as its repository has it: both tables, with 56 pairs in each."""
+    folder = tmp_path_factory.mktemp("hans")
+    words = [(a, b, verb, deed) for a, b in (("man", "woman"), ("judge", "actor"), ("doctor", "dog"), ("cat", "lawyer"))
+             for verb, deed in (("saw", "slept"), ("helped", "danced"))]  # fmt: skip
+    lines = [[*_HANS_COLUMNS.split(), "pairID", "heuristic", "subcase", "template"]]
+    for heuristic, subcases in _HANS.items():
+        for i, (subcase, (premise, hypothesis, follows)) in enumerate(subcases.items()):
+            for chosen in words:
+                texts = [text.format(*chosen) for text in (premise, hypothesis)]
+                label = "entailment" if follows else "non-entailment"
+                lines.append([label, *("( x )",) * 4, *texts, f"ex{len(lines) - 1}", heuristic, subcase, f"temp{i}"])
+    for name in ("train", "evaluation"):
+        text = "".join("\t".join(line) + "\n" for line in lines)
+        (folder / f"heuristics_{name}_set.txt").write_text(text, encoding="utf-8")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tiny_name, pairs_file, tmp_path_factory):
     """The output folder of a run of the tiny BERT, which has learnt its pairs; who changes something takes a copy."""

@@ -26,7 +26,9 @@ def make_predictor(tiny_name):
 
     def make(seed=0, max_len=32, labels=LABELS):
         mx.random.seed(seed)
-        net, vocab = nlp.model.get_model("snli_bert_classifier", backbone="bert_2_16_2", dataset_name=tiny_name)
+        net, vocab = nlp.model.get_model(
+            "snli_bert_classifier", backbone="bert_2_16_2", dataset_name=tiny_name, num_classes=len(labels)
+        )
         net.classifier.initialize(mx.init.Normal(2), force_reinit=True)
         settings = ModelSettings("bert_2_16_2", {}, "mlp", 256, 0.1, UNCASED, max_len, "ratio", labels)
         return Predictor(Model(net, vocab, settings), native=False)
@@ -50,6 +52,17 @@ def test_several_models_answer_with_the_mean_of_their_probabilities(make_predict
     assert not np.array_equal(alone.predictions.predicted, other.predictions.predicted)
     assert [member.accuracy for member in together.members] == [alone.evaluation.accuracy, other.evaluation.accuracy]
     assert evaluate([one, two], pairs_file).accuracy == together.evaluation.accuracy
+
+
+def test_a_model_of_two_classes_is_scored_on_a_file_of_three(make_predictor, pairs_file, caplog):
+    predictor = make_predictor(labels=("not_entailment", "entailment"))
+    (answers,) = ask([predictor], [pairs_file])
+    told = f"the model has two classes: labels of {pairs_file} that are not entailment count as not_entailment"
+    assert caplog.messages == [told] and answers.predictions.about["remark"] == told
+    assert answers.evaluation.labels == predictor.labels
+    assert answers.evaluation.confusion.sum(axis=1).tolist() == [80, 40]
+    texts = [(row["sentence1"], row["sentence2"]) for row in map(json.loads, pairs_file.read_text().splitlines())]
+    assert [answer.label for answer in predictor(texts)] == [predictor.labels[i] for i in answers.predictions.predicted]
 
 
 def test_a_pair_is_truncated_if_any_model_cuts_it(make_predictor, pairs_file):

@@ -1,5 +1,6 @@
 """Answers survive the way to the disk and back, and damage is named."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -49,6 +50,15 @@ def test_what_is_written_is_read(predictions, tmp_path):
     assert found.evaluation.num_bad == 2
 
 
+def test_values_of_columns_are_read_again(predictions, tmp_path):
+    fields = {"genre": ["a", "b"] * 3, "label": ODD}
+    pairs = dataclasses.replace(predictions.pairs, fields=fields)
+    write_predictions(tmp_path, "dev", dataclasses.replace(predictions, pairs=pairs))
+    found = read_predictions(tmp_path, "dev")
+    assert found.pairs.fields == fields
+    assert found.evaluation.by["genre"]["a"].num_pairs == 3 and len(found.evaluation.by["label"]) == len(ODD)
+
+
 def test_a_line_is_a_labelled_pair_and_an_answer(predictions, tmp_path):
     write_lines(tmp_path / "all.jsonl", predictions, predictions)
     rows = list(PairReader(tmp_path / "all.jsonl"))
@@ -76,10 +86,14 @@ def test_without_a_record_there_are_no_answers(tmp_path):
         ("tokens", -1),
         ("tokens", 1.5),
         ("truncated", "yes"),
+        ("fields", None),
+        ("fields", {}),
+        ("fields", {"genre": 1}),
     ],
 )
 def test_a_damaged_line_is_named(predictions, tmp_path, field, value):
-    write_predictions(tmp_path, "dev", predictions)
+    pairs = dataclasses.replace(predictions.pairs, fields={"genre": ["a"] * len(ODD)})
+    write_predictions(tmp_path, "dev", dataclasses.replace(predictions, pairs=pairs))
     path = tmp_path / "predictions" / "dev.jsonl"
     lines = path.read_text(encoding="utf-8").split("\n")
     lines[1] = json.dumps({**json.loads(lines[1]), field: value})

@@ -54,3 +54,22 @@ def test_scores_add_up(evaluation):
     both = Evaluation.of(GOLD + [2, 2], PREDICTED + [2, 0], LABELS, num_unlabelled=1, num_bad=2, num_truncated=3)
     assert (evaluation + more).to_dict() == both.to_dict()
     assert both.notes == "1 rows without gold label left out, 2 bad rows left out, 3 pairs truncated"
+
+
+def test_scores_by_column_add_up_value_by_value():
+    one = Evaluation.of([0, 1], [0, 0], LABELS, by={"genre": {"a": Evaluation.of([0, 1], [0, 0], LABELS)}})
+    two = Evaluation.of(
+        *([2, 1], [2, 1], LABELS),
+        by={"genre": {"a": Evaluation.of([2], [2], LABELS), "b": Evaluation.of([1], [1], LABELS)}},
+    )
+    both = one + two
+    assert {value: group.num_pairs for value, group in both.by["genre"].items()} == {"a": 3, "b": 1}
+    heading, a, b = both.table_by("genre")
+    assert heading.split()[:4] == ["genre", "pairs", "accuracy", "macro"]
+    assert a.split() == ["a", "3", "0.6667", "0.5556", "1.0000", "0.0000", "1.0000"]
+    assert b.split()[-3:] == ["–", "1.0000", "–"] and str(both).endswith("\n".join(["", heading, a, b]))
+    assert both.to_dict()["by"]["genre"]["b"]["accuracy_by_gold"] == {
+        "entailment": None,
+        "contradiction": 1.0,
+        "neutral": None,
+    }
