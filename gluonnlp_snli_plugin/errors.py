@@ -53,7 +53,7 @@ class Stopped(PluginError):
     Attributes
     ----------
     status : int
-        Exit status of the command: 128 and the signal's number, or ``TIME_IS_UP`` when its time was up.
+        Exit status of the command: 128 and the signal's number, or ``TIME_IS_UP`` when the time limit was reached.
     """
 
     def __init__(self, message: str, status: int) -> None:

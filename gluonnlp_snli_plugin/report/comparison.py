@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from ..data.assignments import in_words
 from .run import RecordedRun
 from .run_page import CIRCUMSTANCES, command, learning_curves, scores, shown, throughput
 from .text import plain
@@ -30,6 +31,7 @@ def comparison(runs: Sequence[RecordedRun], folders: Sequence[str]) -> Dict[str,
         "title": " · ".join(names),
         "names": names,
         "curves": learning_curves(runs, names),
+        "of_other_classes": _of_other_classes(runs),
         "figures_of_runs": _figures(runs),
         "settings": _differing([run.settings for run in runs], _IRRELEVANT),
         "circumstances": _differing(
@@ -39,11 +41,26 @@ def comparison(runs: Sequence[RecordedRun], folders: Sequence[str]) -> Dict[str,
     }
 
 
+def _of_other_classes(runs: Sequence[RecordedRun]) -> List[str]:
+    """The sets of predictions whose classes are not the same in all runs that have them."""
+    sets = dict.fromkeys(name for run in runs for name in run.predictions)
+    classes = {name: {tuple(sorted(labels)) for labels in _classes(runs, name) if labels} for name in sets}
+    return [name for name in sets if len(classes[name]) > 1]
+
+
+def _classes(runs: Sequence[RecordedRun], name: str) -> List[Tuple[str, ...]]:
+    """The classes of a set of predictions in each run; empty where a run has none of that name."""
+    return [run.predictions[name].pairs.labels if name in run.predictions else () for run in runs]
+
+
 def _figures(runs: Sequence[RecordedRun]) -> List[Tuple[str, List[str], Optional[int]]]:
     """Rows of (what, values of the runs, number of the best one or None)."""
-    rows = []
+    rows: List[Tuple[str, List[str], Optional[int]]] = []
     sets = list(dict.fromkeys(name for run in runs for name in run.predictions))
+    different = _of_other_classes(runs)
     for name in sets:
+        if name in different:
+            rows.append((f"{name}: classes", [in_words(labels) or "–" for labels in _classes(runs, name)], None))
         found = [scores(run.predictions[name]) if name in run.predictions else None for run in runs]
         for figure, what, sign in (
             ("accuracy", "accuracy", 1),
@@ -51,7 +68,8 @@ def _figures(runs: Sequence[RecordedRun]) -> List[Tuple[str, List[str], Optional
             ("calibration_error", "expected calibration error", -1),
         ):
             values = [one[figure] if one else None for one in found]
-            rows.append((f"{name}: {what}", [_number(value) for value in values], _best(values, sign)))
+            best = None if name in different else _best(values, sign)
+            rows.append((f"{name}: {what}", [_number(value) for value in values], best))
         rows.append((f"{name}: pairs", [_count(one and one["pairs"]) for one in found], None))
         rows.append((f"{name}: pairs truncated", [_count(one and one["truncated"]) for one in found], None))
     for figure, what in (("best_epoch", "best epoch"), ("updates", "updates")):

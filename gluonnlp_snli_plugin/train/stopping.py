@@ -81,5 +81,5 @@ class Stopping:
             status = int(ranks.gather(np.array([status])).max())
         if not status:
             return None
-        what = "its time was up" if status == TIME_IS_UP else f"stopped by {signal.Signals(status - 128).name}"
+        what = "time limit reached" if status == TIME_IS_UP else f"stopped by {signal.Signals(status - 128).name}"
         return Stopped(f"{what} after update {update}; {self._how_to_resume}", status)

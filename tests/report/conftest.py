@@ -38,7 +38,7 @@ def make_run(tmp_path, run_in):
 def run_in():
     """As `make_run`, in a place that is given first."""
 
-    def make(place, name="out", num_pairs=300, sets=("dev",), seed=0, texts=(), **settings):
+    def make(place, name="out", num_pairs=300, sets=("dev",), seed=0, texts=(), labels=LABELS, fields=(), **settings):
         random = np.random.default_rng(seed)
         folder = place / name
         folder.mkdir()
@@ -66,11 +66,14 @@ def run_in():
         for which in sets:
             premises = [f"A man plays the {i}th guitar." for i in range(num_pairs)]
             premises[: len(texts)] = texts
-            gold, tokens = random.integers(0, 3, num_pairs), random.integers(9, 80, num_pairs)
-            weights = random.dirichlet([1, 1, 1], num_pairs) + 1.2 * np.eye(3)[gold] * random.random((num_pairs, 1))
+            size = len(labels)
+            gold, tokens = random.integers(0, size, num_pairs), random.integers(9, 80, num_pairs)
+            weights = random.dirichlet([1] * size, num_pairs)
+            weights += 1.2 * np.eye(size)[gold] * random.random((num_pairs, 1))
             if texts:  # they are to be shown
-                weights[: len(texts)] = np.eye(3)[(gold[: len(texts)] + 1) % 3]
-            pairs = Pairs(premises, premises[::-1], gold, tokens, tokens > 64, LABELS)
+                weights[: len(texts)] = np.eye(size)[(gold[: len(texts)] + 1) % size]
+            values = {field: [f"{field} {i % 3}" for i in range(num_pairs)] for field in fields}
+            pairs = Pairs(premises, premises[::-1], gold, tokens, tokens > 64, tuple(labels), values)
             answers = Predictions.of(
                 pairs, weights / weights.sum(axis=1, keepdims=True), weights=None, source="f.jsonl"
             )

@@ -132,6 +132,32 @@ def test_runs_are_compared(make_run, tmp_path):
     assert all(label in outline.all("svg")[0]["aria-label"] for label in ("one", "two"))
 
 
+def test_scores_by_a_column_are_a_table_of_the_section(make_run):
+    folder = make_run(fields=["genre", "<b>"])
+    outline = Outline(write_report(folder).read_text(encoding="utf-8"))
+    words = " ".join(data for _, data in outline.texts)
+    assert "genre 0" in words and "gold neutral" in words and "<b> 2" in words
+    assert len(outline.all("table")) == len(outline.all("caption"))
+
+
+def test_classes_that_were_merged_are_said(make_run):
+    folder = make_run()
+    record = folder / "predictions" / "dev.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "remark": "F has two classes: & so on"}))
+    assert "F has two classes: &amp; so on</bdi>." in write_report(folder).read_text(encoding="utf-8")
+
+
+def test_scores_of_different_classes_are_not_compared(make_run, tmp_path):
+    three, two = make_run("one", sets=["dev", "test"]), make_run("two", seed=2, labels=("yes", "no"))
+    page = write_report([three, two], tmp_path / "both.html").read_text(encoding="utf-8")
+    words = re.sub(r"\s+", " ", " ".join(data for _, data in Outline(page).texts))
+    assert "The runs have different classes on dev : these scores cannot be compared." in words
+    assert "dev: classes entailment, contradiction, neutral yes, no" in words
+    assert "test: classes" not in words and "<strong>" not in page
+    same = write_report([three, make_run("three", seed=3)], tmp_path / "same.html").read_text(encoding="utf-8")
+    assert "different classes" not in same and "<strong>" in same
+
+
 def test_runs_of_one_name_are_told_apart(make_run, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

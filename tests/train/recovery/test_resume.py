@@ -61,7 +61,7 @@ def broken(settings, tmp_path):
     def run(**more):
         with pytest.raises(Stopped) as stopped:
             finetune(**{**settings, "max_seconds": AT_ONCE, **more}, output_dir=str(tmp_path / "broken"))
-        assert stopped.value.status == 75 and "its time was up after update 1; resume with" in str(stopped.value)
+        assert stopped.value.status == 75 and "time limit reached after update 1; resume with" in str(stopped.value)
         return tmp_path / "broken"
 
     return run
