@@ -17,6 +17,7 @@ _FAINTEST = 0.05  # of the largest contribution; below, a word has no colour
 _FOR = (153, 117, 75, 33, 26)
 _AGAINST = (223, 216, 215, 208, 166)
 _BLACK, _WHITE = 16, 231
+_ZERO = "0.00"
 _STYLE = Path(__file__).with_name("explanation.css")
 
 
@@ -85,7 +86,14 @@ def _in_line(text: str) -> str:
 
 
 def _signed(part: Part, strength: int) -> str:
-    return _in_line(part.text) + (f"[{part.contribution:+.2f}]" if strength else "")
+    number = _number(part.contribution) if strength else _ZERO
+    return _in_line(part.text) + (f"[{number}]" if number != _ZERO else "")
+
+
+def _number(contribution: Optional[float]) -> str:
+    """With a sign, unless it is rounded to nothing."""
+    number = f"{contribution or 0:+.2f}"
+    return number if float(number) else _ZERO
 
 
 def style() -> str:
@@ -160,14 +168,14 @@ def _marked(part: Part, strength: int) -> str:
     shown = html.escape(_in_line(part.text))
     if strength:
         name = f"{'for' if strength > 0 else 'against'}{abs(strength)}"
-        return f'<mark class="{name}" title="{part.contribution:+.2f}">{shown}</mark>'
+        return f'<mark class="{name}" title="{_number(part.contribution)}">{shown}</mark>'
     return shown if part.contribution is not None or not part.text.strip() else f"<s>{shown}</s>"
 
 
 def _numbers(parts: Sequence[Tuple[Part, int]]) -> str:
     """The contributions as a table, for those who cannot see colours."""
     rows = "".join(
-        f'<tr><th scope="row">{html.escape(_in_line(part.text))}<td>{part.contribution:+.2f}'
+        f'<tr><th scope="row">{html.escape(_in_line(part.text))}<td>{_number(part.contribution)}'
         for part, _ in parts
         if part.contribution is not None
     )

@@ -42,6 +42,15 @@ def test_elsewhere_they_have_numbers():
     ]
 
 
+def test_a_contribution_that_rounds_to_nothing_has_no_number_and_no_sign(tmp_path):
+    explanation = _explanation(("not", 0.004), (" ", None), ("he", -0.003))
+    assert highlight.text(PREDICTION, explanation).splitlines()[1:] == ["  not he", "  b"]
+    with highlight.page(tmp_path / "page.html") as add:
+        add(PREDICTION, explanation)
+    page = (tmp_path / "page.html").read_text()
+    assert "<td>0.00" in page and 'title="0.00"' in page and "+0.00" not in page and "-0.00" not in page
+
+
 def test_text_cannot_control_the_terminal():
     shown = highlight.text(PREDICTION, _explanation(("\x1b[2J\u202e\r\n\ud800", 2.0)))
     assert all(line.isprintable() for line in shown.split("\n")) and len(shown.split("\n")) == 3

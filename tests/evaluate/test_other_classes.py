@@ -90,6 +90,11 @@ def test_several_models_are_averaged_before_they_are_scored(tiny_run, hans, righ
     assert evaluate([tiny_run, tiny_run], hans).accuracy == right.mean()
 
 
+def test_predict_reads_the_same_labels(tiny_run, write, capsys):
+    named = ["predict", str(tiny_run), "--file", str(write(0, 1)), "--labels", "0=not_entailment,1=entailment"]
+    assert main(named) == 0 and len(capsys.readouterr().out.splitlines()) == 2
+
+
 def test_other_spellings_of_two_classes_are_given(tiny_run, write):
     labels = {"1": E, "0": "not_entailment"}
     assert evaluate(tiny_run, write(0, 1, 1), labels=labels).confusion.sum(axis=1).tolist() == [2, 1]

@@ -80,10 +80,11 @@ def _is_prompt(options: argparse.Namespace) -> bool:
 def _answer_file(answers: "_Answers", name: str, predictor: "Predictor", options: argparse.Namespace) -> None:
     from ...data.losses import tell_left_out
     from ...data.reader import PairReader
-    from ...tasks.task import schema_of
+    from ...tasks.common_classes import schema_for_files
+    from ...tasks.task import classes_of
 
     lines = _StandardInput() if options.file == "-" else None
-    schema = schema_of(predictor.labels, predictor.settings.task)
+    schema = schema_for_files(classes_of(predictor.labels, predictor.settings.task))
     reader = PairReader(name, options.on_bad_row, False, lines, options.columns, options.labels, schema)
     answers.give((row[:2] for row in reader), lines.waits if lines else None)
     tell_left_out(name, answers.number, reader)
