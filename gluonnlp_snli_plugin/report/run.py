@@ -12,7 +12,7 @@ from ..formats.model_folder import weights_sha256
 from ..system.reading import read_bytes, read_json, reading
 
 _MOST_UPDATES, _LARGEST = 1 << 53, 1e30  # of what can be drawn
-_FIRST = ("dev", "test")  # of the answers, those of the run itself
+_FIRST = ("dev", "test")  # the predictions of the run itself: these, and dev_mismatched, test_hans, ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,9 +101,15 @@ def _read_all_predictions(folder: Path) -> Dict[str, Predictions]:
     weights = weights_sha256(folder)
     return {
         name: read_predictions(folder, name)
-        for name in [*(name for name in _FIRST if name in names), *sorted(names.difference(_FIRST))]
+        for name in sorted(names, key=_order)
         if read_record(folder, name).get("weights") == weights
     }
+
+
+def _order(name: str) -> Tuple[int, str]:
+    """Where predictions stand: those for the run's own dev pairs first, then those for its test pairs."""
+    use = name.partition("_")[0]
+    return (_FIRST.index(use) if use in _FIRST else len(_FIRST)), name
 
 
 def _read_object(path: Path) -> Dict[str, Any]:

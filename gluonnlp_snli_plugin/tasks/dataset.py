@@ -137,9 +137,7 @@ def corpus_folder(task: Type["PairTask"], root: Optional[PathLike] = None) -> Pa
 def _corpus_source(task: Type["PairTask"], segment: str, root: Optional[PathLike], url: Optional[str]) -> Source:
     if segment not in task.files:
         raise UsageError(f"{task.name} has no segment {segment!r}; there are {', '.join(task.files) or 'none'}")
-    folder = corpus_folder(task, root)
-    places = [Place((place,)) if isinstance(place, str) else place for place in task.files[segment]]
-    candidates = [Source([folder / name for name in place.files], place.only) for place in places]
+    folder, candidates = corpus_folder(task, root), _candidates(task, segment, root)
     if not any(map(_is_there, candidates)) and task.archive is not None:
         task.archive.fetch(folder, url)
     found = next(filter(_is_there, candidates), None)
@@ -151,6 +149,21 @@ def _corpus_source(task: Type["PairTask"], segment: str, root: Optional[PathLike
             "(--corpus-root DIR, or root=DIR in Python)"
         )
     return found or candidates[0]
+
+
+def _candidates(task: Type["PairTask"], segment: str, root: Optional[PathLike]) -> List[Source]:
+    """Where a segment may be, the preferred place first."""
+    folder = corpus_folder(task, root)
+    places = [Place((place,)) if isinstance(place, str) else place for place in task.files[segment]]
+    return [Source([folder / name for name in place.files], place.only) for place in places]
+
+
+def has_segment(task: Type["PairTask"], segment: str, root: Optional[PathLike] = None) -> bool:
+    """Whether the files of a segment of a task's corpus are there; nothing is downloaded."""
+    source = task.source
+    if root is None and source["files"]:
+        return bool(source["files"].get(segment))
+    return segment in task.files and any(map(_is_there, _candidates(task, segment, root or source["root"])))
 
 
 def _is_there(source: Source) -> bool:

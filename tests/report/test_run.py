@@ -9,9 +9,10 @@ from gluonnlp_snli_plugin.report.run import read_run
 
 
 def test_all_that_is_there_is_read(make_run):
-    run = read_run(make_run(sets=["zoo", "test", "dev"]))
+    run = read_run(make_run(sets=["zoo", "test_b", "test", "dev_mismatched", "dev", "apple"]))
     assert (run.name, run.settings["seed"], run.summary["updates"]) == ("out", 0, 300)
-    assert list(run.predictions) == ["dev", "test", "zoo"] and len(run.predictions["zoo"]) == 300
+    assert list(run.predictions) == ["dev", "dev_mismatched", "test", "test_b", "apple", "zoo"]
+    assert len(run.predictions["zoo"]) == 300
     assert run.curve("dev", "loss")[0] == [100, 200, 300]
     assert run.curve("train", "lr") == ([50, 100, 150, 200, 250, 300], [1e-5] * 6)
     assert run.curve("dev", "lr") == ([], [])

@@ -2,11 +2,13 @@
 
 import argparse
 import os
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 from ...errors import printable
 from ...train.settings.finetune_config import FinetuneConfig
 from ..training import add_training_arguments, check_training, run_training
+
+_ACCURACY = "_accuracy"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,21 +27,24 @@ def run(options: argparse.Namespace) -> Optional[int]:
 
 def _show(summary: Dict[str, Any], folder: str) -> None:
     best = f"epoch {summary['best_epoch']}" if summary.get("best_update", 1) else "before the first update"
-    print(f"dev accuracy   {summary['dev_accuracy']:.4f} ({best})")
-    _show_figures("dev", summary)
-    if "test_accuracy" in summary:
-        print(f"test accuracy  {summary['test_accuracy']:.4f}")
-        _show_figures("test", summary)
-    print(f"training       {summary['train_pairs_per_second']:.0f} pairs/s, {summary['seconds']:.0f} s in all")
-    shown = printable(folder)
-    print(f"model          {shown}/model")
+    lines = [
+        (what, f"{value:.4f} ({best})" if what == "dev accuracy" else f"{value:.4f}")
+        for what, value in _scores(summary)
+    ]
+    lines.append(("training", f"{summary['train_pairs_per_second']:.0f} pairs/s, {summary['seconds']:.0f} s in all"))
+    lines.append(("model", f"{folder}/model"))
     if os.path.exists(os.path.join(folder, "report.html")):
-        print(f"report         {shown}/report.html")
+        lines.append(("report", f"{folder}/report.html"))
+    width = max(len("test accuracy"), *(len(what) for what, _ in lines))
+    for what, value in lines:
+        print(printable(f"{what:<{width}}  {value}"))
 
 
-def _show_figures(segment: str, summary: Dict[str, Any]) -> None:
-    """What the metric of the task measures besides accuracy."""
-    for key, value in summary.items():
-        name = key[len(segment) + 1 :]
-        if key.startswith(f"{segment}_") and name not in ("accuracy", "pairs_per_second"):
-            print(f"{segment + ' ' + name:<14} {value:.4f}")
+def _scores(summary: Dict[str, Any]) -> Iterator[Tuple[str, float]]:
+    """The scores on each evaluation file: accuracy, and what the metric of the task measures besides."""
+    names = [key[: -len(_ACCURACY)] for key in summary if key.endswith(_ACCURACY)]
+    for name in names:
+        longer = tuple(f"{other}_" for other in names if other.startswith(f"{name}_"))
+        for key, value in summary.items():
+            if key.startswith(f"{name}_") and not key.startswith(longer) and key != f"{name}_pairs_per_second":
+                yield f"{name} {key[len(name) + 1 :]}", value
