@@ -1,11 +1,12 @@
 """Batches of pairs of similar length, each padded only to its own longest pair."""
 
-from typing import Any, Iterator, List, NamedTuple
+from typing import Any, Iterator, List, NamedTuple, Optional
 
 import numpy as np
 
 from ..errors import UsageError
 from .encoding import EncodedPairs
+from .mixture import Mixture
 
 _BATCHES_IN_A_POOL = 32  # shuffled pairs are sorted by length within pools of this many batches
 
@@ -83,6 +84,13 @@ class LengthBucketBatches:
     rank, num_ranks : int, default 0 and 1
     min_size : int, default 1
         Smallest batch allowed, in pairs a rank (the number of devices); a smaller remainder joins the batch before it.
+    mixture : Mixture or None
+        Which pairs an epoch takes, where they are shuffled; default each once.
+
+    Attributes
+    ----------
+    num_pairs : int
+        Pairs of an epoch, of all ranks together.
 
     Raises
     ------
@@ -99,10 +107,13 @@ class LengthBucketBatches:
         rank: int = 0,
         num_ranks: int = 1,
         min_size: int = 1,
+        mixture: Optional[Mixture] = None,
     ) -> None:
-        if 0 < len(encoded) < num_ranks:
-            raise UsageError(f"{len(encoded)} pairs cannot be divided among {num_ranks} ranks")
+        self.num_pairs = mixture.num_pairs if mixture else len(encoded)
+        if 0 < self.num_pairs < num_ranks:
+            raise UsageError(f"{self.num_pairs} pairs cannot be divided among {num_ranks} ranks")
         self.encoded = encoded
+        self.mixture = mixture
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
@@ -149,9 +160,10 @@ class LengthBucketBatches:
         -------
         Batch
         """
-        size = max(np.diff([0, *self._cuts(), len(self.encoded)]))
+        size = max(np.diff([0, *self._cuts(), self.num_pairs]))
         mine = len(range(self.rank, size, self.num_ranks))
         longest = np.argsort(self.encoded.valid_length, kind="stable")[-mine:]
+        longest = np.resize(longest, mine)  # an epoch may take a pair several times
         return pad(self.encoded, longest)._replace(num_pairs=size)
 
     def order(self, epoch: int) -> List[np.ndarray]:
@@ -162,7 +174,8 @@ class LengthBucketBatches:
         if not self.shuffle:
             return np.split(np.argsort(-lengths, kind="stable"), self._cuts())
         random = np.random.default_rng((self.seed, epoch))
-        order = random.permutation(len(lengths))
+        order = random.permutation(self.num_pairs)
+        order = order if self.mixture is None else self.mixture.epoch(epoch)[order]
         pool = self._global_size * _BATCHES_IN_A_POOL
         for i in range(0, len(order), pool):
             order[i : i + pool] = order[i : i + pool][np.argsort(lengths[order[i : i + pool]], kind="stable")]
@@ -174,8 +187,7 @@ class LengthBucketBatches:
         return self.batch_size * self.num_ranks
 
     def _cuts(self) -> List[int]:
-        n = len(self.encoded)
-        cuts = list(range(self._global_size, n, self._global_size))
-        if cuts and n - cuts[-1] < self.min_size * self.num_ranks:
+        cuts = list(range(self._global_size, self.num_pairs, self._global_size))
+        if cuts and self.num_pairs - cuts[-1] < self.min_size * self.num_ranks:
             cuts.pop()
         return cuts
