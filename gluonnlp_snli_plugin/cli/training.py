@@ -32,6 +32,8 @@ def add_training_arguments(parser: argparse.ArgumentParser, kind: Type[RunConfig
         settings.setdefault("metavar", None if "choices" in settings else {int: "N", float: "X"}.get(value_type, "F"))
         # An option that is not given stays out, so that other settings can bring defaults of their own.
         names = settings.pop("names", [option_name(field.name)])
+        if "nargs" in settings:  # once with all values, or once for each
+            settings["action"] = "extend"
         parser.add_argument(*names, dest=field.name, type=value_type, default=argparse.SUPPRESS, **settings)
     parser.add_argument(
         "--resume",
@@ -127,7 +129,7 @@ def _run_begun(config: RunConfig) -> Optional[str]:
         if field.name in config.DATA_FILES and then and now:  # whose content is compared
             continue
         if field.name in config.PATHS:
-            then, now = absolute(then), absolute(now)
+            then, now = (absolute(type(config), field.name, value) for value in (then, now))
         if field.name not in (*CHANGEABLE, "overwrite") and then != now:
             raise UsageError(f"{folder} holds a run with {option_name(field.name)} {then}, not {now}")
     return folder

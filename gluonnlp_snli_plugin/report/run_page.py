@@ -265,6 +265,8 @@ def shown(value: Any) -> Any:
     """A setting, or something else that a run records, as text."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {part}" for name, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "–"
     return {None: "–", True: "yes", False: "no"}.get(value, value) if isinstance(value, (bool, type(None))) else value
 
 

@@ -1,21 +1,28 @@
 """The pairs of a run, encoded: the embedded sample, files, or the corpus of the task."""
 
-from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional, Sequence, Type
+import logging
+import os
+from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional, Sequence, Set, Type
 
 import numpy as np
 
-from ..data.cache import encode_file
+from ..data.cache import EncodedFile, encode_file
 from ..data.encoding import EncodedPairs, PairEncoder
 from ..data.losses import require_all_classes, tell_left_out, tell_missing_classes, tell_truncated
+from ..data.mixture import Mixture, joined
+from ..errors import UsageError, printable
 from ..evaluate.predictions import Pairs
-from ..tasks.dataset import segment_source
+from ..tasks.dataset import Source, segment_source
 from ..tasks.sample import sample_pairs
 from ..tasks.task import PairTask, find_task
+from .settings.training_files import TrainingFile
 
 if TYPE_CHECKING:
     from .settings.finetune_config import FinetuneConfig
 
-_USES = ("train", "dev", "test")
+_log = logging.getLogger("gluonnlp_snli_plugin")
+
+_COUNTS = ("pairs", "pairs_an_epoch", "rows_without_gold_label", "bad_rows_left_out", "truncated")
 
 
 class Segment(NamedTuple):
@@ -24,6 +31,8 @@ class Segment(NamedTuple):
     encoded: EncodedPairs
     provenance: Dict[str, Any]
     pairs: Optional[Pairs]  #: as text; None for those of training
+    mixture: Optional[Mixture] = None  #: which of those of training an epoch takes
+    parts: Sequence[Dict[str, Any]] = ()  #: where each part comes from, if there are several
 
 
 def load_corpus(config: "FinetuneConfig", encoder: PairEncoder, tells: bool = True) -> Dict[str, Segment]:
@@ -46,14 +55,15 @@ def load_corpus(config: "FinetuneConfig", encoder: PairEncoder, tells: bool = Tr
     Raises
     ------
     DataError
-        If a file cannot be used or has no labelled pairs, or if the training file has no pair of a class.
+        If a file cannot be used or has no labelled pairs, or if a class has no pair to train on.
     """
     task = find_task(config.task)
     if config.sample:
         return {use: _sample_segment(use, encoder, tells) for use in ("train", "dev")}
-    files = {"train": config.train_file, "dev": config.dev_file, "test": config.test_file}
-    uses = [use for use in _USES if (files[use] if config.train_file else task.segments(use))]
-    return {use: _file_segment(task, use, files[use], config, encoder, tells) for use in uses}
+    files = {"dev": config.dev_file, "test": config.test_file}
+    uses = [use for use in files if (files[use] if config.dev_file else files[use] or task.segments(use))]
+    train = _training_segment(config, encoder, tells)
+    return {"train": train, **{use: _file_segment(task, use, files[use], config, encoder, tells) for use in uses}}
 
 
 def _sample_segment(segment: str, encoder: PairEncoder, tells: bool) -> Segment:
@@ -66,6 +76,65 @@ def _sample_segment(segment: str, encoder: PairEncoder, tells: bool) -> Segment:
     return Segment(encoded, provenance, pairs)
 
 
+def _training_segment(config: "FinetuneConfig", encoder: PairEncoder, tells: bool) -> Segment:
+    """The pairs to train on: of the task's corpus, or of all files that are given."""
+    files, names = _training_files(config), config.schema.labels
+    sources = [_source(file, config) for file in files]
+    _require_different(files, sources)
+    found = [_encoded(file, path, config, encoder) for file, path in zip(files, sources)]
+    whole = ", ".join(map(str, sources))
+    present = set().union(*(_classes_of(one.encoded, names) for one in found))
+    require_all_classes(whole, present, names, next((one for one in found if one.num_bad), found[0]))
+    mixture = Mixture([len(one.encoded) for one in found], [file.share for file in files], config.seed)
+    parts = [_provenance(path, one) for path, one in zip(sources, found)]
+    is_whole = len(files) == 1 and files[0].share == 1
+    for file, path, one, part, count in zip(files, sources, found, parts, mixture.counts):
+        if tells:
+            _tell_losses(path, one, names, encoder.max_len)
+        if not is_whole:
+            part.update(share=file.share, pairs_an_epoch=count)
+        if tells and not is_whole:
+            _log.info("%s", printable(f"{path}: {count} of {part['pairs']} pairs in each epoch (share {file.share:g})"))
+    encoded = joined([one.encoded for one in found])
+    if len(files) == 1:
+        return Segment(encoded, parts[0], None, mixture)
+    sums: Dict[str, Any] = {name: sum(part[name] for part in parts) for name in _COUNTS}
+    return Segment(encoded, {"source": whole, **sums}, None, mixture, parts)
+
+
+def _training_files(config: "FinetuneConfig") -> Sequence[TrainingFile]:
+    """What the run trains on: what is given, or the corpus of its task."""
+    segment = next(iter(find_task(config.task).segments("train")), "train")
+    return config.training_files or [TrainingFile("", segment, 1.0, is_corpus=True)]
+
+
+def _source(file: TrainingFile, config: "FinetuneConfig") -> Source:
+    """Where the pairs of a file, or of a corpus, to train on are."""
+    task = find_task(file.task or config.task)
+    if file.is_corpus:
+        return segment_source(task, file.place, config.corpus_root)
+    return segment_source(task, "train", file=file.place)
+
+
+def _require_different(files: Sequence[TrainingFile], sources: Sequence[Source]) -> None:
+    """Raise a UsageError if two of what is trained on have rows of one file in common."""
+    seen: Dict[Any, TrainingFile] = {}
+    for file, source in zip(files, sources):
+        for path in source.files:
+            rows = os.path.realpath(path), tuple(source.only.items())
+            if rows in seen:
+                raise UsageError(f"--train-file {seen[rows]} and {file} both have {path}: omit one, or give it a share")
+            seen[rows] = file
+
+
+def _encoded(file: TrainingFile, path: Source, config: "FinetuneConfig", encoder: PairEncoder) -> EncodedFile:
+    """The pairs of a file to train on, with the classes of the run, read as its task says."""
+    columns, labels, schema = config.columns, config.spellings, config.schema
+    if file.task:
+        columns, labels, schema = None, None, find_task(file.task).schema._replace(labels=schema.labels)
+    return encode_file(encoder, path.files, config.on_bad_row, False, columns, labels, schema, path.only)
+
+
 def _file_segment(
     task: Type[PairTask],
     use: str,
@@ -76,28 +145,39 @@ def _file_segment(
 ) -> Segment:
     segment = next(iter(task.segments(use)), use)  # a file may be given for a segment that the corpus lacks
     schema = config.schema
-    path = segment_source(task, segment, config.snli_root, file)
+    path = segment_source(task, segment, config.corpus_root, file)
     columns, labels = config.columns, config.spellings
-    found = encode_file(encoder, path.files, config.on_bad_row, use != "train", columns, labels, schema, path.only)
-    assert found.encoded.labels is not None
-    names, num_pairs = schema.labels, len(found.encoded)
-    present = {names[i] for i in np.unique(found.encoded.labels)}
-    if use == "train":
-        require_all_classes(path, present, names, found)
+    found = encode_file(encoder, path.files, config.on_bad_row, True, columns, labels, schema, path.only)
     if tells:
-        tell_left_out(path, num_pairs, found)
-        tell_truncated(path, found.encoded.num_truncated, num_pairs, encoder.max_len)
-        tell_missing_classes(path, present, names)
-    provenance = {
+        _tell_losses(path, found, schema.labels, encoder.max_len)
+    assert found.texts
+    return Segment(found.encoded, _provenance(path, found), _pairs(found.texts, found.encoded, encoder))
+
+
+def _classes_of(encoded: EncodedPairs, names: Sequence[str]) -> Set[str]:
+    """The names of the classes that pairs have, among those of the run."""
+    assert encoded.labels is not None
+    return {names[i] for i in np.unique(encoded.labels)}
+
+
+def _tell_losses(path: Source, found: EncodedFile, names: Sequence[str], max_len: int) -> None:
+    """Log what is lost of a file, and the classes without pairs."""
+    num_pairs = len(found.encoded)
+    tell_left_out(path, num_pairs, found)
+    tell_truncated(path, found.encoded.num_truncated, num_pairs, max_len)
+    tell_missing_classes(path, _classes_of(found.encoded, names), names)
+
+
+def _provenance(path: Source, found: EncodedFile) -> Dict[str, Any]:
+    """Where pairs come from, and what was left out, for ``config.json``."""
+    return {
         "source": str(path),
         "sha256": found.sha256,
-        "pairs": num_pairs,
+        "pairs": len(found.encoded),
         "rows_without_gold_label": found.num_unlabelled,
         "bad_rows_left_out": found.num_bad,
         "truncated": found.encoded.num_truncated,
     }
-    pairs = _pairs(found.texts, found.encoded, encoder) if found.texts else None
-    return Segment(found.encoded, provenance, pairs)
 
 
 def _pairs(texts: Sequence[Sequence[str]], encoded: EncodedPairs, encoder: PairEncoder) -> Pairs:

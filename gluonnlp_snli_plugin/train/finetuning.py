@@ -119,8 +119,9 @@ class FineTuning:
             rank=ranks.rank,
             num_ranks=ranks.num_ranks,
             min_size=run.devices.least_pairs,
+            mixture=self._corpus["train"].mixture,
         )
-        run.require_pairs_for_all(len(encoded["train"]))
+        run.require_pairs_for_all(batches.num_pairs)
         objective = Classification(self._model.settings)
         self.evaluates_first = self._initial.is_finetuned
         self.num_updates = math.ceil(len(batches) / config.accumulate) * config.epochs
@@ -131,11 +132,15 @@ class FineTuning:
 
     def circumstances(self) -> Dict[str, Any]:
         """What the result depends on besides the settings, for ``config.json``."""
+        data: Dict[str, Any] = {}
+        for name, segment in self._corpus.items():
+            data[name] = segment.provenance
+            data.update((f"{name} {number}", part) for number, part in enumerate(segment.parts, 1))
         return {
             "operators": self.engine.operators,
             "weights": self._rows.fingerprint if self._rows else None,
             "initial_model": self._initial.record,
-            "data": {name: segment.provenance for name, segment in self._corpus.items()},
+            "data": data,
         }
 
     def finish(self) -> Dict[str, Any]:

@@ -59,9 +59,13 @@ def test_a_run_goes_on_with_its_settings_or_not_at_all(data, damage, lawful, tmp
     assert config.keep == 5 and config.output_dir == str(tmp_path)
     for field in dataclasses.fields(FinetuneConfig):
         value, expected = getattr(config, field.name), settings.get(field.name, field.default)
-        if field.name in ("train_file", "dev_file", "test_file", "snli_root", "vocab") and expected:
+        if field.name in ("dev_file", "test_file", "corpus_root", "vocab") and expected:
             expected = os.path.normpath(os.path.join(now["working_folder"], expected))
             value = os.path.normpath(value)
+        if field.name == "train_file":  # one text in runs that an earlier version began
+            files = [expected] if isinstance(expected, str) else expected or []
+            expected = tuple(os.path.normpath(os.path.join(now["working_folder"], file)) for file in files if file)
+            value = tuple(os.path.normpath(file) for file in value if file)
         if field.name not in ("keep", "output_dir"):
             assert value == expected and type(value) is type(expected)
     lawful(lambda: require_unedited(config, now), path)
@@ -95,7 +99,7 @@ def test_names_that_can_be_none_are_refused(damage, lawful, tmp_path, monkeypatc
     for name in [*damage.nasty.values(), "a" * 5000]:
         assert lawful(lambda: recorded_run(FinetuneConfig, name), None) is None  # noqa: B023
         config = lawful(lambda: FinetuneConfig.of(output_dir=name, train_file=name, dev_file=name), None)  # noqa: B023
-        assert config is None or config.train_file == name
+        assert config is None or config.train_file == (name,)
         if config is not None:
             lawful(lambda: OutputFolder(name, overwrite=False), None)  # noqa: B023
 

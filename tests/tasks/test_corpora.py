@@ -189,7 +189,7 @@ def test_gluonnlp_finds_the_task_with_its_segments(place, layout):
 def test_fine_tuning_takes_the_task(place, layout, tiny_name, tmp_path, empty_figures):
     name, out = place(layout, tmp_path / "corpus"), tmp_path / "out"
     settings = {"dataset_name": tiny_name, "epochs": 1, "max_len": 32, "batch_size": 4, "no_native": True}
-    summary = finetune(task=name, snli_root=str(tmp_path / "corpus"), output_dir=str(out), **settings)
+    summary = finetune(task=name, corpus_root=str(tmp_path / "corpus"), output_dir=str(out), **settings)
     task = find_task(name)
     assert summary["dev_accuracy"] >= 0 and ("test_accuracy" in summary) == bool(task.segments("test"))
     recorded = json.loads((out / "config.json").read_text())["data"]

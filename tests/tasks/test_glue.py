@@ -144,7 +144,7 @@ PAIRS = ["RTE", "QNLI", "WNLI", "MNLI", "MRPC", "QQP"]
 def test_fine_tuning_takes_the_pair_classification_tasks(root, name, tiny_name, tmp_path, empty_figures):
     out = tmp_path / "out"
     settings = {"dataset_name": tiny_name, "epochs": 1, "max_len": 32, "batch_size": 4, "no_native": True}
-    summary = finetune(task=name, snli_root=str(root), output_dir=str(out), **settings)
+    summary = finetune(task=name, corpus_root=str(root), output_dir=str(out), **settings)
     segment = "dev_matched" if name == "MNLI" else "dev"
     scores = evaluate(out, root / name / f"{segment}.tsv")
     assert scores.accuracy == summary["dev_accuracy"]
@@ -198,7 +198,7 @@ def test_a_task_of_glue_without_files_names_the_one_that_is_missing(tiny_name, t
     with pytest.raises(DataError, match=r"RTE/train\.tsv is missing: get RTE from https://gluebenchmark\.com/tasks"):
         finetune(
             task="RTE",
-            snli_root=str(tmp_path),
+            corpus_root=str(tmp_path),
             vocab=tiny_name,
             output_dir=str(tmp_path / "out"),
             max_len=32,

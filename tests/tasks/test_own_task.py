@@ -52,7 +52,9 @@ def run(task, corpus, tiny_name, tmp_path_factory):
     """Output folder and summary of a run that was told the name of the task and nothing else about it."""
     folder = tmp_path_factory.mktemp("own-task") / "out"
     settings = {"max_len": 32, "lr": 3e-3, "epochs": 8, "batch_size": 16, "seed": 1}
-    summary = finetune(task="claims", snli_root=str(corpus), dataset_name=tiny_name, output_dir=str(folder), **settings)
+    summary = finetune(
+        task="claims", corpus_root=str(corpus), dataset_name=tiny_name, output_dir=str(folder), **settings
+    )
     return folder, summary
 
 

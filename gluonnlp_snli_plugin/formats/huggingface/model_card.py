@@ -101,7 +101,8 @@ def _data(run: Dict[str, Any], summary: Dict[str, Any]) -> str:
     lines = []
     for segment, facts in run["data"].items() if isinstance(run.get("data"), dict) else ():
         if isinstance(facts, dict):  # of the files, their names and not where they lay
-            facts = {**facts, "source": str(facts.get("source", "")).rsplit("/", 1)[-1]}
+            sources = str(facts.get("source", "")).split(", ")
+            facts = {**facts, "source": ", ".join(source.rsplit("/", 1)[-1] for source in sources)}
             lines.append(f"- {segment}: " + ", ".join(f"{name} {_plain(value)}" for name, value in facts.items()))
     for segment in ("dev", "test"):
         if isinstance(summary.get(f"{segment}_accuracy"), float):

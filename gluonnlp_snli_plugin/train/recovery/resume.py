@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any, Dict, List, Tuple, Union
+from typing import Any, Callable, Dict, List, Tuple, Union
 
 from ...errors import PluginError, UsageError
 from ...store import NAME
@@ -44,6 +44,7 @@ def recorded_run(kind: Any, folder: Union[str, "os.PathLike[str]"], **changes: A
         If the folder does not hold a run, or the run cannot be resumed.
     """
     path = Path(folder) / "config.json"
+    changes = kind.typed(changes)
     for name in changes:
         if name not in (*CHANGEABLE, *PLACES, *kind.DATA_FILES):
             option = f"--{name.replace('_', '-')}"
@@ -52,10 +53,10 @@ def recorded_run(kind: Any, folder: Union[str, "os.PathLike[str]"], **changes: A
         record = read_json(path)
         if record.get("kind", "finetune") != kind.COMMAND:
             raise UsageError(f"it is a run of {str(record['kind'])[:20]!r}, not of {kind.COMMAND!r}")
-        settings = without_deleted(record["settings"])
+        settings = kind.upgraded(without_deleted(record["settings"]))
         _check_types(kind, settings, record)
         for name in set(kind.PATHS) & set(settings):
-            settings[name] = _located(settings[name], record["working_folder"], name in kind.DATA_FILES)
+            settings[name] = _located(kind, name, settings[name], record["working_folder"])
         config = kind(**{**settings, "output_dir": str(folder)})
     except FileNotFoundError:
         raise UsageError(
@@ -67,7 +68,7 @@ def recorded_run(kind: Any, folder: Union[str, "os.PathLike[str]"], **changes: A
         raise UsageError(f"{path}: {error}") from None
     except (ValueError, TypeError, KeyError, AttributeError):
         raise UsageError(f"{path} is damaged, or another version's: that run cannot be resumed") from None
-    changes.update((name, absolute(changes[name])) for name in kind.DATA_FILES if name in changes)
+    changes.update((name, absolute(kind, name, changes[name])) for name in kind.DATA_FILES if name in changes)
     if set(changes) & set(PLACES):  # they go together
         changes = {**dict.fromkeys(("gpus", "devices")), "engine": "auto", **changes}
     return dataclasses.replace(config, **changes), record
@@ -87,11 +88,17 @@ def without_deleted(settings: Dict[str, Any]) -> Dict[str, Any]:
     return kept
 
 
-def absolute(value: Any) -> Any:
-    """A path, or several, made absolute; None and empty values are returned unchanged."""
+def absolute(kind: Any, name: str, value: Any) -> Any:
+    """A setting of `kind` that names a path, or several, made absolute; empty values are returned unchanged."""
+    return _with_paths(kind, name, value, os.path.abspath)
+
+
+def _with_paths(kind: Any, name: str, value: Any, change: Callable[[str], str]) -> Any:
+    """A setting with its path, or all of its paths, changed."""
     if isinstance(value, (list, tuple)):
-        return tuple(map(absolute, value))
-    return os.path.abspath(value) if value else value
+        return tuple(_with_paths(kind, name, one, change) for one in value)
+    before, path, after = kind.split_path(name, value) if value else ("", "", "")
+    return before + change(path) + after if path else value
 
 
 def require_data(config: Any) -> None:
@@ -109,8 +116,9 @@ def require_data(config: Any) -> None:
     """
     for name in config.DATA_FILES:
         value = getattr(config, name) or ()
-        for path in (value,) if isinstance(value, str) else value:
-            if not os.path.exists(path):
+        for text in (value,) if isinstance(value, str) else value:
+            path = config.split_path(name, text)[1]
+            if path and not os.path.exists(path):
                 raise UsageError(f"{path} is missing; if it has moved, give the new path: {option_name(name)} PATH")
 
 
@@ -127,21 +135,24 @@ def with_new_places(record: Dict[str, Any], config: Any) -> Dict[str, Any]:
     -------
     dict
     """
-    settings = dict(record["settings"])
+    settings = dict(config.upgraded(record["settings"]))
     for name in config.DATA_FILES:
-        if _located(settings.get(name), record["working_folder"], True) != getattr(config, name):
+        if _located(config, name, settings.get(name), record["working_folder"]) != getattr(config, name):
             settings[name] = getattr(config, name)
     settings.update((name, getattr(config, name)) for name in PLACES)
     return {**record, "settings": settings}
 
 
-def _located(value: Any, folder: str, is_file: bool) -> Any:
-    """A path, or several, of a run that began in `folder`; unless `is_file`, a name in the store is unchanged."""
-    if isinstance(value, list):
-        return tuple(_located(path, folder, is_file) for path in value)
-    if not value or (not is_file and NAME.fullmatch(value) and not os.path.isfile(Path(folder, value))):
-        return value
-    return str(Path(folder, value))
+def _located(kind: Any, name: str, value: Any, folder: str) -> Any:
+    """A setting that names a path, or several, of a run that began in `folder`; a name in the store is unchanged."""
+
+    def located(path: str) -> str:
+        may_be_name = name not in kind.DATA_FILES
+        if may_be_name and NAME.fullmatch(path) and not os.path.isfile(Path(folder, path)):
+            return path
+        return str(Path(folder, path))
+
+    return _with_paths(kind, name, value, located)
 
 
 def _check_types(kind: Any, settings: Dict[str, Any], record: Dict[str, Any]) -> None:

@@ -136,12 +136,33 @@ class RunConfig:
 
     @classmethod
     def _settings(cls, options: Dict[str, Any]) -> Dict[str, Any]:
+        given = cls.typed(options)
+        return {**cls.usual(given), **given}
+
+    @classmethod
+    def typed(cls, options: Dict[str, Any]) -> Dict[str, Any]:
+        """Settings that are given in Python, as the command line has them.
+
+        Raises
+        ------
+        UsageError
+            If a setting is unknown.
+        """
         defaults = {field.name: field.default for field in dataclasses.fields(cls)}
         unknown = set(options) - set(defaults)
         if unknown:
             raise UsageError(f"unknown setting {', '.join(sorted(unknown))}")
-        given = {name: _as_typed(value, defaults[name]) for name, value in options.items()}
-        return {**cls.usual(given), **given}
+        return {name: _as_typed(value, defaults[name]) for name, value in options.items()}
+
+    @classmethod
+    def upgraded(cls, recorded: Dict[str, Any]) -> Dict[str, Any]:
+        """The settings of a run that an earlier version began, as this version has them."""
+        return recorded
+
+    @classmethod
+    def split_path(cls, name: str, value: str) -> Tuple[str, str, str]:
+        """A setting in `PATHS`: what comes before the path, the path (empty if there is none), and what follows."""
+        return "", value, ""
 
     @classmethod
     def usual(cls, options: Dict[str, Any]) -> Dict[str, Any]:
@@ -175,8 +196,10 @@ class RunConfig:
                 continue
             if value is True:
                 words.append(option_name(name))
-            elif isinstance(value, tuple):
+            elif isinstance(value, tuple) and not any(one.startswith("-") for one in value):
                 words += [option_name(name), *value]
+            elif isinstance(value, tuple):
+                words += [f"{option_name(name)}={one}" for one in value]
             else:
                 words += (
                     [f"{option_name(name)}={value}"] if str(value).startswith("-") else [option_name(name), str(value)]

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Dict, Iterator, Mapping, Option
 from ...data.assignments import Assignments, in_words, listed
 from ...errors import UsageError
 from .config import RunConfig, option, option_name
+from .training_files import TrainingFile, as_texts, complaints, exactly, may_be_corpus, split_path
+from .training_files import training_file as training_file_of
 
 if TYPE_CHECKING:
     from ...data.schema import PairSchema
 
 _CLASSES = "NAME,NAME,..."
+_TOGETHER = "--train-file and --dev-file go together"
+_NAMES_ALL = "--corpus-root names all files of a corpus: omit --train-file, --dev-file and --test-file"
 
 # What suits the embedded sample: a small BERT that starts from random weights.
 _SAMPLE_SETTINGS = {
@@ -31,18 +35,22 @@ class FinetuneConfig(RunConfig):
     """Settings of one fine-tuning run."""
 
     COMMAND: ClassVar[str] = "finetune"
-    DATA_FILES: ClassVar[Tuple[str, ...]] = ("train_file", "dev_file", "test_file", "snli_root", "init_from")
+    DATA_FILES: ClassVar[Tuple[str, ...]] = ("train_file", "dev_file", "test_file", "corpus_root", "init_from")
     FIGURES: ClassVar[Tuple[str, ...]] = ("dev_accuracy", "best_epoch", "train_pairs_per_second", "seconds")
     PATHS: ClassVar[Tuple[str, ...]] = (*DATA_FILES, "vocab")
 
     task: str = option("SNLI", "what to learn; see list tasks", metavar="NAME")
     sample: bool = option(False, "train on the embedded synthetic sample, a small BERT from scratch")
-    train_file: Optional[str] = option(
-        None, "pairs to train on: JSON lines, JSON, TSV or CSV (default: the task's corpus)", metavar="F"
+    train_file: Union[str, Mapping[str, float], Sequence[str], None] = option(
+        (),
+        "pairs to train on: JSON lines, JSON, TSV or CSV (default: the task's corpus); several are mixed, F=0.5 takes "
+        "half of F in each epoch, TASK:F reads F as another task says, TASK:train is the corpus of that task",
+        nargs="+",
+        metavar="F",
     )
     dev_file: Optional[str] = option(None, "pairs to choose the best model by", metavar="F")
     test_file: Optional[str] = option(None, "pairs to score once at the end", metavar="F")
-    snli_root: Optional[str] = option(
+    corpus_root: Optional[str] = option(
         None,
         "folder of the task's corpus (default: its own in $MXNET_HOME/datasets)",
         metavar="D",
@@ -97,6 +105,41 @@ class FinetuneConfig(RunConfig):
             given = settings_with_model(given)
         return cls(**given)
 
+    @classmethod
+    def typed(cls, options: Dict[str, Any]) -> Dict[str, Any]:
+        given = cls._renamed(options)
+        if "train_file" in given:
+            given["train_file"] = as_texts(given["train_file"])
+        return super().typed(given)
+
+    @classmethod
+    def upgraded(cls, recorded: Dict[str, Any]) -> Dict[str, Any]:
+        settings = cls._renamed(recorded)
+        file = settings.get("train_file", ())
+        if file is None or isinstance(file, str):  # there could be one
+            settings["train_file"] = [exactly(file)] if file else []
+        return settings
+
+    @classmethod
+    def _renamed(cls, settings: Dict[str, Any]) -> Dict[str, Any]:
+        """Settings by their current names."""
+        found = dict(settings)
+        if "snli_root" in found:
+            old, new = found.pop("snli_root"), found.get("corpus_root")
+            if old and new:
+                raise UsageError("corpus_root and snli_root are the same setting: omit snli_root")
+            found["corpus_root"] = new or old
+        return found
+
+    @classmethod
+    def split_path(cls, name: str, value: str) -> Tuple[str, str, str]:
+        return split_path(value) if name == "train_file" else super().split_path(name, value)
+
+    @property
+    def training_files(self) -> Tuple[TrainingFile, ...]:
+        """What to train on; empty for the corpus of the task."""
+        return tuple(map(training_file_of, self.train_file or ()))
+
     @property
     def own_classes(self) -> Optional[Tuple[str, ...]]:
         """The classes that the user names; None for those of the task."""
@@ -136,10 +179,28 @@ class FinetuneConfig(RunConfig):
         except NoClass as error:
             hint = "" if self.classes else f" (--classes {_CLASSES} names classes of your own)"
             raise UsageError(f"{error}{hint}") from None
-        lacking = [use for use in ("train", "dev") if not (task.files and task.segments(use))]
-        if lacking and not (self.sample or self.train_file):
+        self._check_training_files()
+        given = {"train": self.train_file, "dev": self.dev_file}
+        lacking = [use for use in given if not (given[use] or (task.files and task.segments(use)))]
+        if lacking and not self.sample:
             what = f"no {lacking[0]} segment" if task.files else "no corpus of its own"
             raise UsageError(f"--task {task.name} has {what}: give --train-file and --dev-file")
+
+    def _check_training_files(self) -> None:
+        from ...tasks.task import find_task
+
+        labels, files = self.schema.labels, self.training_files
+        for file in files:
+            others = find_task(file.task).schema.labels if file.task else labels
+            if sorted(others) != sorted(labels):
+                raise UsageError(
+                    f"--train-file {file}: {file.task} has the classes {in_words(others)}, this run has "
+                    f"{in_words(labels)}; only files with the same classes are mixed"
+                )
+        if not (self.dev_file or all(file.is_corpus for file in files)):
+            raise UsageError(_TOGETHER)
+        if self.corpus_root and files and not any(file.is_corpus for file in files):
+            raise UsageError(_NAMES_ALL)
 
     @classmethod
     def usual(cls, options: Dict[str, Any]) -> Dict[str, Any]:
@@ -160,12 +221,14 @@ class FinetuneConfig(RunConfig):
             if self.task.upper() != "SNLI":
                 yield "--sample has pairs of the task SNLI: omit --task"
         yield from self._contradictions_of_classes()
-        if bool(self.train_file) != bool(self.dev_file):
-            yield "--train-file and --dev-file go together"
+        yield from complaints(self.train_file or ())  # type: ignore[arg-type]  # texts, as on the command line
+        may_be_corpora = bool(self.train_file) and all(map(may_be_corpus, self.train_file or ()))
+        if bool(self.train_file) != bool(self.dev_file) and not may_be_corpora:
+            yield _TOGETHER
         if self.test_file and not self.train_file:
             yield "--test-file goes with --train-file and --dev-file"
-        if self.snli_root and self.train_file:
-            yield "--corpus-root names all files of a corpus: omit --train-file, --dev-file and --test-file"
+        if self.corpus_root and self.train_file and not any(map(may_be_corpus, self.train_file)):
+            yield _NAMES_ALL
         if self.init_from:
             yield from self._contradictions_of_model(self.init_from)
         if self.dataset_name and self.vocab:

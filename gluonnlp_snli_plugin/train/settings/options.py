@@ -6,6 +6,7 @@ from typing import Any, Callable, Optional, Sequence, Tuple, Type, TypedDict, Ty
 
 from ...data.assignments import Assignments, Names
 from .config import RunConfig
+from .training_files import TrainFiles
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -47,10 +48,10 @@ class FinetuneOptions(RunOptions, total=False):
 
     task: str
     sample: bool
-    train_file: Optional[str]
+    train_file: TrainFiles
     dev_file: Optional[str]
     test_file: Optional[str]
-    snli_root: Optional[str]
+    corpus_root: Optional[str]
     columns: Assignments
     labels: Names
     classes: Union[str, Sequence[str], None]

@@ -53,9 +53,9 @@ def test_the_sample_brings_defaults_that_any_option_overrides():
         ({"dataset_name": "x", "vocab": "v"}, "omit --vocab"),
         ({"schedule": "cosine"}, "--schedule is 'cosine'"),
         ({"train_file": "f"}, "--train-file and --dev-file go together"),
-        ({"snli_root": "d", "train_file": "f"}, "--train-file and --dev-file go together"),
-        ({"snli_root": "d", "test_file": "f"}, "--test-file goes with --train-file and --dev-file"),
-        ({"snli_root": "d", "train_file": "f", "dev_file": "g"}, "--corpus-root names all files.*omit --train-file"),
+        ({"corpus_root": "d", "train_file": "f"}, "--train-file and --dev-file go together"),
+        ({"corpus_root": "d", "test_file": "f"}, "--test-file goes with --train-file and --dev-file"),
+        ({"corpus_root": "d", "train_file": "f", "dev_file": "g"}, "--corpus-root names all files.*omit --train-file"),
         ({"output_dir": ""}, "--output-dir is missing"),
         ({"learning_rate": 1.0}, "unknown setting learning_rate"),
     ],
@@ -104,4 +104,4 @@ def test_the_command_line_of_a_run_on_ranks_names_them():
 
 def test_a_path_is_its_text():
     config = FinetuneConfig.of(train_file=Path("a.jsonl"), dev_file="b.jsonl", output_dir=Path("out"))
-    assert (config.train_file, config.dev_file, config.output_dir) == ("a.jsonl", "b.jsonl", "out")
+    assert (config.train_file, config.dev_file, config.output_dir) == (("a.jsonl",), "b.jsonl", "out")
