@@ -5,6 +5,7 @@ from typing import Any, Callable, ClassVar, Dict, List, Mapping, Optional, Seque
 
 import mxnet as mx
 import numpy as np
+from gluonnlp.data import classification
 from gluonnlp.data.classification import GlueTask
 from mxnet.gluon.data import SimpleDataset
 from mxnet.metric import Accuracy, EvalMetric
@@ -208,12 +209,27 @@ def find_task(name: str) -> Type[PairTask]:
     Raises
     ------
     UsageError
-        If there is none; lists the names.
+        If there is none, and lists the names; or if it is a task of GluonNLP's that does not classify pairs.
     """
+    if name not in registry.task:
+        _refuse_other_kinds(name)
     task = registry.task[name]
     if not (isinstance(task, type) and issubclass(task, PairTask)):
         raise UsageError(f"task {name!r} is not a PairTask: its files and labels are not known")
     return task
+
+
+def _refuse_other_kinds(name: str) -> None:
+    """Raise a UsageError if GluonNLP has a task of this name that is not one of pair classification."""
+    try:
+        task = classification.get_task(name)
+    except ValueError:
+        return
+    kind = "" if task.is_pair else "it classifies single sentences"
+    kind = kind if task.class_labels else "its answers are numbers, not classes"
+    if kind:
+        script = "gluonnlp-snli run with GluonNLP's finetune_classifier.py trains it"
+        raise UsageError(f"{name} is not a task of pair classification: {kind}; {script}")
 
 
 def schema_of(labels: Sequence[str], task: str) -> PairSchema:

@@ -206,7 +206,20 @@ def test_a_task_of_glue_without_files_names_the_one_that_is_missing(tiny_name, t
         )
 
 
-@pytest.mark.parametrize("name", ["STS-B", "CoLA", "SST"])
-def test_what_is_not_a_task_of_pair_classification_is_refused(name, tmp_path):
-    with pytest.raises(UsageError, match=f"no task '{name}'; there are: .*RTE"):
+@pytest.mark.parametrize(
+    "name, kind",
+    [
+        ("STS-B", "its answers are numbers, not classes; gluonnlp-snli run with"),
+        ("CoLA", "it classifies single sentences; gluonnlp-snli run with"),
+        ("SST", "it classifies single sentences"),
+    ],
+)
+def test_what_is_not_a_task_of_pair_classification_is_refused(name, kind, tmp_path):
+    with pytest.raises(UsageError, match=f"{name} is not a task of pair classification: {kind}"):
         finetune(task=name, output_dir=str(tmp_path / "out"))
+
+
+def test_a_name_of_no_task_is_refused_with_those_there_are(tmp_path):
+    for name in ("RTEE", "LCQMC"):  # the second is GluonNLP's, and classifies pairs whose files are not known here
+        with pytest.raises(UsageError, match=f"no task '{name}'; there are: .*RTE"):
+            finetune(task=name, output_dir=str(tmp_path / "out"))
