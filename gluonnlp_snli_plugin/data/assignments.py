@@ -99,10 +99,21 @@ def _parts(option: str, given: str, example: str) -> List[str]:
 
 
 def written(given: Names) -> Optional[str]:
-    """Assignments, or a list of names, as on the command line; None if nothing is given."""
+    """Assignments, or a list of names, as on the command line; None if nothing is given.
+
+    Raises
+    ------
+    UsageError
+        If a name is not a str.
+    """
+    if isinstance(given, Mapping) and not given:
+        return None
     if given is None or isinstance(given, str):
         return given
-    parts = [f"{name}={value}" for name, value in given.items()] if isinstance(given, Mapping) else given
+    parts = [f"{name}={value}" for name, value in given.items()] if isinstance(given, Mapping) else list(given)
+    other = [name for name in parts if not isinstance(name, str)]
+    if other:
+        raise UsageError(f"{other[0]!r} among {', '.join(map(repr, parts))} is not a name: names are texts, in quotes")
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(parts)
     return line.getvalue()

@@ -220,6 +220,9 @@ class FinetuneConfig(RunConfig):
                     yield f"--sample has its own pairs and vocabulary: omit {option_name(name)}"
             if self.task.upper() != "SNLI":
                 yield "--sample has pairs of the task SNLI: omit --task"
+        for name in ("columns", "labels", "classes"):
+            if getattr(self, name) is not None and not str(getattr(self, name)).strip():
+                yield f"{option_name(name)} is empty: write names, or omit it"
         yield from self._contradictions_of_classes()
         yield from complaints(self.train_file or ())  # type: ignore[arg-type]  # texts, as on the command line
         may_be_corpora = bool(self.train_file) and all(map(may_be_corpus, self.train_file or ()))
