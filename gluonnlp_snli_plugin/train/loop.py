@@ -195,7 +195,8 @@ class Run:
                     raise PluginError(f"checkpoint {update} is of a longer run: this one has {job.num_updates} updates")
                 self.progress.begin_at(update)
                 place = f"resumed after update {update}" if update else "no checkpoint yet: starting from the beginning"
-                self.progress.say(place)
+                limit = f", for {config.max_seconds:g} seconds at most (--max-seconds)" if config.max_seconds else ""
+                self.progress.say(place + limit)
             if job.evaluates_first and not job.engine.num_updates_done:
                 job.evaluator.evaluate(0, 0)
                 job.meter.restart()

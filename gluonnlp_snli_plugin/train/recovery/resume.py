@@ -204,8 +204,20 @@ def _what_matters(record: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _differences(prefix: str, before: Dict[str, Any], after: Dict[str, Any]) -> List[str]:
-    return [
-        f"{prefix}{name} was {before.get(name)}, is {after.get(name)}"
-        for name in sorted({**before, **after})
-        if before.get(name) != after.get(name) and name != "source"  # where the data are does not matter
-    ]
+    found = []
+    for name in sorted({**before, **after}):
+        then, now = before.get(name), after.get(name)
+        if then == now or name == "source":  # where the data are does not matter
+            continue
+        if isinstance(then, dict) and isinstance(now, dict):
+            found += _differences(f"{prefix}{name} ", then, now)
+        else:
+            found.append(f"{prefix}{name} was {_in_words(then)}, is {_in_words(now)}")
+    return found
+
+
+def _in_words(value: Any) -> str:
+    """Something that a run records, for a message."""
+    if value is None:
+        return "not recorded"
+    return ", ".join(f"{name} {part}" for name, part in value.items()) if isinstance(value, dict) else str(value)

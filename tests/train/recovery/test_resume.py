@@ -193,6 +193,16 @@ def test_without_a_sound_checkpoint_the_run_begins_anew(twice_broken, whole, cap
     assert_same(twice_broken, whole())
 
 
+def test_a_time_limit_that_still_applies_is_named(broken, caplog):
+    folder = broken()
+    with pytest.raises(Stopped):
+        finetune(resume=str(folder))
+    assert "resumed after update 1, for 1e-09 seconds at most (--max-seconds)" in caplog.text
+    caplog.clear()
+    finetune(resume=str(folder), max_seconds=0)
+    assert "resumed after update 2" in caplog.text and "--max-seconds" not in caplog.text
+
+
 def test_what_was_being_written_when_a_run_died_is_no_checkpoint(twice_broken):
     unfinished = twice_broken / "checkpoints" / "000000003.new"
     shutil.copytree(str(twice_broken / "checkpoints" / "000000002"), str(unfinished))
