@@ -146,10 +146,9 @@ def load_model(folder: PathLike, ctx: Any = None) -> Model:
     CheckpointError
         If there is no model, or a file of it is missing or changed.
     """
-    folder = Path(folder)
-    if os.path.isdir(folder / "model"):
-        folder = folder / "model"
-    settings, files = _read_settings(folder)
+    folder = _model_folder(folder)
+    settings, hashes = _read_settings(folder)
+    files = _verified_files(folder, hashes)
     vocab, _ = read_vocabulary(files["vocab"])
     spiece = files["vocab"] if files["vocab"].suffix in (".spiece", ".model") else None
     ctx = mx.cpu() if ctx is None else ctx
@@ -157,6 +156,17 @@ def load_model(folder: PathLike, ctx: Any = None) -> Model:
     net = build_net(settings, vocab)
     net.load_parameters(str(files["weights"]), ctx=ctx)
     return Model(net, vocab, settings, spiece)
+
+
+def load_settings(folder: PathLike) -> ModelSettings:
+    """The settings of the model in a model folder, or in an output folder; its weights are not read.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no model.
+    """
+    return _read_settings(_model_folder(folder))[0]
 
 
 def weights_sha256(folder: PathLike) -> Optional[str]:
@@ -170,10 +180,8 @@ def weights_sha256(folder: PathLike) -> Optional[str]:
     -------
     str or None
     """
-    folder = Path(folder)
     try:
-        settings = (folder / "model" if os.path.isdir(folder / "model") else folder) / _SETTINGS
-        return str(read_json(settings)["files"]["weights"]["sha256"])
+        return str(read_json(_model_folder(folder) / _SETTINGS)["files"]["weights"]["sha256"])
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
@@ -185,8 +193,14 @@ def build_net(settings: ModelSettings, vocab: BERTVocab) -> SNLIBertClassifier:
     return SNLIBertClassifier(backbone, len(settings.labels), settings.head, settings.hidden_units, settings.dropout)
 
 
-def _read_settings(folder: Path) -> Tuple[ModelSettings, Dict[str, Path]]:
-    """Settings and files (a dict by use) of a model folder, the files checked against their fingerprints."""
+def _model_folder(folder: PathLike) -> Path:
+    """The model folder in an output folder; any other folder is returned as it is."""
+    folder = Path(folder)
+    return folder / "model" if os.path.isdir(folder / "model") else folder
+
+
+def _read_settings(folder: Path) -> Tuple[ModelSettings, Dict[str, Tuple[Path, Any]]]:
+    """The settings of a model folder, and its files with their sha256, by use."""
     path = folder / _SETTINGS
     no_model = f"{folder} holds no model: give the output folder of gluonnlp-snli finetune"
     with reading(path, CheckpointError, missing=no_model):
@@ -205,15 +219,19 @@ def _read_settings(folder: Path) -> Tuple[ModelSettings, Dict[str, Path]]:
             raise CheckpointError(f"{path} is of format {content['format']}, this version reads format {readable}")
         settings = settings_from_json(content["settings"], path)
         # Files of this folder, whatever the settings say.
-        files = {use: folder / Path(content["files"][use]["name"]).name for use in _FILES}
-        named = [(file, content["files"][use]["sha256"]) for use, file in files.items()]
-    for file, sha256 in named:
+        named = {use: content["files"][use] for use in _FILES}
+        return settings, {use: (folder / Path(file["name"]).name, file["sha256"]) for use, file in named.items()}
+
+
+def _verified_files(folder: Path, files: Dict[str, Tuple[Path, Any]]) -> Dict[str, Path]:
+    """The files of a model folder, by use; a CheckpointError if one is missing or not the one that was written."""
+    for file, sha256 in files.values():
         if not os.path.isfile(file):
             raise CheckpointError(f"{file} is missing")
         with reading(file, CheckpointError):
             if digest(file) != sha256:
-                raise CheckpointError(f"{file} is damaged: its content is not what {path} says")
-    return settings, files
+                raise CheckpointError(f"{file} is damaged: its content is not what {folder / _SETTINGS} says")
+    return {use: file for use, (file, _) in files.items()}
 
 
 def _check_weights(settings: ModelSettings, vocab_size: int, path: Path) -> None:

@@ -9,7 +9,9 @@ import mxnet as mx
 from .. import registry
 from ..data.assignments import in_words, listed, written
 from ..errors import UsageError
-from ..formats.model_folder import Model, weights_sha256
+from ..formats.format import format_of
+from ..formats.model_folder import Model, load_settings, weights_sha256
+from ..formats.model_settings import ModelSettings
 from ..formats.reading import load_finetuned, model_of
 from ..model.heads import head_named
 from ..tasks.task import schema_of
@@ -41,7 +43,7 @@ def settings_with_model(given: Dict[str, Any]) -> Dict[str, Any]:
     CheckpointError
         If there is no model, or it is damaged.
     """
-    model = _load(given["init_from"], given.get("dataset_name"), given.get("backbone")).settings
+    model = _settings(given["init_from"], given.get("dataset_name"), given.get("backbone"))
     found: Dict[str, Any] = {name: getattr(model, name) for name in ("head", "max_len", "truncation", "dropout")}
     if model.hidden_units:  # which not every head has
         found["hidden_units"] = model.hidden_units
@@ -120,6 +122,13 @@ def continued_model(
     continued.net.classifier.initialize(mx.init.Normal(0.02), ctx=contexts, force_reinit=True)
     remark = f"the head is new: {config.init_from} has the classes {in_words(before)}; this run has {in_words(labels)}"
     return continued, {**record, "head": "new"}, remark
+
+
+def _settings(path: Any, dataset_name: Optional[str], backbone: Optional[str]) -> ModelSettings:
+    """The settings of a model, which in most formats come with all of it."""
+    if format_of(path, default="model").name == "model":
+        return load_settings(path)
+    return _load(path, dataset_name, backbone).settings
 
 
 def _load(path: Any, dataset_name: Optional[str], backbone: Optional[str]) -> Model:

@@ -262,3 +262,14 @@ def test_a_model_of_a_registered_task_keeps_the_task(pooled_run, pairs_file):
     files = {"train_file": str(pairs_file), "dev_file": str(pairs_file)}
     config = FinetuneConfig.of(init_from=str(pooled_run), output_dir="new", **files)
     assert (config.task, config.labels, config.classes) == ("SNLI", None, None)
+
+
+def test_the_settings_of_a_model_folder_are_read_without_its_weights(pooled_run, pairs_file, tmp_path):
+    shutil.copytree(str(pooled_run), str(tmp_path / "model"))
+    for path in (tmp_path / "model").rglob("*.params"):
+        path.unlink()
+    files = {"train_file": str(pairs_file), "dev_file": str(pairs_file)}
+    options = {"init_from": str(tmp_path / "model"), "output_dir": str(tmp_path / "new"), **files}
+    assert FinetuneConfig.of(**options).head == "pooled"
+    with pytest.raises(CheckpointError, match=r"weights-.*\.params is missing"):
+        finetune(**options)
