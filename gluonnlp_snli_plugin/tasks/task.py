@@ -63,7 +63,8 @@ class PairTask(GlueTask):
     page : str or None
         The web page of a corpus that is not downloaded, for the message about a missing file.
     metric : callable
-        Makes the metric of GluonNLP's scripts; what it measures besides accuracy is in the summary of a run.
+        Makes the metric of GluonNLP's scripts. The best model of a run has the highest first figure of it; what it
+        measures besides accuracy is in the summary.
     dataset : type
         The :class:`.PairDataset` of the task, made from the description unless the subclass names one.
     schema : PairSchema
@@ -153,6 +154,12 @@ class PairTask(GlueTask):
             return {name: float(value) for name, value in metric.get_name_value() if name != "accuracy"}
         except (ValueError, TypeError, mx.MXNetError) as error:
             raise PluginError(f"the metric of task {cls.name} cannot measure its classes: {error}") from None
+
+    @classmethod
+    def first_figure(cls) -> str:
+        """The name of what the metric of the task measures first: the best model has the highest."""
+        names = cls.metric().get()[0]
+        return names[0] if isinstance(names, list) else names
 
     def get_dataset(self, segment: str = "train") -> PairDataset:
         """The labelled pairs of a segment."""

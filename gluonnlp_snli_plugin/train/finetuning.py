@@ -186,6 +186,8 @@ class FineTuning:
 class Best:
     """Scores the model on the dev pairs and saves the best one in the output folder; a :class:`.job.Evaluator`.
 
+    The best is the one with the highest first figure of the task's metric, which is accuracy for most.
+
     Parameters
     ----------
     run : Run
@@ -226,7 +228,9 @@ class Best:
         self._seconds += time.perf_counter() - begin
         self._num_pairs += len(self._encoded)
         self._run.output.write_metrics(kind="dev", epoch=epoch, update=update, loss=loss, accuracy=accuracy, **figures)
-        is_better = accuracy > self.accuracy
+        is_better = self.accuracy < 0 or self._criterion(accuracy, figures) > self._criterion(
+            self.accuracy, self.figures
+        )
         remark = ", the best so far" if is_better else ""
         shown = "".join(f", {name} {value:.4f}" for name, value in figures.items())
         self._run.progress.say(
@@ -239,6 +243,11 @@ class Best:
         else:
             self._since_best += 1
             self.is_final = self._since_best == self._run.config.early_stop
+
+    def _criterion(self, accuracy: float, figures: Dict[str, float]) -> float:
+        """The first figure of the task's metric, by which GluonNLP's script chooses too."""
+        value = figures.get(find_task(self._run.config.task).first_figure(), accuracy)
+        return -math.inf if math.isnan(value) else value
 
     def state_dict(self) -> Dict[str, Any]:
         """The best score so far and when it was reached, in a form that JSON can hold."""

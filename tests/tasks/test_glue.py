@@ -8,12 +8,13 @@ import gluonnlp as nlp
 import numpy as np
 import pytest
 from gluonnlp.data import glue
-from mxnet.metric import F1
+from mxnet.metric import F1, Accuracy, CompositeEvalMetric, EvalMetric
 
 import gluonnlp_snli_plugin
-from gluonnlp_snli_plugin import evaluate, finetune
+from gluonnlp_snli_plugin import evaluate, finetune, registry
 from gluonnlp_snli_plugin.cli import main
 from gluonnlp_snli_plugin.errors import DataError, PluginError, UsageError
+from gluonnlp_snli_plugin.tasks.nli import LABELS as SNLI_LABELS
 from gluonnlp_snli_plugin.tasks.task import PairTask, find_task
 from gluonnlp_snli_plugin.train.finetuning import Best
 
@@ -183,6 +184,45 @@ def test_a_checkpoint_holds_what_is_measured_besides_accuracy():
     best.figures = {"f1": 0.5}
     resumed.load_state_dict(json.loads(json.dumps(best.state_dict())))
     assert resumed.figures == {"f1": 0.5}
+
+
+class _Errors(EvalMetric):
+    """The share of wrong answers, so that the highest figure is that of the worst model."""
+
+    def __init__(self):
+        super().__init__("errors")
+
+    def update(self, labels, preds):
+        self.num_inst += labels[0].shape[0]
+        self.sum_metric += int((preds[0].asnumpy().argmax(axis=1) != labels[0].asnumpy()).sum())
+
+
+def _accuracy_and_errors():
+    metric = CompositeEvalMetric()
+    metric.add(Accuracy())
+    metric.add(_Errors())
+    return metric
+
+
+@pytest.mark.parametrize("made, choose", [(_Errors, min), (_accuracy_and_errors, max)], ids=["errors", "accuracy"])
+def test_the_best_model_has_the_highest_first_figure(tiny_name, pairs_file, tmp_path, empty_figures, made, choose):
+    class Measured(PairTask):
+        name, class_labels, metric = "Measured", SNLI_LABELS, made
+
+    registry.task("Measured")(Measured)
+    try:
+        settings = {"max_len": 32, "epochs": 6, "batch_size": 16, "lr": 3e-3, "output_dir": tmp_path / "out"}
+        summary = finetune(
+            task="Measured", dataset_name=tiny_name, train_file=pairs_file, dev_file=pairs_file, **settings
+        )
+    finally:
+        del registry.task._entries["measured"]
+    lines = map(json.loads, (tmp_path / "out" / "metrics.jsonl").read_text().splitlines())
+    accuracies = [line["accuracy"] for line in lines if line["kind"] == "dev"]
+    assert len(set(accuracies)) > 1
+    assert summary["dev_accuracy"] == choose(accuracies)
+    assert summary["dev_errors"] == pytest.approx(1 - choose(accuracies))
+    assert summary["best_epoch"] == 1 + accuracies.index(choose(accuracies))
 
 
 def test_a_metric_that_does_not_fit_the_classes_is_told():
