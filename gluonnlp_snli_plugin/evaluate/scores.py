@@ -1,7 +1,7 @@
 """How good answers are: accuracy, precision, recall, F1, confusion matrix."""
 
 import dataclasses
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -104,14 +104,21 @@ class Evaluation:
         return "\n".join([*lines, *(["", self.notes] if self.notes else [])])
 
     def table_by(self, field: str) -> List[str]:
-        """The scores for each value of a column: lines of a table, with the share of right answers by gold label."""
-        rows = [[field, "pairs", "accuracy", "macro F1", *(f"gold {label}" for label in self.labels)]]
-        for value, scores in self.by[field].items():
-            right = [_figure(share) for share in scores.accuracy_by_gold.values()]
-            rows.append(
-                [printable(value), str(scores.num_pairs), *map(_figure, (scores.accuracy, scores.macro_f1)), *right]
-            )
+        """The scores for each value of a column: lines of a table."""
+        rows = [[field, *self.headings_by], *([printable(value), *cells] for value, cells in self.rows_by(field))]
         return aligned(rows)
+
+    @property
+    def headings_by(self) -> List[str]:
+        """The scores that :meth:`rows_by` gives; the last ones are the shares of right answers by gold label."""
+        return ["pairs", "accuracy", "macro F1", *(f"gold {label}" for label in self.labels)]
+
+    def rows_by(self, field: str) -> Iterator[Tuple[str, List[str]]]:
+        """The scores for each value of a column as text; the F1 of classes that no pair has mean nothing."""
+        for value, scores in self.by[field].items():
+            right = list(scores.accuracy_by_gold.values())
+            macro_f1 = None if None in right else scores.macro_f1
+            yield value, [str(scores.num_pairs), *map(_figure, (scores.accuracy, macro_f1, *right))]
 
     @property
     def accuracy_by_gold(self) -> Dict[str, Optional[float]]:

@@ -6,7 +6,6 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from markupsafe import Markup
 
 from ..evaluate.predictions import Predictions
-from ..evaluate.scores import Evaluation
 from . import figures, plots
 from .figures import Calibration, Group
 from .run import RecordedRun
@@ -118,22 +117,11 @@ def _answers(name: str, predictions: Predictions, number: int, is_full: bool) ->
             for label, counts, shares in zip(evaluation.labels, evaluation.confusion.tolist(), rows.tolist())
         ],
         figures=drawings,
-        groups=[(field, _groups(evaluation, field)) for field in evaluation.by],
+        headings_by=evaluation.headings_by,
+        groups=[(field, list(evaluation.rows_by(field))) for field in evaluation.by],
         num_wrong=int((~predictions.hits).sum()),
         wrong=[_wrong(predictions, i) for i in figures.confidently_wrong(predictions, _MOST_WRONG)],
     )
-    return found
-
-
-def _groups(evaluation: Evaluation, field: str) -> List[Tuple[str, List[str]]]:
-    """Rows of the scores by a column of the file: its value, and what stands behind it."""
-    found = []
-    for value, scores in evaluation.by[field].items():
-        hits = int(scores.confusion.trace())
-        low, high = figures.wilson(hits, scores.num_pairs)
-        right = ["–" if share is None else f"{share:.4f}" for share in scores.accuracy_by_gold.values()]
-        cells = [str(scores.num_pairs), f"{scores.accuracy:.4f}", f"{low:.4f}–{high:.4f}", f"{scores.macro_f1:.4f}"]
-        found.append((value, cells + right))
     return found
 
 
