@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from gluonnlp_snli_plugin.errors import UsageError
 from gluonnlp_snli_plugin.train.settings.finetune_config import FinetuneConfig
@@ -37,6 +39,17 @@ def test_every_name_of_a_file_can_be_written(path):
     found = training_file(exactly(path))
     assert (found.task, found.share, found.is_corpus) == ("", 1, False)
     assert Path(found.place) == Path(path)
+
+
+@given(st.text(min_size=1).filter(lambda text: "\0" not in text))
+@example("SNLI:1=2")
+@example("a= 1 ")
+@settings(max_examples=200)
+def test_any_text_names_something_and_can_be_written_as_a_name(text):
+    found = training_file(text)
+    assert found.place and split_path(text)[1] in ("", found.place)
+    named = training_file(exactly(text))
+    assert Path(named.place) == Path(text) and (named.task, named.share) == ("", 1)
 
 
 @pytest.mark.parametrize("text", ["a.jsonl", "a.jsonl=0.50", "ANLI:a.jsonl=2", "MultiNLI:train=0.5", "SNLI:train"])
