@@ -217,6 +217,11 @@ def _make_files(world, bert, run, pairs):
         (world / "anli_v1.0" / f"R{number}").mkdir(parents=True)
         for segment in ("train", "dev", "test"):
             (world / "anli_v1.0" / f"R{number}" / f"{segment}.jsonl").write_text("".join(lines[:9]))
+    shutil.copytree(str(world / "anli_v1.0"), str(world / "corpora" / "anli_v1.0"))
+    for corpus, segments in (("snli", "train dev test"), ("multinli", "train dev_matched dev_mismatched")):
+        (world / "corpora" / f"{corpus}_1.0").mkdir()
+        for segment in segments.split():
+            (world / "corpora" / f"{corpus}_1.0" / f"{corpus}_1.0_{segment}.jsonl").write_text("".join(lines[:48]))
     rows = [json.loads(line) for line in lines[:48]]
     for name, labels in (("claims", ("supports", "refutes", "not enough info")), ("numbers", (0, 1, 2))):
         label_of = dict(zip(("entailment", "contradiction", "neutral"), labels))
