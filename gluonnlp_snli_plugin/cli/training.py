@@ -127,6 +127,7 @@ def _run_begun(config: RunConfig) -> Optional[str]:
     for field in dataclasses.fields(config):
         then, now = getattr(begun, field.name), getattr(config, field.name)
         if field.name in config.DATA_FILES and then and now:  # whose content is compared
+            config.require_moved(field.name, then, now)
             continue
         if field.name in config.PATHS:
             then, now = (absolute(type(config), field.name, value) for value in (then, now))

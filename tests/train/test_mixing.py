@@ -118,13 +118,16 @@ def test_the_record_and_the_report_name_every_file_with_its_counts(train, rows, 
     assert record(folder)["settings"]["train_file"] == [f"{a}=0.5", b]
 
 
-def test_the_recorded_command_repeats_the_run(train, rows, write, tmp_path):
+def test_the_recorded_command_repeats_the_run(train, rows, write, tmp_path, capsys):
     folder = train([write("a.jsonl", rows[:60]) + "=0.5", "MultiNLI:" + write("b.jsonl", rows[60:])])
     words = record(folder)["repeat"][1:]
     words[words.index("--output-dir") + 1] = str(tmp_path / "again")
     assert main(words) == 0
     assert_same(tmp_path / "again", folder)
     assert main([*words, "--resume"]) == 0  # it is complete
+    words[words.index("--train-file") + 1] += "1"
+    assert main([*words, "--resume"]) == 2
+    assert "the run was begun with --train-file" in capsys.readouterr().err
 
 
 def test_a_class_may_be_missing_in_a_file_but_not_in_all(train, rows, write):
@@ -273,10 +276,10 @@ def test_files_may_move_but_neither_change_nor_get_another_share(broken, tmp_pat
     shutil.move(b, moved)
     with pytest.raises(UsageError, match=r"/b.jsonl is missing; if it has moved, give the new path: --train-file PATH"):
         finetune(resume=str(folder))
-    with pytest.raises(
-        PluginError, match="changed since the run began: train pairs_an_epoch .*; train 1 pairs_an_epoch"
-    ):
-        finetune(resume=str(folder), train_file=[a, f"SNLI:{moved}"])
+    begun = f"the run was begun with --train-file {a}=0.5 SNLI:{b}: give as many files, in that order, with their tasks"
+    for others in ([a, f"SNLI:{moved}"], [f"{a}=0.5", moved], [f"{a}=0.5"], [f"SNLI:{moved}", f"{a}=0.5"]):
+        with pytest.raises(UsageError, match=begun):
+            finetune(resume=str(folder), train_file=others)
     with pytest.raises(
         PluginError, match=r"the content of the train 1 data \(.*moved.jsonl\) has changed; the content"
     ):

@@ -68,7 +68,9 @@ def recorded_run(kind: Any, folder: Union[str, "os.PathLike[str]"], **changes: A
         raise UsageError(f"{path}: {error}") from None
     except (ValueError, TypeError, KeyError, AttributeError):
         raise UsageError(f"{path} is damaged, or another version's: that run cannot be resumed") from None
-    changes.update((name, absolute(kind, name, changes[name])) for name in kind.DATA_FILES if name in changes)
+    for name in set(kind.DATA_FILES) & set(changes):
+        changes[name] = absolute(kind, name, changes[name])
+        kind.require_moved(name, getattr(config, name), changes[name])
     if set(changes) & set(PLACES):  # they go together
         changes = {**dict.fromkeys(("gpus", "devices")), "engine": "auto", **changes}
     return dataclasses.replace(config, **changes), record

@@ -174,6 +174,10 @@ class RunConfig:
         """The settings whose defaults are not those of the class, but depend on something else."""
         return ()
 
+    @classmethod
+    def require_moved(cls, name: str, then: Any, now: Any) -> None:
+        """Raise a UsageError if a setting in `DATA_FILES` differs in more than where the files are."""
+
     def command_line(self, num_ranks: int = 1, comm: Optional[str] = None) -> List[str]:
         """The command that makes a run with these settings.
 

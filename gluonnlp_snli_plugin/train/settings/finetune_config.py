@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Dict, Iterator, Mapping, Option
 from ...data.assignments import Assignments, in_words, listed
 from ...errors import UsageError
 from .config import RunConfig, option, option_name
-from .training_files import TrainingFile, as_texts, complaints, exactly, may_be_corpus, split_path
+from .training_files import (
+    TrainingFile,
+    as_texts,
+    complaints,
+    exactly,
+    may_be_corpus,
+    require_moved,
+    require_same_classes,
+    split_path,
+)
 from .training_files import training_file as training_file_of
 
 if TYPE_CHECKING:
@@ -135,6 +144,11 @@ class FinetuneConfig(RunConfig):
     def split_path(cls, name: str, value: str) -> Tuple[str, str, str]:
         return split_path(value) if name == "train_file" else super().split_path(name, value)
 
+    @classmethod
+    def require_moved(cls, name: str, then: Any, now: Any) -> None:
+        if name == "train_file":
+            require_moved(then, now)
+
     @property
     def training_files(self) -> Tuple[TrainingFile, ...]:
         """What to train on; empty for the corpus of the task."""
@@ -187,16 +201,8 @@ class FinetuneConfig(RunConfig):
             raise UsageError(f"--task {task.name} has {what}: give --train-file and --dev-file")
 
     def _check_training_files(self) -> None:
-        from ...tasks.task import find_task
-
-        labels, files = self.schema.labels, self.training_files
-        for file in files:
-            others = find_task(file.task).schema.labels if file.task else labels
-            if sorted(others) != sorted(labels):
-                raise UsageError(
-                    f"--train-file {file}: {file.task} has the classes {in_words(others)}, this run has "
-                    f"{in_words(labels)}; only files with the same classes are mixed"
-                )
+        files = self.training_files
+        require_same_classes(files, self.schema.labels)
         if not (self.dev_file or all(file.is_corpus for file in files)):
             raise UsageError(_TOGETHER)
         if self.corpus_root and files and not any(file.is_corpus for file in files):

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any, Iterator, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
+from ...data.assignments import in_words
 from ...errors import UsageError
 
 TrainFiles = Union[str, Mapping[str, float], Sequence[str], None]
@@ -118,6 +119,34 @@ def complaints(texts: Sequence[str]) -> Iterator[str]:
         if path in seen:
             yield f"--train-file names {named} twice; to take its pairs twice, write {named}=2"
         seen.append(path)
+
+
+def require_same_classes(files: Sequence[TrainingFile], labels: Sequence[str]) -> None:
+    """Raise a UsageError if a task of a file does not exist, or has other classes than the run."""
+    from ...tasks.task import find_task
+
+    for file in files:
+        if may_be_corpus(file.place) and not (file.task or os.path.exists(file.place)):
+            find_task(file.place.partition(":")[0])  # reports that there is none
+        others = find_task(file.task).schema.labels if file.task else labels
+        if sorted(others) != sorted(labels):
+            raise UsageError(
+                f"--train-file {file}: {file.task} has the classes {in_words(others)}, this run has "
+                f"{in_words(labels)}; only files with the same classes are mixed"
+            )
+
+
+def require_moved(then: Sequence[str], now: Sequence[str]) -> None:
+    """Raise a UsageError if values of ``--train-file`` differ in more than where the files are."""
+    if list(map(_apart_from_path, then)) != list(map(_apart_from_path, now)):
+        begun = f"with --train-file {' '.join(then)}" if then else "without --train-file"
+        raise UsageError(f"the run was begun {begun}: give as many files, in that order, with their tasks and shares")
+
+
+def _apart_from_path(text: str) -> Tuple[str, str, float]:
+    """Task, segment of a corpus, and share."""
+    file = training_file(text)
+    return file.task.lower(), file.place if file.is_corpus else "", file.share
 
 
 def _named(file: Any) -> str:

@@ -104,10 +104,10 @@ def _config(**options):
             "means the file .*/x, which is missing; for the file .*/x=0.5 write .*/x=0.5=1",
         ),
         ({"train_file": ["SNLI:train", "a"], "dev_file": None}, "--train-file and --dev-file go together"),
-        ({"train_file": "foo:train", "dev_file": None}, "--train-file and --dev-file go together"),
+        ({"train_file": "MutliNLI:train", "dev_file": None}, "no task 'MutliNLI'; there are: .*MultiNLI"),
         ({"train_file": "SNLI:no_segment", "dev_file": None}, "--train-file and --dev-file go together"),
         ({"train_file": "a", "corpus_root": "d"}, "--corpus-root names all files of a corpus: omit --train-file"),
-        ({"train_file": "foo:train", "corpus_root": "d"}, "--corpus-root names all files of a corpus"),
+        ({"train_file": "SNLI:a", "corpus_root": "d"}, "--corpus-root names all files of a corpus"),
         (
             {"train_file": ["a", "HANS:train"]},
             "--train-file HANS:train: HANS has the classes entailment, non-entailment, this run has entailment, "
