@@ -52,6 +52,8 @@ class CommonClasses(NamedTuple):
 
         The probability of a class that several are merged into is the sum of theirs.
         """
+        if self.of_answers == tuple(range(len(self.labels))):
+            return logits
         parts = [np.flatnonzero(np.equal(self.of_answers, number)) for number in range(len(self.labels))]
         if all(len(part) == 1 for part in parts):
             return logits[:, np.concatenate(parts)]
@@ -60,6 +62,12 @@ class CommonClasses(NamedTuple):
     def gold(self, labels: np.ndarray) -> np.ndarray:
         """The labels of the file as numbers of these classes; ndarray of int32, shape (n,)."""
         return np.asarray(self.of_labels, np.int32)[labels]
+
+
+def same_classes(labels: Sequence[str]) -> CommonClasses:
+    """Those of answers and labels that have the same classes in the same order."""
+    numbers = tuple(range(len(labels)))
+    return CommonClasses(tuple(labels), numbers, numbers)
 
 
 def schema_for_files(model: Classes) -> PairSchema:

@@ -1,20 +1,24 @@
 """The pairs of a run, encoded: the embedded sample, files, or the corpus of the task."""
 
+import copy
 import logging
 import os
-from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional, Sequence, Set, Type
+from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional, Sequence, Set
 
 import numpy as np
 
 from ..data.cache import EncodedFile, encode_file
 from ..data.encoding import EncodedPairs, PairEncoder
-from ..data.losses import require_all_classes, tell_left_out, tell_missing_classes, tell_truncated
+from ..data.losses import require_all_classes, tell_left_out, tell_merged, tell_missing_classes, tell_truncated
 from ..data.mixture import Mixture, joined
 from ..errors import UsageError, printable
+from ..evaluate.labelled_pairs import read
 from ..evaluate.predictions import Pairs
+from ..tasks.common_classes import Classes, CommonClasses, same_classes
 from ..tasks.dataset import Source, segment_source
 from ..tasks.sample import sample_pairs
-from ..tasks.task import PairTask, find_task
+from ..tasks.task import classes_of, find_task
+from .evaluation_files import EvaluationFile, evaluation_files
 from .settings.training_files import TrainingFile
 
 if TYPE_CHECKING:
@@ -31,6 +35,7 @@ class Segment(NamedTuple):
     encoded: EncodedPairs
     provenance: Dict[str, Any]
     pairs: Optional[Pairs]  #: as text; None for those of training
+    classes: CommonClasses  #: in which these pairs are scored, and their labels numbered
     mixture: Optional[Mixture] = None  #: which of those of training an epoch takes
     parts: Sequence[Dict[str, Any]] = ()  #: where each part comes from, if there are several
 
@@ -50,20 +55,18 @@ def load_corpus(config: "FinetuneConfig", encoder: PairEncoder, tells: bool = Tr
     Returns
     -------
     dict of str to Segment
-        'train', 'dev' and perhaps 'test'.
+        'train', 'dev' and perhaps 'test', and what :func:`.evaluation_files` names besides.
 
     Raises
     ------
     DataError
         If a file cannot be used or has no labelled pairs, or if a class has no pair to train on.
     """
-    task = find_task(config.task)
     if config.sample:
         return {use: _sample_segment(use, encoder, tells) for use in ("train", "dev")}
-    files = {"dev": config.dev_file, "test": config.test_file}
-    uses = [use for use in files if (files[use] if config.dev_file else files[use] or task.segments(use))]
     train = _training_segment(config, encoder, tells)
-    return {"train": train, **{use: _file_segment(task, use, files[use], config, encoder, tells) for use in uses}}
+    files = evaluation_files(config)
+    return {"train": train, **{name: _evaluation_segment(file, config, encoder, tells) for name, file in files.items()}}
 
 
 def _sample_segment(segment: str, encoder: PairEncoder, tells: bool) -> Segment:
@@ -72,8 +75,9 @@ def _sample_segment(segment: str, encoder: PairEncoder, tells: bool) -> Segment:
     if tells:
         tell_truncated(f"embedded sample, {segment}", encoded.num_truncated, len(encoded), encoder.max_len)
     provenance = {"source": "embedded sample (synthetic)", "pairs": len(encoded), "truncated": encoded.num_truncated}
-    pairs = None if segment == "train" else _pairs((premises, hypotheses), encoded, encoder)
-    return Segment(encoded, provenance, pairs)
+    assert encoded.labels is not None
+    pairs = Pairs.of((premises, hypotheses), encoded.labels, encoder, encoder.labels)
+    return Segment(encoded, provenance, None if segment == "train" else pairs, same_classes(encoder.labels))
 
 
 def _training_segment(config: "FinetuneConfig", encoder: PairEncoder, tells: bool) -> Segment:
@@ -97,9 +101,9 @@ def _training_segment(config: "FinetuneConfig", encoder: PairEncoder, tells: boo
             _log.info("%s", printable(f"{path}: {count} of {part['pairs']} pairs in each epoch (share {file.share:g})"))
     encoded = joined([one.encoded for one in found])
     if len(files) == 1:
-        return Segment(encoded, parts[0], None, mixture)
+        return Segment(encoded, parts[0], None, same_classes(names), mixture)
     sums: Dict[str, Any] = {name: sum(part[name] for part in parts) for name in _COUNTS}
-    return Segment(encoded, {"source": whole, **sums}, None, mixture, parts)
+    return Segment(encoded, {"source": whole, **sums}, None, same_classes(names), mixture, parts)
 
 
 def _training_files(config: "FinetuneConfig") -> Sequence[TrainingFile]:
@@ -135,23 +139,20 @@ def _encoded(file: TrainingFile, path: Source, config: "FinetuneConfig", encoder
     return encode_file(encoder, path.files, config.on_bad_row, False, columns, labels, schema, path.only)
 
 
-def _file_segment(
-    task: Type[PairTask],
-    use: str,
-    file: Optional[str],
-    config: "FinetuneConfig",
-    encoder: PairEncoder,
-    tells: bool,
-) -> Segment:
-    segment = next(iter(task.segments(use)), use)  # a file may be given for a segment that the corpus lacks
-    schema = config.schema
-    path = segment_source(task, segment, config.corpus_root, file)
-    columns, labels = config.columns, config.spellings
-    found = encode_file(encoder, path.files, config.on_bad_row, True, columns, labels, schema, path.only)
+def _evaluation_segment(file: EvaluationFile, config: "FinetuneConfig", encoder: PairEncoder, tells: bool) -> Segment:
+    schema, path = config.schema, file.pairs.source
+    run = Classes(schema, classes_of(schema.labels, config.task).entailment)
+    columns, labels = (None, None) if file.task else (config.columns, config.spellings)
+    found = read(encoder, file.pairs, run, file.task or None, config.on_bad_row, columns, labels)
+    classes = found.classes_of(schema.labels)
+    assert found.file.texts and found.file.encoded.labels is not None
+    encoded = copy.copy(found.file.encoded)
+    encoded.labels = gold = classes.gold(found.file.encoded.labels)
     if tells:
-        _tell_losses(path, found, schema.labels, encoder.max_len)
-    assert found.texts
-    return Segment(found.encoded, _provenance(path, found), _pairs(found.texts, found.encoded, encoder))
+        _tell_losses(path, found.file._replace(encoded=encoded), classes.labels, encoder.max_len)
+        tell_merged(classes.remark)
+    provenance = {**_provenance(path, found.file), **({"remark": classes.remark} if classes.remark else {})}
+    return Segment(encoded, provenance, Pairs.of(found.file.texts, gold, encoder, classes.labels), classes)
 
 
 def _classes_of(encoded: EncodedPairs, names: Sequence[str]) -> Set[str]:
@@ -178,8 +179,3 @@ def _provenance(path: Source, found: EncodedFile) -> Dict[str, Any]:
         "bad_rows_left_out": found.num_bad,
         "truncated": found.encoded.num_truncated,
     }
-
-
-def _pairs(texts: Sequence[Sequence[str]], encoded: EncodedPairs, encoder: PairEncoder) -> Pairs:
-    assert encoded.labels is not None
-    return Pairs.of(texts, encoded.labels, encoder, encoder.labels)

@@ -13,6 +13,7 @@ from ..formats.model_folder import load_model
 from ..model.inference import mean_loss
 from ..report import try_report
 from ..system.memory import give_back_large_blocks
+from ..tasks.common_classes import CommonClasses
 from ..tasks.task import find_task
 from .corpus import load_corpus
 from .engines.engine import Engine
@@ -27,6 +28,9 @@ from .used_rows import TABLE, UsedRows
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+
+_SEEN = ("train", "dev", "test")
 
 
 @with_options_of(FinetuneConfig)
@@ -107,7 +111,8 @@ class FineTuning:
         self._net = self._model.net
         ranks.share(self._net.collect_params().values())
         self._corpus = load_corpus(config, self._model.encoder(), tells=ranks.rank == 0)
-        encoded = {name: segment.encoded for name, segment in self._corpus.items()}
+        # Those that are scored at the end alone are not seen by the net that is trained.
+        encoded = {name: self._corpus[name].encoded for name in _SEEN if name in self._corpus}
         self._rows = None
         if config.optimizer == "bertadam" or not config.weight_decay:  # Adam's decay moves unused rows in its own way
             self._rows = UsedRows(self._net, encoded)
@@ -128,7 +133,7 @@ class FineTuning:
         self.meter = Meter(ranks, objective.means, objective.rate)
         self.engine = run.engine(self._net, objective, batches, self.num_updates, self.meter, encoded["dev"])
         self.update_batches = UpdateBatches(batches, config.accumulate)
-        self.evaluator = Best(run, self.engine, encoded["dev"], self._save)
+        self.evaluator = Best(run, self.engine, encoded["dev"], self._corpus["dev"].classes, self._save)
 
     def circumstances(self) -> Dict[str, Any]:
         """What the result depends on besides the settings, for ``config.json``."""
@@ -144,7 +149,7 @@ class FineTuning:
         }
 
     def finish(self) -> Dict[str, Any]:
-        """Score the test pairs, if any; returns figures for ``summary.json``."""
+        """Score the test pairs, and other pairs that are scored once; returns figures for ``summary.json``."""
         best, output = self.evaluator, self._run.output
         summary: Dict[str, Any] = {
             "dev_accuracy": best.accuracy,
@@ -154,14 +159,16 @@ class FineTuning:
             "train_pairs_per_second": round(self.meter.speed, 2),
             "dev_pairs_per_second": round(best.pairs_per_second, 2),
         }
-        if "test" in self._corpus and self._run.ranks.rank == 0:
-            test = self._corpus["test"]
-            scores = self._test_scores(test.encoded)
-            output.write_predictions("test", test, scores)
-            summary["test_accuracy"] = float((scores.argmax(axis=1) == test.encoded.labels).mean())
-            figures = find_task(self._run.config.task).figures(scores, test.encoded.labels)
-            summary.update((f"test_{name}", value) for name, value in figures.items())
-            self._run.progress.say(f"test accuracy {summary['test_accuracy']:.4f}")
+        others = {name: segment for name, segment in self._corpus.items() if name not in ("train", "dev")}
+        if others and self._run.ranks.rank == 0:
+            predictor = self._best_model()
+            for use, segment in others.items():
+                scores = segment.classes.logits(predictor.logits(segment.encoded))
+                output.write_predictions(use, segment, scores)
+                summary[f"{use}_accuracy"] = float((scores.argmax(axis=1) == segment.encoded.labels).mean())
+                figures = _figures(self._run, segment.classes, scores, segment.encoded.labels)
+                summary.update((f"{use}_{name}", value) for name, value in figures.items())
+                self._run.progress.say(f"{use} accuracy {summary[f'{use}_accuracy']:.4f}")
         return summary
 
     @staticmethod
@@ -175,12 +182,18 @@ class FineTuning:
         output.save(self._model, {TABLE: self._rows.table(self.engine.decay)} if self._rows else {})
         output.write_predictions("dev", self._corpus["dev"], scores, self._run.config.dtype)
 
-    def _test_scores(self, encoded: EncodedPairs) -> np.ndarray:
-        """Logits of the saved model, the best one."""
+    def _best_model(self) -> Predictor:
+        """The saved model."""
         config, devices = self._run.config, self._run.devices
         dtype, engine = (config.dtype, "xla") if devices.uses_xla else ("float32", "mxnet")
         saved = load_model(config.output_dir, devices.contexts)
-        return Predictor(saved, devices.places, dtype=dtype, native=devices.uses_xla, engine=engine).logits(encoded)
+        return Predictor(saved, devices.places, dtype=dtype, native=devices.uses_xla, engine=engine)
+
+
+def _figures(run: Run, classes: CommonClasses, scores: np.ndarray, labels: Any) -> Dict[str, float]:
+    """What the metric of the task measures besides accuracy; nothing where the classes are not those of the run."""
+    config: Any = run.config
+    return find_task(config.task).figures(scores, labels) if classes.labels == config.schema.labels else {}
 
 
 class Best:
@@ -194,8 +207,10 @@ class Best:
     engine : Engine
     encoded : EncodedPairs
         The dev pairs.
+    classes : CommonClasses
+        Those in which their labels are numbered.
     save : callable
-        Saves the model; gets its logits for those pairs.
+        Saves the model; gets its logits of those classes for those pairs.
 
     Attributes
     ----------
@@ -210,8 +225,15 @@ class Best:
 
     _CHANGES = ("accuracy", "epoch", "update", "is_final", "_since_best", "_seconds", "_num_pairs")
 
-    def __init__(self, run: Run, engine: Engine, encoded: EncodedPairs, save: Callable[[np.ndarray], None]) -> None:
-        self._run, self._engine, self._encoded, self._save = run, engine, encoded, save
+    def __init__(
+        self,
+        run: Run,
+        engine: Engine,
+        encoded: EncodedPairs,
+        classes: CommonClasses,
+        save: Callable[[np.ndarray], None],
+    ) -> None:
+        self._run, self._engine, self._encoded, self._classes, self._save = run, engine, encoded, classes, save
         self._since_best = 0
         self._seconds = 0.0
         self._num_pairs = 0
@@ -221,9 +243,9 @@ class Best:
 
     def evaluate(self, epoch: int, update: int) -> None:
         begin = time.perf_counter()
-        scores = self._engine.logits(self._encoded)
+        scores = self._classes.logits(self._engine.logits(self._encoded))
         accuracy = float((scores.argmax(axis=1) == self._encoded.labels).mean())
-        figures = find_task(self._run.config.task).figures(scores, self._encoded.labels)
+        figures = _figures(self._run, self._classes, scores, self._encoded.labels)
         loss = mean_loss(scores, self._encoded.labels)
         self._seconds += time.perf_counter() - begin
         self._num_pairs += len(self._encoded)

@@ -151,7 +151,8 @@ def test_fine_tuning_takes_the_pair_classification_tasks(root, name, tiny_name, 
     assert scores.accuracy == summary["dev_accuracy"]
     assert list(scores.labels) == nlp.data.get_task(name).class_labels
     sources = {use: facts["source"] for use, facts in json.loads((out / "config.json").read_text())["data"].items()}
-    assert sources == {"train": f"{root}/{name}/train.tsv", "dev": f"{root}/{name}/{segment}.tsv"}
+    others = {"dev_mismatched": f"{root}/{name}/dev_mismatched.tsv"} if name == "MNLI" else {}
+    assert sources == {"train": f"{root}/{name}/train.tsv", "dev": f"{root}/{name}/{segment}.tsv", **others}
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -179,7 +180,7 @@ def test_paraphrases_are_measured_by_f1_too(root, name, tiny_name, tmp_path, emp
 
 
 def test_a_checkpoint_holds_what_is_measured_besides_accuracy():
-    best, resumed = (Best(None, None, None, None) for _ in range(2))
+    best, resumed = (Best(None, None, None, None, None) for _ in range(2))
     assert set(best.state_dict()) == set(Best._CHANGES)  # of a task that is measured by accuracy alone
     best.figures = {"f1": 0.5}
     resumed.load_state_dict(json.loads(json.dumps(best.state_dict())))

@@ -79,7 +79,8 @@ def test_the_model_learns_the_classes_of_the_task_and_takes_them_along(run):
     settings = load_model(folder).settings
     assert (settings.labels, settings.task) == ((SUPPORT, OTHER), "Claims")
     recorded = json.loads((folder / "config.json").read_text())
-    assert recorded["settings"]["task"] == "claims" and set(recorded["data"]) == {"train", "dev"}
+    assert recorded["settings"]["task"] == "claims" and set(recorded["data"]) == {"train", "dev", "dev_long"}
+    assert summary["dev_long_accuracy"] == summary["dev_accuracy"]
 
 
 def test_predictions_and_scores_name_the_classes_of_the_task(run, corpus):

@@ -77,7 +77,7 @@ def test_a_model_that_training_makes_worse_is_kept(train, tiny_run, capsys):
     pages = [(folder / "report.html").read_text(encoding="utf-8")]
     assert "the initial model" in pages[0] and f"continued from {tiny_run}" in pages[0]
     record = _record(folder)
-    words += ["--train-file", *record["settings"]["train_file"], "--dev-file", record["settings"]["dev_file"]]
+    words += ["--train-file", *record["settings"]["train_file"], "--dev-file", *record["settings"]["dev_file"]]
     assert main([*words, "--output-dir", str(folder), "--overwrite"]) == 0
     assert "(before the first update)" in capsys.readouterr().out
 

@@ -325,7 +325,7 @@ def test_two_ranks_divide_the_same_pairs_and_are_resumed(train, rows, write, com
         f"{a}=0.5",
         f"{b}=1.5",
         "--dev-file",
-        record(alone)["settings"]["dev_file"],
+        *record(alone)["settings"]["dev_file"],
     ]
     words += "--max-len 32 --epochs 2 --batch-size 8 --lr 3e-3 --seed 1 --log-steps 3 --dropout 0".split()
     together = command("finetune", *words, "--np", "2", "--output-dir", tmp_path / "two")

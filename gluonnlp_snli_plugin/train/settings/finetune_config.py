@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Dict, Iterator, Mapping, Option
 from ...data.assignments import Assignments, in_words, listed
 from ...errors import UsageError
 from .config import RunConfig, option, option_name
+from .scored_files import as_scored_texts, complaints_about, require_scored_moved, split_scored_path
 from .training_files import (
     TrainingFile,
     as_texts,
@@ -22,6 +23,7 @@ from .training_files import training_file as training_file_of
 if TYPE_CHECKING:
     from ...data.schema import PairSchema
 
+_OF_EVALUATION = ("dev_file", "test_file")
 _CLASSES = "NAME,NAME,..."
 _TOGETHER = "--train-file and --dev-file go together"
 _NAMES_ALL = "--corpus-root names all files of a corpus: omit --train-file, --dev-file and --test-file"
@@ -57,8 +59,18 @@ class FinetuneConfig(RunConfig):
         nargs="+",
         metavar="F",
     )
-    dev_file: Optional[str] = option(None, "pairs to choose the best model by", metavar="F")
-    test_file: Optional[str] = option(None, "pairs to score once at the end", metavar="F")
+    dev_file: Union[str, Sequence[str], None] = option(
+        (),
+        "pairs to choose the best model by; of several, by the first, and the others are scored at the end",
+        nargs="+",
+        metavar="F",
+    )
+    test_file: Union[str, Sequence[str], None] = option(
+        (),
+        "pairs to score once at the end; TASK:F reads F as another task says, TASK:dev is that part of its corpus",
+        nargs="+",
+        metavar="F",
+    )
     corpus_root: Optional[str] = option(
         None,
         "folder of the task's corpus (default: its own in $MXNET_HOME/datasets)",
@@ -119,6 +131,9 @@ class FinetuneConfig(RunConfig):
         given = cls._renamed(options)
         if "train_file" in given:
             given["train_file"] = as_texts(given["train_file"])
+        given.update(
+            (name, as_scored_texts(option_name(name), given[name])) for name in _OF_EVALUATION if name in given
+        )
         return super().typed(given)
 
     @classmethod
@@ -127,6 +142,9 @@ class FinetuneConfig(RunConfig):
         file = settings.get("train_file", ())
         if file is None or isinstance(file, str):  # there could be one
             settings["train_file"] = [exactly(file)] if file else []
+        for name in _OF_EVALUATION:
+            if settings.get(name) is None or isinstance(settings[name], str):
+                settings[name] = [settings[name]] if settings.get(name) else []
         return settings
 
     @classmethod
@@ -142,12 +160,16 @@ class FinetuneConfig(RunConfig):
 
     @classmethod
     def split_path(cls, name: str, value: str) -> Tuple[str, str, str]:
+        if name in _OF_EVALUATION:
+            return split_scored_path(value)
         return split_path(value) if name == "train_file" else super().split_path(name, value)
 
     @classmethod
     def require_moved(cls, name: str, then: Any, now: Any) -> None:
         if name == "train_file":
             require_moved(then, now)
+        if name in _OF_EVALUATION:
+            require_scored_moved(option_name(name), then, now)
 
     @property
     def training_files(self) -> Tuple[TrainingFile, ...]:
@@ -231,6 +253,8 @@ class FinetuneConfig(RunConfig):
                 yield f"{option_name(name)} is empty: write names, or omit it"
         yield from self._contradictions_of_classes()
         yield from complaints(self.train_file or ())  # type: ignore[arg-type]  # texts, as on the command line
+        for name in _OF_EVALUATION:
+            yield from complaints_about(option_name(name), getattr(self, name) or ())
         may_be_corpora = bool(self.train_file) and all(map(may_be_corpus, self.train_file or ()))
         if bool(self.train_file) != bool(self.dev_file) and not may_be_corpora:
             yield _TOGETHER

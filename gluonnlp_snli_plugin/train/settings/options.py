@@ -49,8 +49,8 @@ class FinetuneOptions(RunOptions, total=False):
     task: str
     sample: bool
     train_file: TrainFiles
-    dev_file: Optional[str]
-    test_file: Optional[str]
+    dev_file: Union[str, Sequence[str], None]
+    test_file: Union[str, Sequence[str], None]
     corpus_root: Optional[str]
     columns: Assignments
     labels: Names

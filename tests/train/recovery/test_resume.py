@@ -266,7 +266,7 @@ def test_a_run_goes_on_with_files_that_have_moved_and_knows_where_they_are(broke
     with pytest.raises(Stopped):
         finetune(resume=str(folder), train_file=str(new), dev_file=new)
     settings = json.loads((folder / "config.json").read_text())["settings"]
-    assert settings["train_file"] == [str(new)] and settings["dev_file"] == str(new)
+    assert settings["train_file"] == [str(new)] and settings["dev_file"] == [str(new)]
     assert settings["max_seconds"] == AT_ONCE
     finetune(resume=str(folder), max_seconds=0)
     moved = [json.loads((path / "predictions" / "dev.json").read_text()) for path in (folder, whole())]

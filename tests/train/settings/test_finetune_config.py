@@ -109,4 +109,4 @@ def test_the_command_line_of_a_run_on_ranks_names_them():
 
 def test_a_path_is_its_text():
     config = FinetuneConfig.of(train_file=Path("a.jsonl"), dev_file="b.jsonl", output_dir=Path("out"))
-    assert (config.train_file, config.dev_file, config.output_dir) == (("a.jsonl",), "b.jsonl", "out")
+    assert (config.train_file, config.dev_file, config.output_dir) == (("a.jsonl",), ("b.jsonl",), "out")

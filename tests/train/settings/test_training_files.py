@@ -130,7 +130,7 @@ def test_what_makes_no_sense_is_one_line(options, told, tmp_path):
 def test_corpora_alone_need_no_files_and_may_have_a_folder():
     config = _config(train_file=["SNLI:train", "MultiNLI:train=0.5"], dev_file=None, corpus_root="corpora")
     assert [str(file) for file in config.training_files] == ["SNLI:train", "MultiNLI:train"]
-    assert (config.dev_file, config.corpus_root) == (None, "corpora")
+    assert (config.dev_file, config.corpus_root) == ((), "corpora")
     with_files = _config(train_file=["SNLI:train", "a"], corpus_root="corpora")
     assert [file.is_corpus for file in with_files.training_files] == [True, False]
 
