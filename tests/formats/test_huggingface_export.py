@@ -107,13 +107,15 @@ def test_the_files_are_those_that_transformers_looks_for(make_model, pairs_file,
 
 def test_the_card_tells_of_the_run(tiny_name, pairs_file, tmp_path):
     files = {"train_file": str(pairs_file), "dev_file": str(pairs_file)}
-    files.update(output_dir=str(tmp_path / "out"))
+    (tmp_path / "two.tsv").write_text("premise\thypothesis\tlabel\na man\ta dog\tnot_entailment\n")
+    files.update(output_dir=str(tmp_path / "out"), test_file=[str(pairs_file), str(tmp_path / "two.tsv")])
     summary = finetune(dataset_name=tiny_name, epochs=1, max_len=32, hidden_units=8, seed=5, **files)
     export(tmp_path / "out", "huggingface", tmp_path / "to", pairs_file)
     card = (tmp_path / "to" / "README.md").read_text()
     for told in ("| seed | `5` |", "| mxnet | `1.9.1` |", "source `pairs.jsonl`", "pairs `120`", "## Licence"):
         assert told in card
-    assert f"accuracy on the dev pairs: {summary['dev_accuracy']:.4f}" in card
+    for name in ("dev", "test", "test_two"):
+        assert f"accuracy on the {name} pairs: {summary[f'{name}_accuracy']:.4f}" in card
     assert str(tmp_path) not in card and "license:" not in card
     assert "DeBERTa" in card
 

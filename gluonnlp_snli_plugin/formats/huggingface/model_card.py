@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from typing import Any, Dict, Sequence
 
 from ...model.heads import head_named
@@ -68,6 +69,7 @@ _SETTINGS = (
     "optimizer schedule warmup_ratio weight_decay clip dtype seed"
 ).split()
 _VERSIONS = "gluonnlp_snli_plugin mxnet gluonnlp numpy python".split()
+_ACCURACY = re.compile(r"(\w+)_accuracy", re.ASCII)
 _UNKNOWN = "Not known: there is no record of a run beside the model."
 _TRUNCATIONS = {"longest_first": "longest_first", "only_first": "only_first", "only_second": "only_second"}
 
@@ -103,10 +105,12 @@ def _data(run: Dict[str, Any], summary: Dict[str, Any]) -> str:
         if isinstance(facts, dict):  # of the files, their names and not where they lay
             sources = str(facts.get("source", "")).split(", ")
             facts = {**facts, "source": ", ".join(source.rsplit("/", 1)[-1] for source in sources)}
+            facts.pop("remark", None)  # names the file
             lines.append(f"- {segment}: " + ", ".join(f"{name} {_plain(value)}" for name, value in facts.items()))
-    for segment in ("dev", "test"):
-        if isinstance(summary.get(f"{segment}_accuracy"), float):
-            lines.append(f"- accuracy on the {segment} pairs: {summary[f'{segment}_accuracy']:.4f}")
+    for name, value in summary.items():
+        match = _ACCURACY.fullmatch(name)
+        if match and isinstance(value, float):
+            lines.append(f"- accuracy on the {match[1]} pairs: {value:.4f}")
     return "\n".join(lines) or _UNKNOWN
 
 
