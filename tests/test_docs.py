@@ -170,11 +170,14 @@ def test_every_option_that_a_page_mentions_exists():
 
 
 @pytest.mark.slow
-def test_what_the_pages_say_works(tiny_bert, tiny_run, pairs_file, glue_folder, copying_compiler, tmp_path):
+def test_what_the_pages_say_works(
+    tiny_bert, tiny_run, pairs_file, glue_folder, hans_folder, copying_compiler, tmp_path
+):
     world = tmp_path / "world"
     world.mkdir()
     _make_files(world, tiny_bert, tiny_run, pairs_file)
     shutil.copytree(str(glue_folder), str(world / "glue"))
+    shutil.copytree(str(hans_folder), str(world / "hans"))
     environment = {**os.environ, "MXNET_HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     environment["CXX"] = copying_compiler
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
