@@ -2,8 +2,9 @@
 
 import argparse
 import os
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional, Sequence
 
+from ..data.assignments import in_words, listed
 from ..errors import UsageError
 from ..parallel.place import BACKENDS, ENGINES, default_backend
 from ..system.follow import LAUNCHER, follow_parent
@@ -91,6 +92,24 @@ def add_naming_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels", metavar="L", help="what labels mean that are not known, such as numbers: SPELLING=CLASS,..."
     )
+
+
+def refuse_names_of_classes(labels: Optional[str], classes: Sequence[str]) -> None:
+    """Raise a UsageError where ``--labels`` names classes: a fine-tuned model has its own.
+
+    Parameters
+    ----------
+    labels : str or None
+        What ``--labels`` says.
+    classes : sequence of str
+        Those of the model.
+    """
+    spellings = "SPELLING=CLASS,..."
+    if listed("--labels", labels, spellings):
+        raise UsageError(
+            f"the model has its classes, {in_words(classes)}: omit --labels, or say what labels in the files mean: "
+            f"--labels {spellings}"
+        )
 
 
 # Ranks --------------------------------------------------------------------------------------------------------------

@@ -113,11 +113,13 @@ def evaluate(
         else Predictor.load(one, contexts, batch_size, dataset_name, backbone, dtype, native, engine)
         for one in models
     ]
-    (answers,) = ask(predictors, [pairs], on_bad_row, columns, labels, [by] if isinstance(by, str) else by, task)
+    (answers,) = predict_files(
+        predictors, [pairs], on_bad_row, columns, labels, [by] if isinstance(by, str) else by, task
+    )
     return answers.evaluation
 
 
-def ask(
+def predict_files(
     predictors: Sequence[Predictor],
     files: Sequence[Union[PathLike, LabelledPairs]],
     on_bad_row: str = "error",
@@ -209,7 +211,7 @@ def _probabilities(predictor: Predictor, encoded: EncodedPairs, classes: CommonC
     return probabilities(classes.logits(predictor.logits(encoded).astype(float)))
 
 
-def keep(folder: PathLike, answers: Answers, dtype: str = "float32") -> None:
+def save_answers(folder: PathLike, answers: Answers, dtype: str = "float32") -> None:
     """Save a model's predictions in its output folder, as ``predictions/NAME.jsonl``.
 
     NAME is that of the file with the pairs, or of the corpus and the segment, followed by the first digits of its hash

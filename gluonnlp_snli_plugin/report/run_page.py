@@ -70,7 +70,7 @@ def run_page(run: RecordedRun) -> Dict[str, Any]:
 
 
 def _all_labels(run: RecordedRun) -> List[str]:
-    """The classes of all sets of predictions, which are the same unless a folder was put together by hand."""
+    """The classes of all sets of predictions; some files have two and others three."""
     return list(dict.fromkeys(label for found in run.predictions.values() for label in found.pairs.labels))
 
 

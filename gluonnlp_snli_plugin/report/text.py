@@ -1,4 +1,4 @@
-"""Texts from elsewhere, fit to be shown."""
+"""Texts of data files and records, made safe to show."""
 
 import unicodedata
 from typing import Any

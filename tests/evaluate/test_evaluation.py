@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gluonnlp_snli_plugin.errors import DataError, UsageError
-from gluonnlp_snli_plugin.evaluate.evaluation import ask, evaluate, keep
+from gluonnlp_snli_plugin.evaluate.evaluation import evaluate, predict_files, save_answers
 from gluonnlp_snli_plugin.evaluate.predictions import read_predictions
 from gluonnlp_snli_plugin.evaluate.predictor import Predictor
 from gluonnlp_snli_plugin.tasks.snli import LABELS
@@ -45,7 +45,7 @@ def test_a_model_may_have_its_labels_in_another_order(make_predictor, pairs_file
 
 def test_several_models_answer_with_the_mean_of_their_probabilities(make_predictor, pairs_file):
     one, two = make_predictor(1), make_predictor(2, labels=LABELS[::-1])
-    (alone,), (other,), (together,) = (ask(models, [pairs_file]) for models in ([one], [two], [one, two]))
+    (alone,), (other,), (together,) = (predict_files(models, [pairs_file]) for models in ([one], [two], [one, two]))
     mean = (alone.predictions.probabilities + other.predictions.probabilities) / 2
     np.testing.assert_allclose(together.predictions.probabilities, mean, atol=1e-12)
     np.testing.assert_array_equal(together.predictions.predicted, mean.argmax(axis=1))
@@ -56,7 +56,7 @@ def test_several_models_answer_with_the_mean_of_their_probabilities(make_predict
 
 def test_a_model_of_two_classes_is_scored_on_a_file_of_three(make_predictor, pairs_file, caplog):
     predictor = make_predictor(labels=("not_entailment", "entailment"))
-    (answers,) = ask([predictor], [pairs_file])
+    (answers,) = predict_files([predictor], [pairs_file])
     told = f"the model has two classes: labels of {pairs_file} that are not entailment count as not_entailment"
     assert caplog.messages == [told] and answers.predictions.about["remark"] == told
     assert answers.evaluation.labels == predictor.labels
@@ -67,8 +67,8 @@ def test_a_model_of_two_classes_is_scored_on_a_file_of_three(make_predictor, pai
 
 def test_a_pair_is_truncated_if_any_model_cuts_it(make_predictor, pairs_file):
     (long,), (both,) = (
-        ask([make_predictor()], [pairs_file]),
-        ask([make_predictor(), make_predictor(1, 12)], [pairs_file]),
+        predict_files([make_predictor()], [pairs_file]),
+        predict_files([make_predictor(), make_predictor(1, 12)], [pairs_file]),
     )
     assert long.evaluation.num_truncated == 0 < both.evaluation.num_truncated
     assert both.evaluation.num_truncated == (both.predictions.pairs.tokens > 12).sum()
@@ -78,10 +78,10 @@ def test_every_file_is_read_before_any_pair_is_scored(make_predictor, pairs_file
     predictor = make_predictor()
     predictor.logits = lambda encoded: pytest.fail("scored")
     with pytest.raises(DataError, match="missing"):
-        ask([predictor], [pairs_file, tmp_path / "missing"])
+        predict_files([predictor], [pairs_file, tmp_path / "missing"])
 
 
-def test_nobody_to_ask():
+def test_without_a_model_there_is_an_error():
     with pytest.raises(UsageError, match="no model is given"):
         evaluate([], "pairs.jsonl")
 
@@ -89,10 +89,10 @@ def test_nobody_to_ask():
 def test_answers_are_kept_under_the_name_of_their_file(make_predictor, pairs_file, tmp_path):
     others = tmp_path / "pairs.jsonl"
     others.write_text("".join(pairs_file.read_text().splitlines(True)[:60]))
-    first, second = ask([make_predictor()], [pairs_file, others])
+    first, second = predict_files([make_predictor()], [pairs_file, others])
     for answers in (first, second, first, second):
-        keep(tmp_path, answers)
-    keep(tmp_path, first, "int8")
+        save_answers(tmp_path, answers)
+    save_answers(tmp_path, first, "int8")
     names = sorted(path.stem for path in (tmp_path / "predictions").glob("*.jsonl"))
     assert len(names) == 3 and names[0] == "pairs"
     kept = [read_predictions(tmp_path, name) for name in names]

@@ -95,6 +95,26 @@ def test_predict_reads_the_same_labels(tiny_run, write, capsys):
     assert main(named) == 0 and len(capsys.readouterr().out.splitlines()) == 2
 
 
+def test_predict_has_the_classes_of_the_model_too(tiny_run, write, capsys):
+    assert main(["predict", str(tiny_run), "--file", str(write(0)), "--labels", "a,b"]) == 2
+    assert "the model has its classes, entailment, contradiction, neutral: omit --labels" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name, no", [("RTE", "not_entailment"), ("QNLI", "not_entailment"), ("WNLI", "0")])
+def test_tasks_of_glue_are_scored_by_their_own_classes(ask, glue_folder, tiny_run, name, no):
+    figures, (said,) = ask("--task", name, "--corpus-root", glue_folder, "--json")
+    assert said == f"{name}-dev has two classes: {TWO} {no}" and figures["pairs"] == 8 and no in figures["labels"]
+    scores = evaluate(tiny_run, task=name, corpus_root=glue_folder)
+    assert scores.accuracy == figures["accuracy"] and scores.confusion.sum(axis=1).tolist() == [4, 4]
+
+
+def test_a_corpus_may_have_several_segments_for_evaluation(ask, glue_folder):
+    figures, said = ask("--task", "MNLI", "--corpus-root", glue_folder, "--json", "--by", "genre")
+    assert [one["file"] for one in figures["files"]] == ["MNLI-dev_matched", "MNLI-dev_mismatched"] and not said
+    assert figures["all"]["labels"] == ["neutral", "entailment", "contradiction"]
+    assert sum(group["pairs"] for group in figures["all"]["by"]["genre"].values()) == 16
+
+
 def test_other_spellings_of_two_classes_are_given(tiny_run, write):
     labels = {"1": E, "0": "not_entailment"}
     assert evaluate(tiny_run, write(0, 1, 1), labels=labels).confusion.sum(axis=1).tolist() == [2, 1]

@@ -92,6 +92,14 @@ def test_a_file_of_two_classes_is_scored_by_what_is_not_entailment(train, files,
         assert 0 < losses[-1]["loss"] < 1.2 and losses[-1]["accuracy"] == summary["dev_accuracy"]
 
 
+def test_a_run_of_two_classes_is_scored_on_a_file_of_three(train, files, pairs_file, caplog):
+    two = files / "two.v1.jsonl"
+    summary, folder = train(labels=["non-entailment", E], train_file=two, dev_file=two, test_file=pairs_file)
+    told = f"the model has two classes: labels of {pairs_file} that are not entailment count as non-entailment"
+    assert told in caplog.messages and summary["test_accuracy"] == evaluate(folder, pairs_file).accuracy
+    assert read_predictions(folder, "test").pairs.labels == ("non-entailment", E)
+
+
 def test_labels_of_two_classes_and_of_three_are_refused_before_training(train, files):
     with pytest.raises(DataError, match="mixed.jsonl has the labels .* and not_entailment"):
         train(test_file=files / "mixed.jsonl")

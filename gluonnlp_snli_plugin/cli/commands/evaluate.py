@@ -12,15 +12,19 @@ import operator
 import os
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
-from ...data.assignments import in_words, listed
 from ...errors import PluginError, UsageError, printable
-from ..options import add_device_arguments, add_model_arguments, add_reading_arguments, load_predictor
+from ..options import (
+    add_device_arguments,
+    add_model_arguments,
+    add_reading_arguments,
+    load_predictor,
+    refuse_names_of_classes,
+)
 
 if TYPE_CHECKING:
     from ...evaluate.evaluation import Answers
     from ...evaluate.scores import Evaluation
 
-_SPELLINGS = "SPELLING=CLASS,..."
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
@@ -70,17 +74,19 @@ def check(options: argparse.Namespace) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from ...evaluate.evaluation import ask
+    from ...evaluate.evaluation import predict_files
     from ...evaluate.labelled_pairs import segments_of
     from ...evaluate.predictions import write_lines
 
+    predictors = [load_predictor(model, options) for model in options.model]
+    refuse_names_of_classes(options.labels, predictors[0].labels)
     pairs = options.file
     if not pairs:
         chosen = options.segment or [None]
         pairs = [one for name in chosen for one in segments_of(options.task, name, options.corpus_root)]
-    predictors = [load_predictor(model, options) for model in options.model]
-    _refuse_names(options.labels, predictors[0].labels)
-    answers = ask(predictors, pairs, options.on_bad_row, options.columns, options.labels, options.by, options.task)
+    answers = predict_files(
+        predictors, pairs, options.on_bad_row, options.columns, options.labels, options.by, options.task
+    )
     print(json.dumps(_figures(options.model, answers)) if options.json else _table(options.model, answers))
     if options.predictions:
         write_lines(options.predictions, *(one.predictions for one in answers))
@@ -88,25 +94,16 @@ def run(options: argparse.Namespace) -> None:
         _record(options.model[0], answers, options.dtype)
 
 
-def _refuse_names(labels: Optional[str], classes: Sequence[str]) -> None:
-    """Raise a UsageError where ``--labels`` names classes, which a model has."""
-    if listed("--labels", labels, _SPELLINGS):
-        raise UsageError(
-            f"the model has its classes, {in_words(classes)}: omit --labels, or say what labels in the files mean: "
-            f"--labels {_SPELLINGS}"
-        )
-
-
 def _record(folder: str, answers: List["Answers"], dtype: str) -> None:
     """Write the answers into the model's output folder and its report; a failure there is only logged."""
-    from ...evaluate.evaluation import keep
+    from ...evaluate.evaluation import save_answers
     from ...report import try_report
 
     if not os.path.isdir(os.path.join(folder, "model")):
         return
     try:
         for one in answers:
-            keep(folder, one, dtype)
+            save_answers(folder, one, dtype)
     except PluginError as error:
         _log.warning("no report: %s", error)
         return

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Callable, Iterable, Iterator, List, Optional, 
 
 from ...errors import DataError, UsageError
 from ...system.files import json_text
-from ..options import add_device_arguments, add_model_arguments, add_reading_arguments, load_predictor
+from ..options import (
+    add_device_arguments,
+    add_model_arguments,
+    add_reading_arguments,
+    load_predictor,
+    refuse_names_of_classes,
+)
 from ..prompt import typed_pairs
 
 if TYPE_CHECKING:
@@ -46,7 +52,7 @@ def check(options: argparse.Namespace) -> None:
             text = getattr(options, option)
             if not text.strip():
                 raise UsageError(f"--{option} is empty")
-            if any("\ud800" <= c <= "\udfff" for c in text):  # as Python reads bytes of an argument that are none
+            if any("\ud800" <= c <= "\udfff" for c in text):  # what Python makes of other bytes
                 raise UsageError(f"--{option} is not valid UTF-8: {text[:60]}")
 
 
@@ -56,6 +62,7 @@ def run(options: argparse.Namespace) -> None:
 
     is_single, is_prompt = options.premise is not None, _is_prompt(options)
     predictor = load_predictor(options.model, options)
+    refuse_names_of_classes(options.labels, predictor.labels)
     num_truncated = predictor.num_truncated
     with highlight.page(options.explain_html) if options.explain_html else contextlib.nullcontext() as add_to_page:
         answers = _Answers(predictor, options, is_prompt, add_to_page)
