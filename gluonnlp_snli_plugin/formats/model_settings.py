@@ -7,7 +7,7 @@ from typing import Any, Dict, Optional, Tuple
 from ..data.schema import is_class_name
 from ..data.truncation import list_truncations
 from ..errors import CheckpointError
-from ..model.bert import is_dropout
+from ..model.encoder_family import is_dropout
 from ..model.family import family_of
 from ..model.heads import head_names
 from ..tasks.snli import LABELS

@@ -4,25 +4,52 @@ A family is one object, registered with ``@registry.family(NAME)`` on its class.
 to validate its files, and to import and export them.
 """
 
-from typing import Any, Dict, List, Protocol, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Protocol, Sequence, Tuple
 
 import mxnet as mx
-from gluonnlp.vocab import BERTVocab
+import numpy as np
+from gluonnlp.vocab import Vocab
 
 from .. import registry
 from ..data.layout import PairLayout
 from ..errors import UsageError
+from .encoder_family import HuggingFaceNames
 
 
 class Family(Protocol):
     """Interface of the rest of the package to backbones of one kind."""
 
-    #: The form of its architecture names, for messages: 'bert_LAYERS_UNITS_HEADS, such as bert_12_768_12'.
-    form: str
-    #: How a pair is laid out in tokens.
-    layout: PairLayout
-    #: ``model_type`` in Hugging Face's ``config.json``.
-    model_type: str
+    @property
+    def form(self) -> str:
+        """The form of its architecture names, for messages: 'bert_LAYERS_UNITS_HEADS, such as bert_12_768_12'."""
+
+    @property
+    def layout(self) -> PairLayout:
+        """How a pair is laid out in tokens; its nets have segments if, and only if, the layout has."""
+
+    @property
+    def model_type(self) -> str:
+        """``model_type`` in Hugging Face's ``config.json``."""
+
+    @property
+    def huggingface(self) -> HuggingFaceNames:
+        """What Hugging Face calls its classes and tensors."""
+
+    @property
+    def parts(self) -> Tuple[str, ...]:
+        """Which of 'pooler', 'decoder' and 'classifier' GluonNLP's nets can have besides the encoder."""
+
+    @property
+    def has_pooler(self) -> bool:
+        """Whether 'pooler' is among the parts, as the head 'pooled' needs it."""
+
+    @property
+    def own_head(self) -> str:
+        """The head of Hugging Face's class for fine-tuned classifiers: 'pooled', 'roberta' or 'mlp'."""
+
+    @property
+    def builder(self) -> Tuple[str, str]:
+        """The function that builds its nets by name, as module and attribute; the model store extends it."""
 
     def knows(self, backbone: str) -> bool:
         """Whether a name has the form of this family's names."""
@@ -48,11 +75,12 @@ class Family(Protocol):
         ----------
         hparams : dict
         vocab_size : int
-        parts : sequence of {'pooler', 'decoder', 'classifier'}
+        parts : sequence of str
+            Some of :attr:`parts`.
         """
 
-    def build(self, backbone: str, vocab: BERTVocab, hparams: Dict[str, Any], use_pooler: bool) -> mx.gluon.Block:
-        """The backbone as GluonNLP builds it, without weights."""
+    def build(self, backbone: str, vocab: Vocab, hparams: Dict[str, Any], use_pooler: bool) -> mx.gluon.Block:
+        """The backbone as GluonNLP builds it, without weights; `use_pooler` only if it can have one."""
 
     def read_config(self, config: Dict[str, Any], path: Any) -> Tuple[str, Dict[str, Any]]:
         """Name and hyper-parameters of the architecture that Hugging Face's ``config.json`` describes.
@@ -63,8 +91,68 @@ class Family(Protocol):
             If GluonNLP does not support it; names `path`.
         """
 
-    def write_config(self, hparams: Dict[str, Any]) -> Dict[str, Any]:
-        """The entries of Hugging Face's ``config.json`` that describe an architecture."""
+    def write_config(self, hparams: Dict[str, Any], pad_id: int) -> Dict[str, Any]:
+        """The entries of Hugging Face's ``config.json`` that describe an architecture.
+
+        Parameters
+        ----------
+        hparams : dict
+        pad_id : int
+            Of the padding token in the vocabulary.
+
+        Raises
+        ------
+        UsageError
+            If Hugging Face's class cannot compute it.
+        """
+
+    def tensors(
+        self, config: Dict[str, Any], hparams: Dict[str, Any], vocab_size: int, parts: Sequence[str] = ()
+    ) -> Dict[str, Tuple[int, ...]]:
+        """Names and shapes of Hugging Face's tensors that the encoder and the given parts are made from.
+
+        Parameters
+        ----------
+        config : dict
+            A ``config.json`` that :meth:`read_config` has accepted.
+        hparams : dict
+            What it returned.
+        vocab_size : int
+        parts : sequence of str
+        """
+
+    def from_huggingface(
+        self, name: str, theirs: str, tensor_of: Callable[[str], np.ndarray], config: Dict[str, Any]
+    ) -> np.ndarray:
+        """A parameter of GluonNLP's, made from Hugging Face's tensors.
+
+        Parameters
+        ----------
+        name, theirs : str
+            The parameter's names in :meth:`parameters`.
+        tensor_of : callable
+            Gives the tensor of a name, one of :meth:`tensors`, whose shape has been checked.
+        config : dict
+            The ``config.json`` beside it.
+
+        Returns
+        -------
+        ndarray of the shape in :meth:`parameters`
+        """
+
+    def to_huggingface(
+        self, parameters: Mapping[str, np.ndarray], hparams: Dict[str, Any], pad_id: int
+    ) -> Dict[str, np.ndarray]:
+        """Hugging Face's tensors, by their names without the prefix, made from GluonNLP's parameters.
+
+        Parameters
+        ----------
+        parameters : mapping of str to ndarray
+            Those of the encoder and of any parts, by GluonNLP's names; others are left out.
+        hparams : dict
+        pad_id : int
+            Of the padding token in the vocabulary.
+        """
 
 
 def families() -> List[Family]:

@@ -3,13 +3,15 @@
 import functools
 import logging
 import os
-from typing import Any, Callable, Optional, Set, Union
+from typing import Any, Callable, Optional, Set, Tuple, Union
+
+from gluonnlp.vocab import Vocab
 
 from .. import registry
 from ..errors import CheckpointError
-from ..model.bert import BERT
-from ..model.family import family_of, hparams_of
+from ..model.family import families, family_of, hparams_of
 from ..system.params_layout import read_layout
+from ..text.vocabulary import read_vocabulary
 from .index import INDEX, Checkpoint, Vocabulary, read_index, store_root
 from .lookup import check_file, check_files, require
 
@@ -44,12 +46,11 @@ def _register_all() -> None:
         logging.getLogger("gluonnlp_snli_plugin").warning("%s", error)
 
 
-@registry.replacement("gluonnlp.model.bert", "get_bert_model")
-def _get_bert_model(original: Callable[..., Any]) -> Callable[..., Any]:
-    """GluonNLP's own builder, told what an imported checkpoint needs beyond its architecture's name."""
+def _with_store(original: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that builds backbones by name, told what an imported checkpoint needs beyond its architecture."""
 
     @functools.wraps(original)
-    def get_bert_model(model_name: Any = None, dataset_name: Any = None, **kwargs: Any) -> Any:
+    def get_model(model_name: Any = None, dataset_name: Any = None, **kwargs: Any) -> Any:
         root, pretrained = kwargs.get("root"), kwargs.get("pretrained", True)
         key, index = f"{model_name}_{dataset_name}", read_index(root)
         checkpoint, vocabulary = index.checkpoints.get(key), index.vocabularies().get(dataset_name)
@@ -61,21 +62,34 @@ def _get_bert_model(original: Callable[..., Any]) -> Callable[..., Any]:
             if vocabulary:
                 check_file(vocabulary.file, vocabulary.sha1, vocabulary.source, root)
                 register_vocabulary(vocabulary)
-            return original(model_name, dataset_name, **kwargs)
+            return _with_vocabulary(original(model_name, dataset_name, **kwargs), vocabulary, root)
         check_files(checkpoint, root, with_weights=pretrained)
         if pretrained:
             _check_shapes(checkpoint, root)
         register(checkpoint)
+        family = family_of(model_name)
         for part in ("decoder", "classifier"):
-            wanted = pretrained and kwargs.get(f"use_{part}", True)
+            wanted = part in family.parts and pretrained and kwargs.get(f"use_{part}", True)
             if wanted and part not in checkpoint.parts and not kwargs.get("pretrained_allow_missing"):
                 raise CheckpointError(f"{checkpoint.key} has no {part}: ask for it with use_{part}=False")
-        fixed = set(BERT.hparams(model_name)) - _OPEN_TO_CALLERS
+        fixed = set(family.hparams(model_name)) - _OPEN_TO_CALLERS
         if checkpoint.hparams and (kwargs.get("hparam_allow_override") or not fixed & set(kwargs)):
             kwargs = {**checkpoint.hparams, **kwargs, "hparam_allow_override": True}
-        return original(model_name, dataset_name, **kwargs)
+        return _with_vocabulary(original(model_name, dataset_name, **kwargs), checkpoint.vocabulary, root)
 
-    return get_bert_model
+    return get_model
+
+
+def _with_vocabulary(found: Tuple[Any, Vocab], vocabulary: Optional[Vocabulary], root: Any) -> Tuple[Any, Vocab]:
+    """A net and its vocabulary, which GluonNLP reads as a plain ``Vocab`` for some families, of its own class."""
+    net, vocab = found
+    if vocabulary and type(vocab) is Vocab:
+        vocab, _ = read_vocabulary(store_root(root) / vocabulary.file)
+    return net, vocab
+
+
+for _builder in sorted({family.builder for family in families()}):
+    registry.replacement(*_builder)(_with_store)
 
 
 def _check_shapes(checkpoint: Checkpoint, root: Optional[Union[str, "os.PathLike[str]"]]) -> None:

@@ -128,7 +128,7 @@ def test_a_sentencepiece_vocabulary_is_kept(folder, train_sentencepiece, pairs_f
         ({"id2label": {"0": "bad", "1": "good"}}, "has 2 classes; SNLI has 3", CheckpointError),
         ({"id2label": None}, "has no id2label: it is not a fine-tuned classifier", CheckpointError),
         ({"model_type": "deberta-v2"}, "a DeBERTa; of these, only what export", CheckpointError),
-        ({"model_type": "roberta"}, "the architecture is 'roberta'", CheckpointError),
+        ({"model_type": "electra"}, "the architecture is 'electra'", CheckpointError),
     ],
 )
 def test_configs_that_do_not_fit(folder, changes, match, error):

@@ -7,7 +7,7 @@ import mxnet as mx
 
 from ...data.schema import is_class_name
 from ...errors import CheckpointError, UsageError
-from ...model.bert import is_dropout
+from ...model.encoder_family import is_dropout
 from ...tasks.snli import LABELS
 from ..format import MARK, PathLike, content_of
 from ..model_folder import Model

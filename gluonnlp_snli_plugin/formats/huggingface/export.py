@@ -75,7 +75,7 @@ def _config(model: Model) -> Dict[str, Any]:
         "architectures": ["BertForSequenceClassification"],
         "model_type": "bert",
         "vocab_size": len(model.vocab),
-        **family_of(model.settings.backbone).write_config(hparams),
+        **family_of(model.settings.backbone).write_config(hparams, model.vocab[model.vocab.padding_token]),
         "pad_token_id": model.vocab[model.vocab.padding_token],
         "problem_type": "single_label_classification",
         "id2label": {str(i): label for i, label in enumerate(labels)},

@@ -1,0 +1,125 @@
+"""DistilBERT: any ``distilbert_L_H_A`` (layers, units, attention heads)."""
+
+import functools
+import os
+from typing import Any, Callable, Dict, Optional, Tuple
+
+import gluonnlp as nlp
+import mxnet as mx
+from gluonnlp.model import bert
+from gluonnlp.vocab import Vocab
+
+from .. import registry
+from ..data.layout import BERT_LAYOUT
+from ..errors import UsageError
+from .encoder_family import EncoderFamily, HuggingFaceNames, LayerNames
+
+_GLUONNLPS = "distilbert_6_768_12"  # the only one that GluonNLP builds
+_OPEN_TO_CALLERS = {"dropout", "word_embed"}
+
+
+class DistilBertFamily(EncoderFamily):
+    """DistilBERT (Sanh et al., 2019) as ``gluonnlp.model.DistilBERTModel`` computes it; a :class:`.family.Family`."""
+
+    name = "distilbert"
+    example = _GLUONNLPS
+    model_type = "distilbert"
+    layout = BERT_LAYOUT._replace(has_segments=False)
+    builder = (__name__, "get_distilbert_model")
+    huggingface = HuggingFaceNames(
+        classifier="DistilBertForSequenceClassification",
+        prefix="distilbert.",
+        layer=LayerNames(
+            "transformer.layer.",
+            "attention.q_lin",
+            "attention.k_lin",
+            "attention.v_lin",
+            "attention.out_lin",
+            "sa_layer_norm",
+            "ffn.lin1",
+            "ffn.lin2",
+            "output_layer_norm",
+        ),
+        parts={"decoder": "vocab_"},
+        tied={"vocab_projector.weight": "embeddings.word_embeddings.weight"},
+        dropout="dropout",
+        attention_dropout="attention_dropout",
+        activation="activation",
+    )
+    sizes = {
+        "n_layers": "num_layers",
+        "dim": "units",
+        "n_heads": "num_heads",
+        "hidden_dim": "hidden_size",
+        "max_position_embeddings": "max_length",
+    }
+
+    def hparams(self, backbone: str) -> Dict[str, Any]:
+        named = super().hparams(backbone)
+        return {**named, "layer_norm_eps": 1e-5} if backbone == _GLUONNLPS else named  # as GluonNLP computes it
+
+    def build(self, backbone: str, vocab: Vocab, hparams: Dict[str, Any], use_pooler: bool) -> mx.gluon.Block:
+        net, _ = get_distilbert_model(backbone, vocab=vocab, pretrained=False, hparam_allow_override=True, **hparams)
+        return net
+
+    def eps_in(self, config: Dict[str, Any]) -> Any:
+        return self.layer_norm_eps  # no config.json says another
+
+    def write_config(self, hparams: Dict[str, Any], pad_id: int) -> Dict[str, Any]:
+        if hparams["layer_norm_eps"] != self.layer_norm_eps:
+            raise UsageError(
+                f"layer_norm_eps is {hparams['layer_norm_eps']}; transformers' DistilBERT has {self.layer_norm_eps}: "
+                "--format onnx takes any"
+            )
+        config = super().write_config(hparams, pad_id)
+        del config["layer_norm_eps"]
+        return {**config, "sinusoidal_pos_embds": False, "pad_token_id": pad_id}
+
+
+DISTILBERT = registry.family("distilbert")(DistilBertFamily())
+
+
+def get_distilbert_model(
+    model_name: str,
+    dataset_name: Optional[str] = None,
+    vocab: Optional[Vocab] = None,
+    pretrained: bool = True,
+    ctx: Any = mx.cpu(),  # noqa: B008  # as GluonNLP's functions
+    root: Optional[str] = None,
+    hparam_allow_override: bool = False,
+    **kwargs: Any,
+) -> Tuple[nlp.model.DistilBERTModel, Vocab]:
+    """A DistilBERT of any shape, with the parameters of ``gluonnlp.model.bert.get_roberta_model``."""
+    hparams = DISTILBERT.hparams(model_name)
+    assert hparam_allow_override or not (set(hparams) - _OPEN_TO_CALLERS) & set(kwargs), (
+        "Cannot override predefined model settings."
+    )
+    root = root or os.path.join(nlp.base.get_home_dir(), "models")
+    net, vocab = bert.distilbert_6_768_12(
+        dataset_name, vocab, pretrained=False, ctx=ctx, root=root, hparam_allow_override=True, **{**hparams, **kwargs}
+    )
+    if pretrained:
+        bert._load_pretrained_params(net, model_name, dataset_name, root, ctx)
+    return net, vocab
+
+
+@registry.models_matching(DISTILBERT.pattern)
+def _distilbert(name: str) -> Callable[..., Any]:
+    """A function that builds the architecture `name`, with the parameters of GluonNLP's ``distilbert_6_768_12``."""
+
+    def build(dataset_name: Any = None, vocab: Any = None, **kwargs: Any) -> Any:
+        return get_distilbert_model(name, dataset_name=dataset_name, vocab=vocab, **kwargs)
+
+    build.__name__ = name
+    return build
+
+
+@registry.replacement("gluonnlp.model", _GLUONNLPS)
+def _distilbert_6_768_12(original: Callable[..., Any]) -> Callable[..., Any]:
+    """GluonNLP's own function, with the local store; its default `dataset_name` is the name of no vocabulary."""
+
+    @functools.wraps(original)
+    def distilbert_6_768_12(dataset_name: Any = None, vocab: Any = None, **kwargs: Any) -> Any:
+        return get_distilbert_model(_GLUONNLPS, dataset_name=dataset_name, vocab=vocab, **kwargs)
+
+    return distilbert_6_768_12

@@ -1,0 +1,125 @@
+"""RoBERTa: any ``roberta_L_H_A`` (layers, units, attention heads)."""
+
+from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
+
+import mxnet as mx
+import numpy as np
+from gluonnlp.model import bert
+from gluonnlp.vocab import Vocab
+
+from .. import registry
+from ..data.layout import PairLayout
+from ..errors import CheckpointError
+from .encoder_family import BERT_LAYER, EncoderFamily, HuggingFaceNames, Parameters, dense, layer_norm
+
+_POSITIONS, _SEGMENTS = "embeddings.position_embeddings.weight", "embeddings.token_type_embeddings.weight"
+
+
+class RobertaFamily(EncoderFamily):
+    """RoBERTa (Liu et al., 2019) as ``gluonnlp.model.RoBERTaModel`` computes it; a :class:`.family.Family`.
+
+    Hugging Face counts positions from ``pad_token_id + 1``, and adds the one row of a table of segments to every token.
+    GluonNLP counts them from 0 and has no segments: that row is added to every row of the table of positions.
+    """
+
+    name = "roberta"
+    example = "roberta_12_768_12"
+    model_type = "roberta"
+    #: ``<s> premise </s></s> hypothesis </s>``
+    layout = PairLayout(("bos_token",), ("eos_token", "eos_token"), ("eos_token",), has_segments=False)
+    parts = ("decoder",)
+    own_head = "roberta"
+    builder = ("gluonnlp.model.bert", "get_roberta_model")
+    huggingface = HuggingFaceNames(
+        classifier="RobertaForSequenceClassification",
+        prefix="roberta.",
+        layer=BERT_LAYER,
+        parts={"pooler": "pooler.", "decoder": "lm_head."},
+        tied={"lm_head.decoder.weight": "embeddings.word_embeddings.weight", "lm_head.decoder.bias": "lm_head.bias"},
+        dropout="hidden_dropout_prob",
+        attention_dropout="attention_probs_dropout_prob",
+        activation="hidden_act",
+    )
+    sizes = {
+        "num_hidden_layers": "num_layers",
+        "hidden_size": "units",
+        "num_attention_heads": "num_heads",
+        "intermediate_size": "hidden_size",
+        "max_position_embeddings": "max_length",
+    }
+    layer_norm_eps = 1e-5
+
+    def part(self, part: str, hparams: Dict[str, Any], vocab_size: int) -> Parameters:
+        if part != "decoder":
+            yield from super().part(part, hparams, vocab_size)
+        yield from dense("decoder.0", "lm_head.dense", (hparams["units"], hparams["units"]))
+        yield from layer_norm("decoder.2", "lm_head.layer_norm", hparams["units"])
+        yield "decoder.3.bias", ("lm_head.bias", (vocab_size,))
+
+    def build(self, backbone: str, vocab: Vocab, hparams: Dict[str, Any], use_pooler: bool) -> mx.gluon.Block:
+        registry.add_backbone(backbone, self.hparams(backbone))
+        net, _ = bert.get_roberta_model(
+            backbone, vocab=vocab, pretrained=False, use_decoder=False, hparam_allow_override=True, **hparams
+        )
+        return net
+
+    def eps_in(self, config: Dict[str, Any]) -> Any:
+        return config.get("layer_norm_eps", 1e-12)  # what Hugging Face takes where config.json does not say it
+
+    def sizes_in(self, config: Dict[str, Any], sizes: Dict[str, int], path: Any) -> Dict[str, int]:
+        unused = _first_position(config)
+        if not 0 < unused < sizes["max_length"]:
+            raise CheckpointError(f"{path}: pad_token_id is {config.get('pad_token_id')!r}")
+        return {**sizes, "max_length": sizes["max_length"] - unused}
+
+    def write_config(self, hparams: Dict[str, Any], pad_id: int) -> Dict[str, Any]:
+        return {
+            **super().write_config(hparams, pad_id),
+            "max_position_embeddings": hparams["max_length"] + pad_id + 1,
+            "type_vocab_size": 1,
+            "pad_token_id": pad_id,
+        }
+
+    def tensors(
+        self, config: Dict[str, Any], hparams: Dict[str, Any], vocab_size: int, parts: Sequence[str] = ()
+    ) -> Dict[str, Tuple[int, ...]]:
+        found = super().tensors(config, hparams, vocab_size, parts)
+        found[_POSITIONS] = (hparams["max_length"] + _first_position(config), hparams["units"])
+        found[_SEGMENTS] = (config.get("type_vocab_size", 2), hparams["units"])
+        return found
+
+    def from_huggingface(
+        self, name: str, theirs: str, tensor_of: Callable[[str], np.ndarray], config: Dict[str, Any]
+    ) -> np.ndarray:
+        if theirs == _POSITIONS:
+            return tensor_of(_POSITIONS)[_first_position(config) :] + tensor_of(_SEGMENTS)[0]
+        return tensor_of(theirs)
+
+    def to_huggingface(
+        self, parameters: Mapping[str, np.ndarray], hparams: Dict[str, Any], pad_id: int
+    ) -> Dict[str, np.ndarray]:
+        found = super().to_huggingface(parameters, hparams, pad_id)
+        found[_POSITIONS] = np.pad(found[_POSITIONS], ((pad_id + 1, 0), (0, 0)))
+        found[_SEGMENTS] = np.zeros((1, hparams["units"]), np.float32)
+        return found
+
+
+def _first_position(config: Dict[str, Any]) -> int:
+    """The row of the table of positions that the first token has; 0 if ``config.json`` is wrong."""
+    padding = config.get("pad_token_id", 1)
+    return padding + 1 if type(padding) is int and padding >= 0 else 0
+
+
+ROBERTA = registry.family("roberta")(RobertaFamily())
+
+
+@registry.models_matching(ROBERTA.pattern)
+def _roberta(name: str) -> Callable[..., Any]:
+    """A function that builds the architecture `name`, with the parameters of ``gluonnlp.model.roberta_12_768_12``."""
+
+    def build(dataset_name: Any = None, vocab: Any = None, **kwargs: Any) -> Any:
+        registry.add_backbone(name, ROBERTA.hparams(name))
+        return bert.get_roberta_model(name, dataset_name=dataset_name, vocab=vocab, **kwargs)
+
+    build.__name__ = name
+    return build
