@@ -8,8 +8,8 @@ from ..data.schema import is_class_name
 from ..data.truncation import list_truncations
 from ..errors import CheckpointError
 from ..model.encoder_family import is_dropout
-from ..model.family import family_of
-from ..model.heads import head_names
+from ..model.family import family_of, problem_with_head
+from ..model.heads import head_named, head_names
 from ..tasks.snli import LABELS
 from ..text.tokenizer_settings import TokenizerSettings
 
@@ -21,7 +21,7 @@ class ModelSettings:
     Attributes
     ----------
     backbone : str
-        BERT architecture, ``bert_L_H_A``.
+        Architecture, such as ``bert_L_H_A``.
     hparams : dict
         All hyper-parameters of the backbone, as GluonNLP names them.
     head : str
@@ -101,12 +101,15 @@ def problem_of(settings: ModelSettings) -> Optional[str]:
     TokenizerSettings.from_json(dataclasses.asdict(settings.tokenizer))
     family = family_of(settings.backbone)
     least, most = family.layout.num_special + 2, settings.hparams["max_length"]
+    trouble: Optional[str] = f"there is no head {settings.head!r}"
+    if settings.head in head_names():
+        trouble = problem_with_head(settings.backbone, head_named(settings.head))
     problems = {
         f"its hyper-parameters are not those of a {settings.backbone}": not family.are_hparams(
             settings.backbone, settings.hparams
         ),
         f"its dropout is {settings.dropout!r}": not is_dropout(settings.dropout),
-        f"there is no head {settings.head!r}": settings.head not in head_names(),
+        trouble or "": trouble is not None,
         f"its head has {settings.hidden_units!r} hidden units": not (
             type(settings.hidden_units) is int and 0 <= settings.hidden_units < 1 << 24
         ),

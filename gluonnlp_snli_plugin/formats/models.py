@@ -5,11 +5,12 @@ from typing import Any, Dict, Optional, Tuple, Union
 
 import gluonnlp as nlp
 import mxnet as mx
-from gluonnlp.vocab import BERTVocab
+from gluonnlp.vocab import Vocab
 
 from .. import registry, store
 from ..errors import UsageError
 from ..model.classifier import SNLIBertClassifier, initialize_from_scratch
+from ..model.family import parts_of, problem_with_head
 from ..model.heads import head_named
 from ..model.pretraining import initialize_rest
 from ..store import store_root
@@ -21,7 +22,7 @@ from .reading import load_finetuned
 def snli_bert_classifier(
     backbone: Optional[str] = None,
     dataset_name: Optional[str] = None,
-    vocab: Optional[BERTVocab] = None,
+    vocab: Optional[Vocab] = None,
     pretrained: bool = True,
     head: str = "mlp",
     num_classes: int = len(LABELS),
@@ -31,20 +32,20 @@ def snli_bert_classifier(
     ctx: Any = None,
     root: Optional[Union[str, "os.PathLike[str]"]] = None,
     **kwargs: Any,
-) -> Tuple[SNLIBertClassifier, BERTVocab]:
-    """A BERT classifier for natural language inference, ready to be fine-tuned or, with `params_dir`, fine-tuned.
+) -> Tuple[SNLIBertClassifier, Vocab]:
+    """A classifier for natural language inference, ready to be fine-tuned or, with `params_dir`, fine-tuned.
 
     Parameters
     ----------
     backbone : str or None, default 'bert_12_768_12'
-        BERT architecture, any ``bert_L_H_A``.
+        Architecture: any ``bert_L_H_A``, ``roberta_L_H_A`` or ``distilbert_L_H_A``.
     dataset_name : str or None
         Which weights and vocabulary of the model store.
-    vocab : gluonnlp.vocab.BERTVocab or None
-        Vocabulary of a BERT that is not pretrained, if there is no `dataset_name`.
+    vocab : gluonnlp.vocab.Vocab or None
+        Vocabulary of a backbone that is not pretrained, if there is no `dataset_name`.
     pretrained : bool, default True
         Whether the backbone gets the weights of that name; the head is always new.
-    head : {'mlp', 'pooled', 'mean'}, default 'mlp'
+    head : {'mlp', 'pooled', 'roberta', 'mean'}, default 'mlp'
         See :class:`SNLIBertClassifier`.
     num_classes : int, default 3
     hidden_units : int, default 256
@@ -65,7 +66,7 @@ def snli_bert_classifier(
     Returns
     -------
     net : SNLIBertClassifier
-    vocab : gluonnlp.vocab.BERTVocab
+    vocab : gluonnlp.vocab.Vocab
 
     Examples
     --------
@@ -79,20 +80,21 @@ def snli_bert_classifier(
         )
         model = load_finetuned(params_dir, ctx, **named)
         return model.net, model.vocab
-    needs_pooler = head_named(head).needs_pooler
+    backbone, chosen = backbone or "bert_12_768_12", head_named(head)
+    problem = problem_with_head(backbone, chosen)
+    if problem:
+        raise UsageError(problem)
     if dataset_name is None and vocab is None:
-        raise UsageError("which BERT? dataset_name='...' for pretrained weights, or vocab=... and pretrained=False")
+        raise UsageError("which model? dataset_name='...' for pretrained weights, or vocab=... and pretrained=False")
     bert, vocab = nlp.model.get_model(
-        backbone or "bert_12_768_12",
+        backbone,
         dataset_name=dataset_name,
         vocab=vocab,
         pretrained=pretrained,
         ctx=ctx,
-        use_pooler=needs_pooler,
-        use_decoder=False,
-        use_classifier=False,
         dropout=dropout,
         root=str(store_root(root)),
+        **{f"use_{part}": part == "pooler" and chosen.needs_pooler for part in parts_of(backbone)},
         **kwargs,
     )
     net = SNLIBertClassifier(bert, num_classes, head, hidden_units, dropout)

@@ -4,7 +4,7 @@ A family is one object, registered with ``@registry.family(NAME)`` on its class.
 to validate its files, and to import and export them.
 """
 
-from typing import Any, Callable, Dict, List, Mapping, Protocol, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -14,6 +14,7 @@ from .. import registry
 from ..data.layout import PairLayout
 from ..errors import UsageError
 from .encoder_family import HuggingFaceNames
+from .heads import Head
 
 
 class Family(Protocol):
@@ -173,6 +174,19 @@ def family_of(backbone: str) -> Family:
             return family
     forms = "; or ".join(family.form for family in families())
     raise UsageError(f"no architecture {backbone!r}; a name is {forms}")
+
+
+def parts_of(backbone: str) -> Tuple[str, ...]:
+    """What nets of an architecture can have besides the encoder; all for one of GluonNLP's that is of no family."""
+    known = (family.parts for family in families() if family.knows(backbone))
+    return next(known, ("pooler", "decoder", "classifier"))
+
+
+def problem_with_head(backbone: str, head: Head) -> Optional[str]:
+    """Why an architecture cannot have a head; None if it can."""
+    if not head.needs_pooler or "pooler" in parts_of(backbone):
+        return None
+    return f"the head {head.name!r} reads a pooled output, and {backbone} has none: 'roberta' has a dense layer instead"
 
 
 def hparams_of(backbone: str) -> Dict[str, Any]:

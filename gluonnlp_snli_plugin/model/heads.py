@@ -1,4 +1,4 @@
-"""Classification heads: what turns BERT's encoding of a pair into logits.
+"""Classification heads: what turns the encoding of a pair into logits.
 
 A head is one class, registered under its name with ``@registry.head(NAME)``. It defines its input and its dense layers
 for the net, the model folder and the exports. Once registered, it is available as ``--head NAME`` and
@@ -121,6 +121,20 @@ class PooledHead(Head):
         return [
             DenseLayer("bert.pooler", units, units, "tanh"),
             DenseLayer("classifier.1", units, num_classes, None),
+        ]
+
+
+@registry.head("roberta")
+class RobertaHead(Head):
+    """Two dense layers on the encoding of the first token, with tanh and a dropout between them.
+
+    As in ``gluonnlp.model.RoBERTaClassifier``, whose files it shares, and in ``RobertaForSequenceClassification``.
+    """
+
+    def dense_layers(self, units: int, num_classes: int, hidden_units: int) -> List[DenseLayer]:
+        return [
+            DenseLayer("classifier.0", units, units, "tanh"),
+            DenseLayer("classifier.2", units, num_classes, None),
         ]
 
 

@@ -26,12 +26,12 @@ def make_net(make_bert):
     return make
 
 
-def test_there_are_three():
-    assert head_names() == ["mean", "mlp", "pooled"]
+def test_there_are_four():
+    assert head_names() == ["mean", "mlp", "pooled", "roberta"]
 
 
 def test_an_unknown_one_is_refused_with_those_there_are():
-    with pytest.raises(UsageError, match="no head 'cnn'; there are: mean, mlp, pooled"):
+    with pytest.raises(UsageError, match="no head 'cnn'; there are: mean, mlp, pooled, roberta"):
         head_named("cnn")
 
 
