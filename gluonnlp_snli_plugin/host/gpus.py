@@ -26,7 +26,7 @@ from ..errors import PluginError
 from ..xla.gluon import training
 from ..xla.gluon.arrays import DeviceArray
 from ..xla.gluon.calls import Calls
-from ..xla.gluon.nets import contains_bert, is_computed_as_a_whole
+from ..xla.gluon.nets import contains_bert, example_arguments, is_computed_as_a_whole
 from ..xla.gluon.outputs import Scores, loss_of
 from ..xla.gluon.places import Place
 from ..xla.mesh import DeviceMesh
@@ -143,8 +143,7 @@ class ScriptOnGPUs:
                     f"{type(block).__name__} was not computed by MXNet, which exports it: before export, call "
                     "collect_params().reset_ctx(mx.cpu()) and the net itself, with a batch on mx.cpu()"
                 )
-            inputs = 4 if getattr(block, "_use_decoder", False) else 3
-            block._get_graph(*[mx.nd.zeros((1, 1))] * inputs)  # as a call of MXNet's would have made it
+            block._get_graph(*example_arguments(block))  # as a call of MXNet's would have made it
         return original(block, *args, **kwargs)
 
     def _topk(self, original: Callable[..., Any], data: Any = None, **options: Any) -> Any:

@@ -24,7 +24,9 @@ class Classifier:
     head : Head
     num_classes, hidden_units : int
     dropout : float
-        Of the head.
+        Of the head, before its last layer.
+    input_dropout : float, default 0
+        Before its first layer.
 
     Raises
     ------
@@ -32,12 +34,20 @@ class Classifier:
         If the head is one that only MXNet can compute.
     """
 
-    def __init__(self, bert: Bert, head: Head, num_classes: int, hidden_units: int, dropout: float) -> None:
+    def __init__(
+        self,
+        bert: Bert,
+        head: Head,
+        num_classes: int,
+        hidden_units: int,
+        dropout: float,
+        input_dropout: float = 0.0,
+    ) -> None:
         if head.pooling is None:
             raise UsageError(
                 f"--head {head.name} cannot be computed through XLA: it has no pooling that is known there"
             )
-        self._bert, self._head, self._rate = bert, head, dropout
+        self._bert, self._head, self._rate, self._input_rate = bert, head, dropout, input_dropout
         self._layers = head.dense_layers(bert.hparams["units"], num_classes, hidden_units)
         self.num_classes = num_classes
 
@@ -66,6 +76,8 @@ class Classifier:
             valid_length = inputs["valid_length"][:, None]
             is_token = jnp.arange(states.shape[1])[None, :] < valid_length
             encoding = jnp.where(is_token[:, :, None], states, 0).sum(axis=1) / valid_length
+        if self._input_rate:  # dropouts are numbered, and without this one keep their numbers
+            encoding = dropout(encoding, self._input_rate)
         for layer in self._layers:
             if layer is self._layers[-1]:
                 encoding = dropout(encoding, self._rate)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from .calls import Calls
 
 _NUMBERS = itertools.count()  # of nets
-_NAMES = ("input_ids", "segment_ids", "valid_length", "masked_position")  # in the order of GluonNLP's arguments
 
 
 class _Shape(NamedTuple):
@@ -77,7 +76,8 @@ class Net:
         self.calls.has_computed = True
         is_recording = mx.autograd.is_recording()
         key = self.calls.next_key(self.place.context) if mx.autograd.is_training() else None
-        arrays = {name: array.asnumpy() for name, array in zip(_NAMES, arguments) if isinstance(array, mx.nd.NDArray)}
+        named = zip(self.xla.arguments, arguments)
+        arrays = {name: array.asnumpy() for name, array in named if isinstance(array, mx.nd.NDArray)}
         rows, length = arrays["input_ids"].shape
         shape = _Shape(rows, length, arrays["masked_position"].shape[1] if "masked_position" in arrays else 0)
         if self.xla.needs_masks and not shape.masks:

@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 import jax.numpy as jnp
 import mxnet as mx
 import numpy as np
-from gluonnlp.model import BERTClassifier, BERTModel
+from gluonnlp.model import BERTClassifier, BERTModel, DistilBERTModel, RoBERTaClassifier, RoBERTaModel
 from gluonnlp.model.bert import BERTEncoder, BERTEncoderCell, DotProductSelfAttentionCell
 from gluonnlp.model.block import GELU
 from gluonnlp.model.transformer import PositionwiseFFN
@@ -14,14 +14,20 @@ from mxnet.gluon import nn
 from ...errors import UsageError
 from ...model.classifier import SNLIBertClassifier
 from ...model.first_token import FirstTokenAttention, FirstTokenCell
-from ...model.heads import head_named
+from ...model.heads import Head, head_named
 from ..bert import Bert
 from ..classifier import Classifier
 from ..dropout import Dropout
 from ..precision import Precision
 
-_PARTS = {BERTModel, BERTEncoder, BERTEncoderCell, DotProductSelfAttentionCell, FirstTokenCell, FirstTokenAttention}
+_MODELS = {BERTModel, RoBERTaModel, DistilBERTModel}
+_PARTS = {*_MODELS, BERTEncoder, BERTEncoderCell, DotProductSelfAttentionCell, FirstTokenCell, FirstTokenAttention}
 _PARTS |= {PositionwiseFFN, GELU, nn.Activation, nn.Dense, nn.Dropout, nn.Embedding, nn.LayerNorm, nn.HybridSequential}
+
+
+#: The arguments of a block's ``forward``, in order.
+_ARGUMENTS = ("input_ids", "segment_ids", "valid_length", "masked_position")
+_ARGUMENTS_WITHOUT_SEGMENTS = ("input_ids", "valid_length")  # of GluonNLP's RoBERTaClassifier; others get a list there
 
 
 class XLANet(NamedTuple):
@@ -29,10 +35,11 @@ class XLANet(NamedTuple):
 
     parameters: Dict[str, mx.gluon.Parameter]  #: by the names that the function uses
     outputs: Callable[..., Tuple[Any, ...]]  #: of (arrays by name, inputs by name, key for dropout)
-    is_large: Tuple[bool, ...]  #: of each output: whether it stays on the device until somebody looks at it
+    is_large: Tuple[bool, ...]  #: of each output: whether it stays on the device until the script looks at it
     gives_tokens: bool  #: whether the first output has an axis of tokens after that of rows
     end: int  #: the most tokens of a pair
     needs_masks: bool = False  #: whether it decodes tokens, at positions that it is given
+    arguments: Tuple[str, ...] = _ARGUMENTS  #: the names of the block's arguments
 
 
 def contains_bert(block: mx.gluon.Block) -> bool:
@@ -42,12 +49,29 @@ def contains_bert(block: mx.gluon.Block) -> bool:
 
 def is_computed_as_a_whole(block: Any) -> bool:
     """Whether a block is a BERT, or a classifier around one with the layers that it was made with."""
-    if type(block) not in (BERTClassifier, SNLIBertClassifier):
+    if type(block) not in (BERTClassifier, RoBERTaClassifier, SNLIBertClassifier):
         return isinstance(block, BERTModel)
     *rest, last = block.classifier
-    hidden = block.head.own_layers(1, 1, 1)[:-1] if type(block) is SNLIBertClassifier else []
+    hidden = _head_of(block).own_layers(1, 1, 1)[:-1]
     layers = [type(layer) for layer in rest if type(layer) is not nn.Dropout]
     return layers == [nn.Dense] * len(hidden) and type(last) is nn.Dense and last.act is None and last.bias is not None
+
+
+def example_arguments(block: Any) -> List[Any]:
+    """Arguments of the form that a block which is computed as a whole gets, for MXNet to make a graph of it."""
+    array = mx.nd.zeros((1, 1))
+    if type(block) is RoBERTaClassifier:
+        return [array, array]
+    model = block if isinstance(block, BERTModel) else block.bert
+    masks = [array] if getattr(block, "_use_decoder", False) else []
+    return [array, array if model._use_token_type_embed else [], array, *masks]
+
+
+def _head_of(block: Any) -> Head:
+    """The head of a classifier."""
+    if type(block) is SNLIBertClassifier:
+        return block.head
+    return head_named("pooled" if type(block) is BERTClassifier else "roberta")
 
 
 def parts_of(block: mx.gluon.Block) -> List[Any]:
@@ -65,7 +89,8 @@ def xla_net(block: Any, precision: Precision) -> XLANet:
     Parameters
     ----------
     block : Block
-        GluonNLP's BERTModel or BERTClassifier, or this package's SNLIBertClassifier.
+        GluonNLP's BERTModel, RoBERTaModel, DistilBERTModel, BERTClassifier or RoBERTaClassifier, or this package's
+        SNLIBertClassifier.
     precision : Precision
 
     Raises
@@ -73,18 +98,37 @@ def xla_net(block: Any, precision: Precision) -> XLANet:
     UsageError
         If it has parts that are not computed through XLA.
     """
-    if type(block) is BERTModel:
+    if type(block) in _MODELS:
         return _bert_model(block, precision)
     if type(block) is BERTClassifier:
         rates = [child._rate for child in block.classifier if isinstance(child, nn.Dropout)]
         classifier = Classifier(_bert(block.bert, precision), head_named("pooled"), 1, 0, *(rates or [0.0]))
         dense = {f"classifier.1.{name}": parameter for name, parameter in block.classifier[-1]._reg_params.items()}
         return _classifier(classifier, {**_named(block.bert, "bert"), **dense}, block.bert)
+    if type(block) is RoBERTaClassifier:
+        return _roberta_classifier(block, precision)
     if type(block) is SNLIBertClassifier:
         *hidden, dropout, _ = block.classifier
         sizes = block.num_classes, hidden[0]._units if hidden else 0, dropout._rate
         return _classifier(Classifier(_bert(block.bert, precision), block.head, *sizes), _named(block), block.bert)
-    raise UsageError(f"{type(block).__name__} is not computed through XLA, only GluonNLP's BERTModel itself is")
+    raise UsageError(f"{type(block).__name__} is not computed through XLA, only GluonNLP's own models are")
+
+
+def _roberta_classifier(block: RoBERTaClassifier, precision: Precision) -> XLANet:
+    children = list(block.classifier)
+    layers = [child for child in children if isinstance(child, nn.Dense)]
+    activation = layers[0].act._act_type if layers[0].act else None
+    if activation != "tanh" or layers[0].bias is None:
+        raise UsageError("a RoBERTaClassifier whose first layer lacks bias or tanh is not computed through XLA")
+    rate = next((child._rate for child in children if isinstance(child, nn.Dropout)), 0.0)
+    head = head_named("roberta")
+    parameters = _named(block.roberta, "bert")
+    names = [layer.name for layer in head.dense_layers(1, 1, 1)]
+    for name, layer in zip(names, layers):
+        parameters.update((f"{name}.{kind}", parameter) for kind, parameter in layer._reg_params.items())
+    sizes = layers[1]._units, 0, rate
+    classifier = Classifier(_bert(block.roberta, precision), head, *sizes, input_dropout=rate)
+    return _classifier(classifier, parameters, block.roberta)._replace(arguments=_ARGUMENTS_WITHOUT_SEGMENTS)
 
 
 def _classifier(classifier: Classifier, parameters: Dict[str, Any], bert: BERTModel) -> XLANet:

@@ -81,6 +81,67 @@ def test_this_packages_classifiers(head, assert_trains_alike, make_bert):
     assert_trains_alike(make)
 
 
+@pytest.fixture
+def make_without_segments():
+    """Makes GluonNLP's RoBERTaModel or DistilBERTModel, on a context."""
+    vocab = nlp.Vocab(nlp.data.count_tokens(map(str, range(60))), mask_token="<mask>")
+
+    def make(name, context, **settings):
+        mx.random.seed(11)
+        model, _ = nlp.model.get_model(name, vocab=vocab, pretrained=False, dropout=0.0, **settings)
+        model.initialize(mx.init.Normal(0.3), ctx=context)
+        return model
+
+    return make
+
+
+class WithoutSegments(mx.gluon.Block):
+    """Takes the batches of BERT's script."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, input_ids, segment_ids, valid_length):
+        return self.net(input_ids, valid_length)
+
+
+def test_gluonnlps_roberta_classifier(assert_trains_alike, make_without_segments):
+    def make(context):
+        net = nlp.model.RoBERTaClassifier(
+            make_without_segments("roberta_2_24_3", context, use_decoder=False), num_classes=3, dropout=0.0
+        )
+        net.classifier.initialize(mx.init.Normal(0.3), ctx=context)
+        net.hybridize(static_alloc=True)
+        return WithoutSegments(net)
+
+    assert_trains_alike(make)
+
+
+@pytest.mark.parametrize("name", ["roberta_2_24_3", "distilbert_2_24_3"])
+def test_this_packages_classifiers_without_segments(name, assert_trains_alike, make_without_segments):
+    def make(context):
+        model = make_without_segments(name, context, **({"use_decoder": False} if name.startswith("roberta") else {}))
+        net = SNLIBertClassifier(model, 3, "roberta", 16, 0.0)
+        net.classifier.initialize(mx.init.Normal(0.3), ctx=context)
+        net.hybridize()
+        return net
+
+    assert_trains_alike(make)
+
+
+def test_models_without_segments_themselves(gpus, make_without_segments, bert_inputs):
+    masked = mx.nd.array([[1, 3]] * 4)
+    for name, more in (("roberta_2_24_3", [masked]), ("distilbert_2_24_3", [])):
+        input_ids, _, valid_length = bert_inputs()
+        expected = make_without_segments(name, mx.cpu())(input_ids, valid_length, *more)
+        with gpus():
+            inputs = [array.as_in_context(mx.gpu(0)) for array in (input_ids, valid_length, *more)]
+            found = make_without_segments(name, mx.gpu(0))(*inputs)
+            for one, other in zip(*(x if isinstance(x, tuple) else (x,) for x in (found, expected))):
+                np.testing.assert_allclose(one.asnumpy(), other.asnumpy(), atol=1e-4)
+
+
 class OnPooled(mx.gluon.Block):
     """A user's own classifier, on BERT's pooled output."""
 
