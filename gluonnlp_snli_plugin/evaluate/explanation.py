@@ -168,9 +168,11 @@ def logits_of(net: SNLIBertClassifier, embedded: mx.nd.NDArray, segment_ids: np.
     NDArray of float32, shape (versions, num_classes)
     """
     versions, length, _ = embedded.shape
-    segments = net.bert.token_type_embed(mx.nd.array([segment_ids], embedded.context, dtype="int32"))
-    inputs = mx.nd.broadcast_add(embedded, segments).transpose((1, 0, 2))
-    encoded, _ = net.bert.encoder(inputs, valid_length=mx.nd.full((versions,), length, embedded.context))
+    if net.has_segments:
+        segments = net.bert.token_type_embed(mx.nd.array([segment_ids], embedded.context, dtype="int32"))
+        embedded = mx.nd.broadcast_add(embedded, segments)
+    valid_length = mx.nd.full((versions,), length, embedded.context)
+    encoded, _ = net.bert.encoder(embedded.transpose((1, 0, 2)), valid_length=valid_length)
     return net.classify(encoded.transpose((1, 0, 2)))
 
 

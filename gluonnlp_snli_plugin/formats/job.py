@@ -11,6 +11,7 @@ from ..data.batches import Batch, LengthBucketBatches
 from ..data.encoding import EncodedPairs
 from ..data.reader import PairReader
 from ..errors import CheckpointError, DataError, UsageError
+from ..model.family import family_of
 from ..native.accelerate import restore
 from ..tasks.sample import sample_pairs
 from ..tasks.task import schema_of
@@ -101,13 +102,14 @@ class Job:
     def settings(self) -> Dict[str, Any]:
         """What it takes besides a graph to get from text to a label, ready for JSON."""
         settings, vocab = self.model.settings, self.model.vocab
+        before, _, after = family_of(settings.backbone).layout.ids(vocab)
         return {
             "labels": list(settings.labels),
             "max_len": settings.max_len,
             "truncation": settings.truncation,
             "lower_case": settings.tokenizer.lower,
-            "cls_id": vocab[vocab.cls_token],
-            "sep_id": vocab[vocab.sep_token],
+            "cls_id": before[0],
+            "sep_id": after[-1],
             "pad_id": vocab[vocab.padding_token],
         }
 

@@ -12,18 +12,16 @@ from ..system.files import write_json
 from .format import Format
 from .huggingface.export_tokenizer import write_vocabulary
 from .job import Job, logits_of
+from .model_folder import Model
 
-INPUTS = {"input_ids": "int32", "segment_ids": "int32", "valid_length": "float32"}
 GRAPH, PARAMETERS = "model-symbol.json", "model-0000.params"
 
 _README = """`{graph}` and `{parameters}` are a classifier of pairs of sentences for MXNet {mxnet}: {labels}.
 
 | input | dtype | shape | |
 | --- | --- | --- | --- |
-| `input_ids` | int32 | (batch, length) | `[CLS]` ({cls_id}) premise `[SEP]` ({sep_id}) hypothesis `[SEP]`, then \
-padding ({pad_id}) |
-| `segment_ids` | int32 | (batch, length) | 0 up to and including the first `[SEP]`, then 1; 0 in the padding |
-| `valid_length` | float32 | (batch,) | tokens without the padding |
+| `input_ids` | int32 | (batch, length) | {pair}, then padding ({pad_id}) |
+{segments}| `valid_length` | float32 | (batch,) | tokens without the padding |
 
 Batch and length are any; a length is at most {max_length}, and the model was trained with up to {max_len}. \
 The output, (batch, {classes}), holds the logits in the order above; `settings.json` says what else there is to know, \
@@ -33,10 +31,16 @@ The output, (batch, {classes}), holds the logits in the order above; `settings.j
 import mxnet as mx
 
 net = mx.gluon.SymbolBlock.imports("{graph}", {inputs}, "{parameters}")
-ids, segments = [[{cls_id}, 7, {sep_id}, 8, 9, {sep_id}]], [[0, 0, 0, 1, 1, 1]]
-logits = net(mx.nd.array(ids, dtype="int32"), mx.nd.array(segments, dtype="int32"), mx.nd.array([6]))
+{example}
 ```
 """
+_SEGMENTS = (
+    "| `segment_ids` | int32 | (batch, length) | 0 up to and including the first `{sep}`, then 1; 0 in the padding |\n"
+)
+_EXAMPLE = """ids, segments = {ids}, {segments}
+logits = net(mx.nd.array(ids, dtype="int32"), mx.nd.array(segments, dtype="int32"), mx.nd.array([{length}]))"""
+_EXAMPLE_WITHOUT_SEGMENTS = """ids = {ids}
+logits = net(mx.nd.array(ids, dtype="int32"), mx.nd.array([{length}]))"""
 
 
 @registry.format("symbol")
@@ -48,7 +52,8 @@ class MXNetSymbol(Format):
 
     def write(self, job: Job, folder: Path) -> None:
         """Write the graph, the parameters, the vocabulary and a README."""
-        symbol = job.model.net(*(mx.sym.var(name, dtype=dtype) for name, dtype in INPUTS.items()))
+        inputs = {name: mx.sym.var(name, dtype=dtype) for name, dtype in job.model.net.inputs.items()}
+        symbol = job.model.net(*(inputs.get(name) for name in ("input_ids", "segment_ids", "valid_length")))
         arguments = set(symbol.list_arguments())
         parameters = [p for p in job.model.net.collect_params().values() if p.name in arguments]
         symbol.save(str(folder / GRAPH))
@@ -58,11 +63,12 @@ class MXNetSymbol(Format):
         text = _README.format(
             graph=GRAPH,
             parameters=PARAMETERS,
-            inputs=str(list(INPUTS)).replace("'", '"'),
+            inputs=str(list(inputs)).replace("'", '"'),
             vocabulary=write_vocabulary(job.model, folder),
             mxnet=mx.__version__,
             classes=len(settings["labels"]),
             max_length=job.model.settings.hparams["max_length"],
+            **_pair(job.model),
             **{**settings, "labels": ", ".join(settings["labels"])},
         )
         (folder / "README.md").write_text(text, encoding="utf-8")
@@ -72,5 +78,26 @@ class MXNetSymbol(Format):
         with warnings.catch_warnings():  # that the type of the ids is not fixed
             warnings.filterwarnings("ignore", "Cannot decide type")
             graph, parameters = str(folder / GRAPH), str(folder / PARAMETERS)
-            net = mx.gluon.SymbolBlock.imports(graph, list(INPUTS), parameters, ctx=mx.cpu())
-        return logits_of(net, job.encoded), {}
+            net = mx.gluon.SymbolBlock.imports(graph, list(job.model.net.inputs), parameters, ctx=mx.cpu())
+
+        def logits(input_ids: mx.nd.NDArray, segment_ids: mx.nd.NDArray, valid_length: mx.nd.NDArray) -> mx.nd.NDArray:
+            segments = [segment_ids] if job.model.net.has_segments else []
+            return net(input_ids, *segments, valid_length)
+
+        return logits_of(logits, job.encoded), {}
+
+
+def _pair(model: Model) -> Dict[str, str]:
+    """What the README says about the layout of a pair."""
+    layout, vocab = model.encoder().layout, model.vocab
+    tokens = [[f"`{getattr(vocab, name)}` ({vocab[getattr(vocab, name)]})" for name in part] for part in layout[:3]]
+    before, between, after = layout.ids(vocab)
+    ids = [*before, 7, *between, 8, 9, *after]
+    filled = {"ids": [ids], "segments": [layout.segment_ids(1, len(ids)).tolist()], "length": len(ids)}
+    example = _EXAMPLE if layout.has_segments else _EXAMPLE_WITHOUT_SEGMENTS
+    sep = getattr(vocab, layout.between[0])
+    return {
+        "pair": " ".join([*tokens[0], "premise", *tokens[1], "hypothesis", *tokens[2]]),
+        "segments": _SEGMENTS.format(sep=sep) if layout.has_segments else "",
+        "example": example.format(**filled),
+    }

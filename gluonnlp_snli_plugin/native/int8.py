@@ -17,13 +17,33 @@ from . import require_cpu, require_instructions, stock_products
 _OPERATOR = "_snli_dense_int8"
 _BLOCK = 64  # units that are stored together, four inputs of each at a time: what the operator multiplies at once
 _FEWEST_UNITS = 16  # of a layer to convert: smaller ones take little time and are often the logits
-_INPUTS = {"input_ids": "int32", "segment_ids": "int32", "valid_length": "float32"}
 
 _Graph = Dict[str, Any]  # MXNet's JSON
 _Entry = Sequence[int]  # an output of a node: index of the node, index of the output, version
 
 
-def quantize(net: mx.gluon.HybridBlock) -> mx.gluon.SymbolBlock:
+class QuantizedNet(mx.gluon.SymbolBlock):
+    """A net for inference, called as the classifier that it was made from.
+
+    Parameters
+    ----------
+    symbol, inputs, params
+        As ``SymbolBlock`` takes them.
+    net : SNLIBertClassifier
+    """
+
+    def __init__(self, symbol: mx.sym.Symbol, inputs: List[mx.sym.Symbol], params: Any, net: Any) -> None:
+        super().__init__(symbol, inputs, params)
+        self.num_classes: int = net.num_classes
+        self._has_segments: bool = net.has_segments
+
+    def __call__(self, input_ids: Any, segment_ids: Any, valid_length: Any) -> Any:
+        """Logits of pairs, as :meth:`.SNLIBertClassifier.hybrid_forward` gives them."""
+        segments = [segment_ids] if self._has_segments else []
+        return super().__call__(input_ids, *segments, valid_length)
+
+
+def quantize(net: mx.gluon.HybridBlock) -> QuantizedNet:
     """A net with nearly the same answers whose dense layers compute with 8-bit integers.
 
     All dense layers of 16 units or more are converted, with the GELU or ReLU behind them, whatever block they are in;
@@ -38,8 +58,8 @@ def quantize(net: mx.gluon.HybridBlock) -> mx.gluon.SymbolBlock:
 
     Returns
     -------
-    SymbolBlock
-        To be called as `net`, on batches of any shape; with attribute `num_classes`. For inference only.
+    QuantizedNet
+        For batches of any shape, and inference only.
 
     Raises
     ------
@@ -50,7 +70,7 @@ def quantize(net: mx.gluon.HybridBlock) -> mx.gluon.SymbolBlock:
     contexts = next(iter(parameters.values())).list_ctx()
     require_cpu("int8", contexts)
     require_instructions("int8")
-    inputs = [mx.sym.var(name, dtype=dtype) for name, dtype in _INPUTS.items()]
+    inputs = [mx.sym.var(name, dtype=dtype) for name, dtype in net.inputs.items()]
     with stock_products(net):
         graph = json.loads(net(*inputs).tojson())
     graph, arrays = _convert(graph, parameters)
@@ -60,9 +80,7 @@ def quantize(net: mx.gluon.HybridBlock) -> mx.gluon.SymbolBlock:
         constant = mx.gluon.Constant(name, mx.nd.array(array, dtype=array.dtype))
         constant.initialize(ctx=contexts)
         shared.update({name: constant})
-    quantized = mx.gluon.SymbolBlock(mx.sym.load_json(json.dumps(graph)), inputs, shared)
-    quantized.num_classes = net.num_classes
-    return quantized
+    return QuantizedNet(mx.sym.load_json(json.dumps(graph)), inputs, shared, net)
 
 
 def pack(weight: np.ndarray, bias: Optional[np.ndarray] = None) -> Tuple[np.ndarray, np.ndarray]:

@@ -2,8 +2,9 @@
 
 import dataclasses
 from pathlib import Path
+from typing import List
 
-from ...data.layout import BERT_LAYOUT
+from ...data.layout import PairLayout
 from ...errors import UsageError
 from ...system.files import digest, json_text, write_json
 from ...text.vocabulary import SPECIAL_TOKENS
@@ -23,6 +24,11 @@ _KEEP_B = {  # how many tokens of the hypothesis stay in a pair that is too long
     "only_first": "min(len(b), budget)  # only_first",
     "only_second": "budget - min(len(a), budget)  # only_second",
 }
+_SPECIAL, _BETWEEN = 'settings["max_len"] - 3', ' settings["sep_id"],'  # of BERT's layout
+_WITHOUT_SEGMENTS = {
+    "    token_type_ids = np.array([[0] * (len(a) + 2) + [1] * (len(b) + 1)])\n": "",
+    '"token_type_ids": token_type_ids, ': "",
+}
 _BY_PIECES = {  # of a SentencePiece vocabulary, which divides the words that BERT's rules find
     "import onnxruntime\n": "import onnxruntime\nimport sentencepiece\n",
     "\n\n\ndef ids(": '\npieces = sentencepiece.SentencePieceProcessor(str(FOLDER / "spiece.model"))\n\n\ndef ids(',
@@ -38,8 +44,9 @@ def write(job: Job, folder: Path) -> None:
     from .graph import build
 
     settings, parameters, vocab = job.model.settings, job.parameters(), job.model.vocab
-    if job.model.encoder().layout != BERT_LAYOUT:
-        raise UsageError(f"{settings.backbone} lays pairs out in another way than BERT: example.py cannot do it")
+    layout = job.model.encoder().layout
+    if len(layout.before) != 1 or len(layout.after) != 1 or {*layout.between} != {*layout.after}:
+        raise UsageError(f"{settings.backbone} lays pairs out in a way of its own: example.py cannot do it")
     if settings.truncation not in _KEEP_B:
         raise UsageError(f"truncation {settings.truncation!r} is not one of this package's: example.py cannot do it")
     size = sum(array.nbytes for array in parameters.values())
@@ -49,7 +56,7 @@ def write(job: Job, folder: Path) -> None:
     (folder / GRAPH).write_bytes(build(settings, parameters, properties).SerializeToString())
     vocabulary = write_vocabulary(job.model, folder)
     write_tokenizer(job.model, folder)
-    (folder / "example.py").write_text(_example(settings.truncation, bool(job.model.spiece)), encoding="utf-8")
+    (folder / "example.py").write_text(_example(settings.truncation, layout, bool(job.model.spiece)), encoding="utf-8")
     content = {
         **job.settings(),
         # What example.py has no need of: reader.py restores the model's own encoder from it.
@@ -61,9 +68,20 @@ def write(job: Job, folder: Path) -> None:
     write_json(folder / SETTINGS, content)
 
 
-def _example(truncation: str, by_pieces: bool) -> str:
-    """``example.py`` for a strategy of truncation and a kind of vocabulary."""
+def inputs_of(has_segments: bool) -> List[str]:
+    """The names of the graph's inputs."""
+    return ["input_ids", "attention_mask", *(["token_type_ids"] if has_segments else [])]
+
+
+def _example(truncation: str, layout: PairLayout, by_pieces: bool) -> str:
+    """``example.py`` for a strategy of truncation, a layout of pairs and a kind of vocabulary."""
     text = _EXAMPLE.read_text(encoding="utf-8").replace(_LONGEST_FIRST, _KEEP_B[truncation])
-    for line, other in _BY_PIECES.items() if by_pieces else ():
+    changes = {
+        _SPECIAL: _SPECIAL.replace("3", str(layout.num_special)),
+        _BETWEEN: _BETWEEN * len(layout.between),
+        **({} if layout.has_segments else _WITHOUT_SEGMENTS),
+        **(_BY_PIECES if by_pieces else {}),
+    }
+    for line, other in changes.items():
         text = text.replace(line, other, 1)
     return text

@@ -10,18 +10,20 @@ from onnx import TensorProto, helper, numpy_helper
 from ...errors import UsageError
 from ...model.heads import DenseLayer, head_named
 from ..model_settings import ModelSettings
+from .export import inputs_of
 
 OPSET = 13
 _ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh"}  # of a head
 _IR_VERSION = 7  # of onnx 1.8, which goes with that opset: runtimes refuse files newer than themselves
-_INPUTS = ("input_ids", "attention_mask", "token_type_ids")  # as Hugging Face's tokenizers call their outputs
+_SEGMENTS = "bert.token_type_embed.0.weight"
 
 
 def build(settings: ModelSettings, parameters: Dict[str, np.ndarray], properties: Dict[str, str]) -> Any:
     """A ``ModelProto`` that gives the logits of a classifier.
 
-    The inputs are int64 of shape (batch, length), both of any size: ``input_ids``, ``attention_mask`` (0 in the
-    padding), ``token_type_ids``. The output is ``logits``, float32 of shape (batch, classes). As in our own net, the
+    The inputs are int64 of shape (batch, length), both of any size, with the names of what Hugging Face's tokenizers
+    give: ``input_ids``, ``attention_mask`` (0 in the padding) and, where there are segments, ``token_type_ids``. The
+    output is ``logits``, float32 of shape (batch, classes). As in our own net, the
     last layer computes the encoding of ``[CLS]`` alone where the head reads no other.
 
     Parameters
@@ -50,11 +52,12 @@ def build(settings: ModelSettings, parameters: Dict[str, np.ndarray], properties
         encoding = graph.add("Squeeze", encoding, graph.integers([1]))
     _dense_layers(graph, head.dense_layers(hparams["units"], len(settings.labels), settings.hidden_units), encoding)
     shape = ["batch", "length"]
+    inputs = inputs_of(_SEGMENTS in parameters)
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
             "snli_bert_classifier",
-            [helper.make_tensor_value_info(name, TensorProto.INT64, shape) for name in _INPUTS],
+            [helper.make_tensor_value_info(name, TensorProto.INT64, shape) for name in inputs],
             [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", len(settings.labels)])],
             graph.initializers,
         ),
@@ -95,6 +98,10 @@ class _Graph:
     def integers(self, values: Sequence[int]) -> str:
         return self.constant(np.array(values, np.int64), "integers_" + "_".join(map(str, values)))
 
+    def has(self, parameter: str) -> bool:
+        """Whether the model has a parameter."""
+        return parameter in self._parameters
+
     def parameter(self, name: str, transposed: bool = False) -> str:
         array = self._parameters[name]
         return self.constant(array.T if transposed else array, name)
@@ -112,12 +119,13 @@ class _Graph:
 
 
 def _embedding(graph: _Graph, hparams: Dict[str, Any]) -> str:
-    words = graph.add("Gather", graph.parameter("bert.word_embed.0.weight"), "input_ids")
-    segments = graph.add("Gather", graph.parameter("bert.token_type_embed.0.weight"), "token_type_ids")
+    total = graph.add("Gather", graph.parameter("bert.word_embed.0.weight"), "input_ids")
+    if graph.has(_SEGMENTS):
+        total = graph.add("Add", total, graph.add("Gather", graph.parameter(_SEGMENTS), "token_type_ids"))
     length = graph.add("Gather", graph.add("Shape", "input_ids"), graph.integers([1]))
     table = graph.parameter("bert.encoder.position_weight")
     positions = graph.add("Slice", table, graph.integers([0]), length, graph.integers([0]))
-    total = graph.add("Add", graph.add("Add", words, segments), positions)
+    total = graph.add("Add", total, positions)
     return graph.layer_norm("bert.encoder.layer_norm", total, _eps(hparams))
 
 

@@ -8,12 +8,13 @@ import numpy as np
 import onnxruntime
 
 from ...errors import CheckpointError, UsageError
+from ...model.family import family_of
 from ...system.files import digest
 from ...text.vocabulary import SPECIAL_TOKENS, read_vocabulary, vocab_of_index, wordpiece_index
 from ..format import content_of
 from ..model_folder import Model
 from ..model_settings import settings_from_json
-from .export import GRAPH, SETTINGS
+from .export import GRAPH, SETTINGS, inputs_of
 
 
 class OnnxNet:
@@ -23,6 +24,8 @@ class OnnxNet:
     ----------
     path : Path
     num_classes : int
+    has_segments : bool
+        Whether the graph reads the segments.
 
     Raises
     ------
@@ -30,17 +33,15 @@ class OnnxNet:
         If it is not the graph of such a model.
     """
 
-    def __init__(self, path: Path, num_classes: int) -> None:
-        self.num_classes = num_classes
+    def __init__(self, path: Path, num_classes: int, has_segments: bool = True) -> None:
+        self.num_classes, self._has_segments = num_classes, has_segments
         try:
             self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises many kinds of its own
             raise CheckpointError(f"{path}: ONNX Runtime cannot read it ({_first_line(error)})") from None
         outputs = {output.name: output.shape for output in self._session.get_outputs()}
         inputs = sorted(entry.name for entry in self._session.get_inputs())
-        if inputs != ["attention_mask", "input_ids", "token_type_ids"] or (
-            outputs.get("logits", [None])[-1] != num_classes
-        ):
+        if inputs != sorted(inputs_of(has_segments)) or outputs.get("logits", [None])[-1] != num_classes:
             raise CheckpointError(f"{path} is not the graph of a classifier of pairs into {num_classes} classes")
 
     def __call__(
@@ -51,8 +52,9 @@ class OnnxNet:
         inputs = {
             "input_ids": input_ids.asnumpy().astype(np.int64),
             "attention_mask": (np.arange(input_ids.shape[1]) < length).astype(np.int64),
-            "token_type_ids": segment_ids.asnumpy().astype(np.int64),
         }
+        if self._has_segments:
+            inputs["token_type_ids"] = segment_ids.asnumpy().astype(np.int64)
         try:
             (logits,) = self._session.run(["logits"], inputs)
         except Exception as error:  # such as an index beyond the end of a table
@@ -80,6 +82,8 @@ def read(path: Path, ctx: Any = None) -> Model:
         raise CheckpointError(f"{path} was exported by an older version, without all settings: export the model again")
     settings = settings_from_json(content["model"], path / SETTINGS)
     _check_files(path, content)
+    layout = family_of(settings.backbone).layout
+    net = OnnxNet(path / GRAPH, len(settings.labels), layout.has_segments)
     spiece = None
     if content["vocabulary"] == "spiece.model":
         spiece = path / "spiece.model"
@@ -87,7 +91,7 @@ def read(path: Path, ctx: Any = None) -> Model:
     else:
         file = path / "vocab.txt"
         vocab = vocab_of_index(file, wordpiece_index(file), None, content["special_tokens"])
-    return Model(OnnxNet(path / GRAPH, len(settings.labels)), vocab, settings, spiece)
+    return Model(net, vocab, settings, spiece)
 
 
 def _check_files(path: Path, content: Dict[str, Any]) -> None:
