@@ -11,7 +11,7 @@ from ..data.pretraining.batches import PretrainingBatches
 from ..data.pretraining.documents import encode_documents
 from ..errors import UsageError
 from ..formats.models import stored_bert
-from ..model.bert import BERT
+from ..model.family import hparams_of, parts_of
 from ..model.pretraining import PretrainingNet, new_bert, parameters_of
 from ..store import PretrainedBert, keep, require_free
 from ..system.files import digest
@@ -86,6 +86,11 @@ class Pretraining:
         ranks = run.ranks
         self._run = run
         backbone = config.backbone or (store.only_backbone(config.init_from) if config.init_from else "bert_2_256_4")
+        if set(parts_of(backbone)) != {"pooler", "decoder", "classifier"}:
+            raise UsageError(
+                f"pretraining includes next-sentence prediction, for which {backbone} has no output: --backbone "
+                "bert_LAYERS_UNITS_HEADS"
+            )
         if config.init_from:
             store.require(backbone, config.init_from)
         self._vocab_file = _vocabulary_file(config)
@@ -102,7 +107,7 @@ class Pretraining:
         require_free(backbone, config.name, self._vocab_content, self._tokenizer, self._overwrite)
         self._train, held_out = _documents(config, bert_tokenizer(self._vocab, self._tokenizer, spiece))
         contexts = run.devices.contexts
-        self._hparams = {**BERT.hparams(backbone), "dropout": config.dropout}
+        self._hparams = {**hparams_of(backbone), "dropout": config.dropout}
         if config.max_len > self._hparams["max_length"]:
             longest = self._hparams["max_length"]
             raise UsageError(f"--max-len is {config.max_len}; {backbone} takes inputs of up to {longest} tokens")
@@ -161,7 +166,7 @@ class Pretraining:
         if self._run.ranks.rank == 0:
             bert = PretrainedBert(
                 backbone=self._backbone,
-                hparams={**self._hparams, "dropout": BERT.hparams(self._backbone)["dropout"]},
+                hparams={**self._hparams, "dropout": hparams_of(self._backbone)["dropout"]},
                 parameters=parameters_of(self.net.bert),
                 parts=["pooler", "decoder", "classifier"],
                 vocab_content=self._vocab_content,
