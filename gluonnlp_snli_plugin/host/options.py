@@ -1,4 +1,4 @@
-"""Makes a script's own options accept what is registered: tasks, BERT architectures, weights of the local store."""
+"""Makes a script's own options accept what is registered: tasks, architectures, weights of the local store."""
 
 import argparse
 import functools
@@ -9,26 +9,26 @@ from gluonnlp.model import bert
 
 from .. import registry, store
 from ..errors import UsageError
-from ..model.bert import BERT
+from ..model.family import Family, families
 
 
 class Choices(List[Any]):
-    """The choices of an option, and every other BERT shape where architectures are chosen from.
+    """The choices of an option, and every shape of the families whose architectures are among them.
 
     It is listed as any list, so that ``--help`` shows the script's own choices and those of the plugin.
     """
 
-    def __init__(self, choices: Iterable[Any], any_shape: bool = False) -> None:
+    def __init__(self, choices: Iterable[Any], of: Sequence[Family] = ()) -> None:
         super().__init__(choices)
-        self._any_shape = any_shape
+        self._families = of
 
     def __contains__(self, value: Any) -> bool:
-        return super().__contains__(value) or (self._any_shape and _is_shape(value))
+        return super().__contains__(value) or any(_is_shape(family, value) for family in self._families)
 
 
-def _is_shape(name: Any) -> bool:
+def _is_shape(family: Family, name: Any) -> bool:
     try:
-        BERT.hparams(name)
+        family.hparams(name)
     except (UsageError, TypeError):
         return False
     return True
@@ -40,7 +40,7 @@ def extended(choices: Sequence[Any]) -> Sequence[Any]:
     Parameters
     ----------
     choices : list of str
-        As a script wrote them; of GluonNLP's tasks, BERT architectures or pretrained datasets, or of anything else.
+        As a script wrote them; of GluonNLP's tasks, architectures or pretrained datasets, or of anything else.
 
     Returns
     -------
@@ -48,16 +48,16 @@ def extended(choices: Sequence[Any]) -> Sequence[Any]:
         `choices` itself where they are none of these.
     """
     given = set(choices)
+    known = [family for family in families() if any(_is_shape(family, name) for name in given)]
     if given & host_tasks():
         more = registry.names()["tasks"]
-    elif "bert_12_768_12" in given:
-        more = sorted(bert.bert_hparams)
-        more = [name for name in more if name.startswith("bert_")]
+    elif known:
+        more = [name for name in sorted(bert.bert_hparams) if any(family.knows(name) for family in known)]
     elif "book_corpus_wiki_en_uncased" in given:
         more = sorted(store.vocabularies())
     else:
         return choices
-    return Choices([*choices, *(name for name in more if name not in given)], "bert_12_768_12" in given)
+    return Choices([*choices, *(name for name in more if name not in given)], known)
 
 
 def host_tasks() -> Set[str]:

@@ -48,17 +48,24 @@ def test_what_the_script_has_already_comes_only_once(choices):
 def test_architectures_come_after_those_of_the_script():
     after = extended(ARCHITECTURES)
     assert after[:4] == ARCHITECTURES and {"bert_2_256_4", "bert_6_384_12"} < set(after)
-    assert all(name.startswith("bert_") for name in after[4:])
+    assert all(name.startswith(("bert_", "roberta_")) for name in after[4:])
 
 
-@pytest.mark.parametrize("name", ["bert_3_12_4", "bert_48_1600_25", "bert_1_1_1", *ARCHITECTURES])
-def test_every_bert_shape_is_an_architecture(name):
+@pytest.mark.parametrize("name", ["bert_3_12_4", "bert_48_1600_25", "roberta_1_1_1", *ARCHITECTURES])
+def test_every_shape_of_the_scripts_families_is_an_architecture(name):
     assert name in extended(ARCHITECTURES)
 
 
-@pytest.mark.parametrize("name", ["bert_3_13_4", "bert_0_12_4", "bert_3_12", "albert_3_12_4", "SNLI", "", None, 12])
-def test_what_is_no_bert_shape_is_no_architecture(name):
+@pytest.mark.parametrize(
+    "name", ["bert_3_13_4", "bert_0_12_4", "bert_3_12", "albert_3_12_4", "distilbert_3_12_4", "SNLI", "", None, 12]
+)
+def test_other_names_are_not_architectures(name):
     assert name not in extended(ARCHITECTURES)
+
+
+def test_a_script_that_takes_only_roberta_is_offered_no_other():
+    after = extended(["roberta_12_768_12"])
+    assert "roberta_3_12_4" in after and "bert_3_12_4" not in after and "bert_2_256_4" not in after
 
 
 @pytest.mark.parametrize("choices", [TASKS, DATASETS])
