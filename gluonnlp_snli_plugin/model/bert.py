@@ -9,7 +9,7 @@ from gluonnlp.vocab import Vocab
 from .. import registry
 from ..data.layout import BERT_LAYOUT
 from ..errors import CheckpointError
-from .encoder_family import BERT_LAYER, EncoderFamily, HuggingFaceNames, Parameters, dense, layer_norm
+from .encoder_family import BERT_LAYER, EncoderFamily, HostClassifier, HuggingFaceNames, Parameters, dense, layer_norm
 
 _HIDDEN_SIZE = {"bert_2_256_4": 512}  # as in the D2L chapter; otherwise four times the units, as in the BERT paper
 
@@ -23,6 +23,7 @@ class BertFamily(EncoderFamily):
     layout = BERT_LAYOUT
     parts = ("pooler", "decoder", "classifier")
     own_head = "pooled"
+    host_classifier = HostClassifier("BERTClassifier", "bert", "pooled", 0.1, {"classifier.1": "classifier.1"})
     huggingface = HuggingFaceNames(
         classifier="BertForSequenceClassification",
         prefix="bert.",

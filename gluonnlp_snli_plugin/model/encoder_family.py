@@ -1,7 +1,7 @@
 """What the families of GluonNLP's ``BERTModel`` have in common: names by shape, sizes, parameters, ``config.json``."""
 
 import re
-from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -55,6 +55,16 @@ class HuggingFaceNames(NamedTuple):
     activation: str
 
 
+class HostClassifier(NamedTuple):
+    """GluonNLP's class of fine-tuned classifiers around a backbone, as its ``finetune_classifier.py`` makes it."""
+
+    name: str  #: in ``gluonnlp.model``
+    backbone: str  #: what the backbone's parameters are under
+    head: str  #: the head here that computes the same
+    dropout: float  #: a layer of its own if it is not 0, which counts in the names of the next
+    layers: Mapping[str, str]  #: our names of the dense layers besides the backbone -> its names
+
+
 #: The names that BERT and RoBERTa share.
 BERT_LAYER = LayerNames(
     "encoder.layer.",
@@ -88,6 +98,7 @@ class EncoderFamily:
     layout: PairLayout
     parts: Tuple[str, ...] = ()
     own_head = "mlp"
+    host_classifier: Optional[HostClassifier] = None
     builder = ("gluonnlp.model.bert", "get_bert_model")
     huggingface: HuggingFaceNames
     sizes: Mapping[str, str] = {}

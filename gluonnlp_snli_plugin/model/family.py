@@ -13,12 +13,16 @@ from gluonnlp.vocab import Vocab
 from .. import registry
 from ..data.layout import PairLayout
 from ..errors import UsageError
-from .encoder_family import HuggingFaceNames
+from .encoder_family import HostClassifier, HuggingFaceNames
 from .heads import Head
 
 
 class Family(Protocol):
     """Interface of the rest of the package to backbones of one kind."""
+
+    @property
+    def name(self) -> str:
+        """What its architecture names begin with."""
 
     @property
     def form(self) -> str:
@@ -47,6 +51,10 @@ class Family(Protocol):
     @property
     def own_head(self) -> str:
         """The head of Hugging Face's class for fine-tuned classifiers: 'pooled', 'roberta' or 'mlp'."""
+
+    @property
+    def host_classifier(self) -> Optional[HostClassifier]:
+        """GluonNLP's class of fine-tuned classifiers; None if there is none."""
 
     @property
     def builder(self) -> Tuple[str, str]:

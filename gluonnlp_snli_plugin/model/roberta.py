@@ -10,7 +10,7 @@ from gluonnlp.vocab import Vocab
 from .. import registry
 from ..data.layout import PairLayout
 from ..errors import CheckpointError
-from .encoder_family import BERT_LAYER, EncoderFamily, HuggingFaceNames, Parameters, dense, layer_norm
+from .encoder_family import BERT_LAYER, EncoderFamily, HostClassifier, HuggingFaceNames, Parameters, dense, layer_norm
 
 _POSITIONS, _SEGMENTS = "embeddings.position_embeddings.weight", "embeddings.token_type_embeddings.weight"
 
@@ -29,6 +29,13 @@ class RobertaFamily(EncoderFamily):
     layout = PairLayout(("bos_token",), ("eos_token", "eos_token"), ("eos_token",), has_segments=False)
     parts = ("decoder",)
     own_head = "roberta"
+    host_classifier = HostClassifier(
+        "RoBERTaClassifier",
+        "roberta",
+        "roberta",
+        0.0,
+        {"classifier.0": "classifier.0", "classifier.2": "classifier.1"},
+    )
     builder = ("gluonnlp.model.bert", "get_roberta_model")
     huggingface = HuggingFaceNames(
         classifier="RobertaForSequenceClassification",

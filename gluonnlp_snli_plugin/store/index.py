@@ -252,7 +252,7 @@ def require_sound(entry: Union[Checkpoint, Vocabulary]) -> None:
         hparams = {**family.hparams(entry.backbone), **entry.hparams}
         problems["hyper-parameters"] = not family.are_hparams(entry.backbone, hparams)
         problems["sha1 of the weights"] = not _SHA1.fullmatch(entry.weights_sha1)
-        problems["parts"] = not set(entry.parts) <= {"pooler", "decoder", "classifier"}
+        problems["parts"] = not set(entry.parts) <= set(family.parts)
     for what, is_one in problems.items():
         if is_one:
             raise ValueError(f"invalid {what}")

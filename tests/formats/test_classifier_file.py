@@ -160,7 +160,7 @@ def test_another_shape_than_the_stores_is_named(file, tiny_name):
         ({"classifier.1.bias": None, "classifier.1.other": mx.nd.ones(3)}, "is not a BERTClassifier"),
         (
             {"classifier.1.bias": None, "classifier.1.weight": None},
-            "has no classifier; a BERT alone is for import-bert",
+            "has no classifier; a backbone alone is for import-bert",
         ),
     ],
 )

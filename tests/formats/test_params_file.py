@@ -256,7 +256,10 @@ def test_arrays_without_names_are_refused(file, root):
     "change, match",
     [
         ({WORDS: None}, f"has no parameter {WORDS}: it is not a BERT as GluonNLP saves it"),
-        ({"token_type_embed.0.weight": None}, "has no parameter token_type_embed.0.weight"),
+        (
+            {"token_type_embed.0.weight": None},
+            r"holds a distilbert_2_16_\? or roberta_2_16_\?, not a bert_2_16_2: give its --backbone",
+        ),
         ({"encoder.transformer_cells.1.proj.bias": None}, "no parameter {}: it is not a complete BERT"),
         ({"encoder.transformer_cells.9.proj.bias": mx.nd.ones(16)}, r"holds a bert_10_16_\?, not a bert_2_16_2"),
         ({"pooler.bias": None}, "has no parameter pooler.bias"),
@@ -267,7 +270,7 @@ def test_arrays_without_names_are_refused(file, root):
         ({"token_type_embed.0.weight": mx.nd.ones((1, 16))}, "has embeddings for one segment"),
         ({"pooler.weight": mx.nd.array(np.full((16, 16), np.nan))}, "{} holds numbers that are not finite"),
         ({"pooler.weight": mx.nd.ones((16, 16), dtype="int8")}, "{} is not a dense array of floating-point numbers"),
-        ({"lm_head.weight": mx.nd.ones(2)}, "{} is not a parameter of GluonNLP's BERT"),
+        ({"lm_head.weight": mx.nd.ones(2)}, "{} is not a parameter of GluonNLP's bert"),
     ],
 )
 def test_a_parameter_that_cannot_be_is_named(file, root, change, match):

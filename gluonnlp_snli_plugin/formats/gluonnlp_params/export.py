@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Tuple
 
+import gluonnlp as nlp
 import mxnet as mx
 import numpy as np
-from gluonnlp.model import BERTClassifier
-from gluonnlp.model.bert import get_bert_model
 
 from ...errors import UsageError
-from ...model.heads import head_named
+from ...model.encoder_family import HostClassifier
+from ...model.family import family_of
 from ...tasks.snli import LABELS
 from ..huggingface.export_tokenizer import write_tokenizer, write_vocabulary
 from ..job import Job, logits_of
@@ -17,7 +17,7 @@ from ..model_folder import Model
 
 _PARAMETERS, _OWN_PARAMETERS = "model_bert_SNLI.params", "model_bert.params"
 
-_README = """`{parameters}` is a `gluonnlp.model.BERTClassifier` with {classes} classes: {labels}. It is for a BERT of \
+_README = """`{parameters}` is a `gluonnlp.model.{host.name}` with {classes} classes: {labels}. It is for a model of \
 the shape `{backbone}` with the vocabulary of `{vocabulary}`.
 
 ```
@@ -26,12 +26,12 @@ the shape `{backbone}` with the vocabulary of `{vocabulary}`.
     --only_inference --model_parameters {parameters}
 ```
 
-NAME{case} is the name of that vocabulary in the model store; the first line puts it there, with this BERT, where it \
-is not yet.
+NAME{case} is the name of that vocabulary in the model store; the first line puts it there, with this model, if it \
+is not there yet.
 """
 # The script has no task with other classes.
-_OWN_README = """`{parameters}` is a `gluonnlp.model.BERTClassifier` with {classes} classes: {labels}. It is for a \
-BERT of the shape `{backbone}` with the vocabulary of `{vocabulary}`.
+_OWN_README = """`{parameters}` is a `gluonnlp.model.{host.name}` with {classes} classes: {labels}. It is for a model \
+of the shape `{backbone}` with the vocabulary of `{vocabulary}`.
 
 ```python
 import gluonnlp as nlp
@@ -39,9 +39,9 @@ import gluonnlp_snli_plugin
 
 gluonnlp_snli_plugin.import_bert("{parameters}", "NAME{case}", vocab="{vocabulary}", backbone="{backbone}")
 bert, vocab = nlp.model.get_model(
-    "{backbone}", dataset_name="NAME{case}", pretrained=True, use_decoder=False, use_classifier=False
+    "{backbone}", dataset_name="NAME{case}", pretrained=True, {use}
 )
-net = nlp.model.BERTClassifier(bert, num_classes={classes}, dropout=0.1)
+net = nlp.model.{host.name}(bert, num_classes={classes}, dropout={host.dropout})
 net.load_parameters("{parameters}")
 labels = {names}  # in the order of the logits
 ```
@@ -51,16 +51,13 @@ labels = {names}  # in the order of the logits
 def write(job: Job, folder: Path) -> None:
     """Write the parameters, the vocabulary and a README."""
     model = job.model
-    if not head_named(model.settings.head).is_berts:
-        raise UsageError(
-            f"the head is {model.settings.head!r}; gluonnlp.model.BERTClassifier has only what finetune --head pooled "
-            "makes: --format onnx or symbol takes any"
-        )
+    host = _host(model)
     labels = _order(model)
     rows = mx.nd.array([model.settings.labels.index(label) for label in labels])
-    parameters = {name: mx.nd.array(array) for name, array in job.parameters().items()}
+    parameters = {_renamed(name, host): mx.nd.array(array) for name, array in job.parameters().items()}
+    *_, last = host.layers.values()
     for kind in ("weight", "bias"):
-        parameters[f"classifier.1.{kind}"] = parameters[f"classifier.1.{kind}"].take(rows)
+        parameters[f"{last}.{kind}"] = parameters[f"{last}.{kind}"].take(rows)
     file = _file(model)
     mx.nd.save(str(folder / file), parameters)
     vocabulary = write_vocabulary(model, folder)
@@ -70,6 +67,8 @@ def write(job: Job, folder: Path) -> None:
     case = "_uncased" if model.settings.tokenizer.lower else "_cased"
     text = (_README if labels == LABELS else _OWN_README).format(
         parameters=file,
+        host=host,
+        use=", ".join(f"use_{part}=False" for part in family_of(model.settings.backbone).parts if part != "pooler"),
         classes=len(labels),
         labels=", ".join(labels),
         names=list(labels),
@@ -85,22 +84,42 @@ def write(job: Job, folder: Path) -> None:
 
 
 def check(job: Job, folder: Path) -> np.ndarray:
-    """Logits of a ``BERTClassifier`` that loads the file, built as the script builds it."""
-    settings = job.model.settings
-    bert, _ = get_bert_model(
-        settings.backbone,
-        vocab=job.model.vocab,
-        pretrained=False,
-        use_decoder=False,
-        use_classifier=False,
-        hparam_allow_override=True,
-        **settings.hparams,
-    )
-    net = BERTClassifier(bert, num_classes=len(settings.labels), dropout=settings.dropout or 0.1)
+    """Logits of GluonNLP's classifier that loads the file, built as the script builds it."""
+    settings, host = job.model.settings, _host(job.model)
+    family = family_of(settings.backbone)
+    backbone = family.build(settings.backbone, job.model.vocab, settings.hparams, family.has_pooler)
+    net = getattr(nlp.model, host.name)(backbone, num_classes=len(settings.labels), dropout=host.dropout)
     net.load_parameters(str(folder / _file(job.model)), ctx=mx.cpu())
     net.hybridize(static_alloc=True)
+
+    def logits(input_ids: mx.nd.NDArray, segment_ids: mx.nd.NDArray, valid_length: mx.nd.NDArray) -> mx.nd.NDArray:
+        segments = [segment_ids] if family.layout.has_segments else []
+        return net(input_ids, *segments, valid_length)
+
     labels = _order(job.model)
-    return logits_of(net, job.encoded)[:, [labels.index(label) for label in settings.labels]]
+    return logits_of(logits, job.encoded)[:, [labels.index(label) for label in settings.labels]]
+
+
+def _host(model: Model) -> HostClassifier:
+    """GluonNLP's class for a model; a UsageError if there is none."""
+    backbone, head = model.settings.backbone, model.settings.head
+    host = family_of(backbone).host_classifier
+    if host is None:
+        raise UsageError(f"GluonNLP has no classifier around a {backbone}: --format onnx or symbol takes any")
+    if head != host.head:
+        raise UsageError(
+            f"the head is {head!r}; gluonnlp.model.{host.name} has only what finetune --head {host.head} makes: "
+            "--format onnx or symbol takes any"
+        )
+    return host
+
+
+def _renamed(name: str, host: HostClassifier) -> str:
+    """The name of a parameter in GluonNLP's class."""
+    layer, _, kind = name.rpartition(".")
+    if layer in host.layers:
+        return f"{host.layers[layer]}.{kind}"
+    return f"{host.backbone}.{name[len('bert.') :]}"
 
 
 def _file(model: Model) -> str:

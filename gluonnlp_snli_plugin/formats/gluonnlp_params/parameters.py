@@ -1,4 +1,4 @@
-"""Reads the parameter files that GluonNLP writes: ``nlp.utils.save_parameters`` of a BERT, or of a classifier with one.
+"""Reads the parameter files that GluonNLP writes: ``nlp.utils.save_parameters`` of a backbone, or of a classifier.
 
 Such a file holds names and numbers and nothing else. Sizes follow from the shapes; the number of attention heads and
 the vocabulary must be given.
@@ -14,7 +14,7 @@ import numpy as np
 
 from ... import store
 from ...errors import CheckpointError, UsageError
-from ...model.bert import BERT
+from ...model.family import Family, families, family_of, hparams_of
 from ...store.pretrained import PretrainedBert, add_missing_pooler
 from ...system.params_layout import read_layout
 from ...system.reading import read_bytes
@@ -37,7 +37,7 @@ def read_bert(
     backbone: Optional[str],
     root: Optional[str] = None,
 ) -> PretrainedBert:
-    """Read a BERT that GluonNLP saved, alone or in a classifier, whose head is left out.
+    """Read a backbone that GluonNLP saved, alone or in a classifier, whose head is left out.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def read_bert(
     vocab : str, Path or None
         File of the vocabulary, or the name of one in the store.
     backbone : str or None
-        ``bert_L_H_A``.
+        Architecture, such as ``bert_L_H_A``.
     root : str or None
         Folder of the store.
 
@@ -60,11 +60,12 @@ def read_bert(
     UsageError
         If `vocab` or `backbone` is missing or does not fit.
     CheckpointError
-        If the file is not a BERT, is incomplete or contradicts itself.
+        If the file does not hold a backbone, is incomplete or contradicts itself.
     """
     parameters, _ = split(read_parameters(path))
     hparams, vocab_size = sizes(path, parameters)
     backbone = check_backbone(path, hparams, backbone)
+    family = family_of(backbone)
     if vocab is None:
         raise UsageError(
             f"--vocab is missing: {path} does not say which {vocab_size} tokens it is for; give a file, or a name in "
@@ -78,12 +79,13 @@ def read_bert(
     tokens, special_tokens = read_vocabulary(file)
     if len(tokens) != vocab_size:
         raise CheckpointError(f"{file} has {len(tokens)} tokens, {path} is for {vocab_size}")
-    parts = check_bert(path, parameters, hparams, vocab_size)
-    add_missing_pooler(parameters, parts, hparams["units"], path)
+    parts = check_bert(path, family, parameters, hparams, vocab_size)
+    if family.has_pooler:
+        add_missing_pooler(parameters, parts, hparams["units"], path)
     is_spiece = is_sentencepiece(file)
     return PretrainedBert(
         backbone=backbone,
-        hparams={**BERT.hparams(backbone), **hparams},
+        hparams={**family.hparams(backbone), **hparams},
         parameters=parameters,
         parts=parts,
         vocab_content=read_bytes(file) if is_spiece else tokens.to_json().encode(),
@@ -129,23 +131,24 @@ def read_parameters(path: PathLike) -> Parameters:
 
 
 def split(parameters: Parameters) -> Tuple[Parameters, Parameters]:
-    """Parameters of the BERT, by its own names, and the others: those of a classifier's head."""
-    prefix = "bert."
-    if not any(name.startswith(prefix) for name in parameters):
+    """Parameters of the backbone, by its own names, and the others: those of a classifier's head."""
+    prefixes = [f"{family.host_classifier.backbone}." for family in families() if family.host_classifier]
+    prefix = next((prefix for prefix in prefixes if any(name.startswith(prefix) for name in parameters)), None)
+    if prefix is None:
         return parameters, {}
     bert = {name[len(prefix) :]: array for name, array in parameters.items() if name.startswith(prefix)}
     return bert, {name: array for name, array in parameters.items() if not name.startswith(prefix)}
 
 
 def sizes(path: PathLike, parameters: Parameters) -> Tuple[Dict[str, Any], int]:
-    """What shapes tell of a BERT: its hyper-parameters but the number of heads, and the size of its vocabulary.
+    """What shapes tell of a backbone: its hyper-parameters but the number of heads, and the size of its vocabulary.
 
     Raises
     ------
     CheckpointError
-        If it is not a BERT.
+        If it does not hold one.
     """
-    for name in (_WORDS, _SEGMENTS, _POSITIONS, _FFN):
+    for name in (_WORDS, _POSITIONS, _FFN, *([_SEGMENTS] if _SEGMENTS in parameters else [])):
         if name not in parameters:
             raise CheckpointError(f"{path} has no parameter {name}: it is not a BERT as GluonNLP saves it")
         if parameters[name].ndim != 2:
@@ -158,10 +161,11 @@ def sizes(path: PathLike, parameters: Parameters) -> Tuple[Dict[str, Any], int]:
         "embed_size": units,
         "hidden_size": parameters[_FFN].shape[0],
         "max_length": parameters[_POSITIONS].shape[0],
-        "token_type_vocab_size": parameters[_SEGMENTS].shape[0],
     }
-    if hparams["token_type_vocab_size"] < 2:
-        raise CheckpointError(f"{path} has embeddings for one segment; premise and hypothesis take 2")
+    if _SEGMENTS in parameters:
+        hparams["token_type_vocab_size"] = parameters[_SEGMENTS].shape[0]
+        if hparams["token_type_vocab_size"] < 2:
+            raise CheckpointError(f"{path} has embeddings for one segment; premise and hypothesis take 2")
     return hparams, vocab_size
 
 
@@ -173,12 +177,15 @@ def check_backbone(path: PathLike, hparams: Dict[str, Any], backbone: Optional[s
     UsageError
         If it does not, or is missing.
     """
-    found = f"bert_{hparams['num_layers']}_{hparams['units']}"
+    has_segments = "token_type_vocab_size" in hparams
+    names = [family.name for family in families() if family.layout.has_segments == has_segments]
+    found = " or ".join(f"{name}_{hparams['num_layers']}_{hparams['units']}_?" for name in names)
     if backbone is None:
-        raise UsageError(f"--backbone is missing: {path} does not say the number of heads; which {found}_?")
-    named = BERT.hparams(backbone)
-    if any(named[size] != hparams[size] for size in ("num_layers", "units")):
-        raise UsageError(f"{path} holds a {found}_?, not a {backbone}: give its --backbone")
+        raise UsageError(f"--backbone is missing: {path} does not say the number of heads; which {found}")
+    named = hparams_of(backbone)
+    is_same = all(named[size] == hparams[size] for size in ("num_layers", "units"))
+    if not is_same or family_of(backbone).layout.has_segments != has_segments:
+        raise UsageError(f"{path} holds a {found}, not a {backbone}: give its --backbone")
     return backbone
 
 
@@ -190,15 +197,17 @@ def with_settings(
     return {**(checkpoint.hparams if checkpoint else {}), **hparams}
 
 
-def check_bert(path: PathLike, parameters: Parameters, hparams: Dict[str, Any], vocab_size: int) -> List[str]:
-    """Make sure that a BERT's parameters are all there, of the right shapes, and no others.
+def check_bert(
+    path: PathLike, family: Family, parameters: Parameters, hparams: Dict[str, Any], vocab_size: int
+) -> List[str]:
+    """Make sure that a backbone's parameters are all there, of the right shapes, and no others.
 
     The decoder's output layer is the word embedding itself and is taken out of `parameters`.
 
     Returns
     -------
     list of str
-        Which of 'pooler', 'decoder' and 'classifier' there are.
+        Which of the family's parts there are.
 
     Raises
     ------
@@ -209,8 +218,8 @@ def check_bert(path: PathLike, parameters: Parameters, hparams: Dict[str, Any], 
         raise CheckpointError(f"{path}: decoder.3.weight is not {_WORDS}, as it is in a BERT of GluonNLP")
     first = {name.split(".")[0] for name in parameters}
     first |= {"pooler"} if "classifier" in first else set()  # one works on the other's output
-    parts: List[str] = [part for part in ("pooler", "decoder", "classifier") if part in first]
-    shapes = {name: shape for name, (_, shape) in BERT.parameters(hparams, vocab_size, parts).items()}
+    parts: List[str] = [part for part in family.parts if part in first]
+    shapes = {name: shape for name, (_, shape) in family.parameters(hparams, vocab_size, parts).items()}
     for name, shape in shapes.items():
         if name not in parameters:
             raise CheckpointError(f"{path} has no parameter {name}: it is not a complete BERT")
@@ -220,5 +229,5 @@ def check_bert(path: PathLike, parameters: Parameters, hparams: Dict[str, Any], 
             )
     for name in parameters:
         if name not in shapes:
-            raise CheckpointError(f"{path}: {name} is not a parameter of GluonNLP's BERT")
+            raise CheckpointError(f"{path}: {name} is not a parameter of GluonNLP's {family.name}")
     return parts

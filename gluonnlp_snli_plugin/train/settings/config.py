@@ -68,7 +68,9 @@ class RunConfig:
     output_dir: str = option("", "folder for the model, metrics and settings", metavar="OUT")
     overwrite: bool = option(False, "replace the run that is in OUT")
 
-    backbone: Optional[str] = option(None, "architecture: bert_LAYERS_UNITS_HEADS, roberta_... or distilbert_...", metavar="NAME")
+    backbone: Optional[str] = option(
+        None, "architecture: bert_LAYERS_UNITS_HEADS, roberta_... or distilbert_...", metavar="NAME"
+    )
     dropout: float = option(0.1, "dropout")
     max_len: int = option(128, "longest input in tokens, special tokens included")
 
