@@ -25,6 +25,11 @@ class PairLayout(NamedTuple):
         """The position of the hypothesis's first token, for premises of so many tokens (an int or an array)."""
         return len_a + len(self.before) + len(self.between)
 
+    def missing(self, vocab: Any) -> List[str]:
+        """The names of the special tokens that a vocabulary does not have."""
+        names = dict.fromkeys([*self.before, *self.between, *self.after])
+        return [name for name in names if getattr(vocab, name, None) not in vocab.token_to_idx]
+
     def ids(self, vocab: Any) -> Tuple[List[int], List[int], List[int]]:
         """The ids of the special tokens before, between and after the sentences."""
         before, between, after = ([vocab[getattr(vocab, name)] for name in part] for part in self[:3])

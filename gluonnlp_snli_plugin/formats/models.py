@@ -10,7 +10,7 @@ from gluonnlp.vocab import Vocab
 from .. import registry, store
 from ..errors import UsageError
 from ..model.classifier import SNLIBertClassifier, initialize_from_scratch
-from ..model.family import parts_of, problem_with_head
+from ..model.family import parts_of, problem_with_head, require_special_tokens
 from ..model.heads import head_named
 from ..model.pretraining import initialize_rest
 from ..store import store_root
@@ -97,6 +97,7 @@ def snli_bert_classifier(
         **{f"use_{part}": part == "pooler" and chosen.needs_pooler for part in parts_of(backbone)},
         **kwargs,
     )
+    require_special_tokens(backbone, vocab)
     net = SNLIBertClassifier(bert, num_classes, head, hidden_units, dropout)
     if pretrained:
         net.classifier.initialize(mx.init.Normal(0.02), ctx=ctx)

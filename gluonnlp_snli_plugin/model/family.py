@@ -197,6 +197,13 @@ def problem_with_head(backbone: str, head: Head) -> Optional[str]:
     return f"the head {head.name!r} reads a pooled output, and {backbone} has none: 'roberta' has a dense layer instead"
 
 
+def require_special_tokens(backbone: str, vocab: Vocab) -> None:
+    """Raise a UsageError if a vocabulary lacks a token that an architecture puts around sentences."""
+    missing = [name for family in families() if family.knows(backbone) for name in family.layout.missing(vocab)]
+    if missing:
+        raise UsageError(f"the vocabulary has no {' and no '.join(missing)}, which pairs for {backbone} need")
+
+
 def hparams_of(backbone: str) -> Dict[str, Any]:
     """The usual hyper-parameters of an architecture, by GluonNLP's names; see :meth:`Family.hparams`."""
     return family_of(backbone).hparams(backbone)

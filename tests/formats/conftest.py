@@ -16,7 +16,7 @@ from gluonnlp_snli_plugin import import_bert
 from gluonnlp_snli_plugin.errors import CheckpointError
 from gluonnlp_snli_plugin.formats.model_folder import Model, build_net, save_model
 from gluonnlp_snli_plugin.formats.model_settings import ModelSettings
-from gluonnlp_snli_plugin.model.bert import BERT
+from gluonnlp_snli_plugin.model.family import hparams_of
 from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.text.vocabulary import read_sentencepieces, read_wordpieces
 
@@ -27,7 +27,7 @@ def make_model(tiny_bert, tmp_path_factory):
 
     def make(head="mlp", spiece=None, backbone="bert_3_24_4", **settings):
         vocab = read_sentencepieces(spiece)[0] if spiece else read_wordpieces(tiny_bert / "vocab.txt")
-        hparams = {**BERT.hparams(backbone), "hidden_size": 40, "max_length": 64, **settings.pop("hparams", {})}
+        hparams = {**hparams_of(backbone), "hidden_size": 40, "max_length": 64, **settings.pop("hparams", {})}
         settings.setdefault("tokenizer", TokenizerSettings.gluonnlp(settings.pop("lower", True)))
         given = {"hidden_units": 10, "dropout": 0.1, "max_len": 15, "truncation": "longest_first"}
         settings = ModelSettings(backbone, hparams, head, **{**given, **settings})

@@ -44,6 +44,11 @@ def test_another_head_is_refused(make_model, pairs_file, tmp_path):
         export(make_model("mlp"), "gluonnlp", tmp_path / "to", pairs_file)
 
 
+def test_gluonnlp_has_no_classifier_around_a_distilbert(make_model, pairs_file, tmp_path):
+    with pytest.raises(UsageError, match="GluonNLP has no classifier around a distilbert_2_24_4: --format onnx or"):
+        export(make_model(backbone="distilbert_2_24_4"), "gluonnlp", tmp_path / "to", pairs_file)
+
+
 def test_a_file_of_the_script_is_exported_like_a_run(tiny_name, pairs_file, tmp_path):
     files = {"train_file": str(pairs_file), "dev_file": str(pairs_file)}
     finetune(dataset_name=tiny_name, head="pooled", output_dir=str(tmp_path / "out"), epochs=1, max_len=32, **files)

@@ -50,6 +50,8 @@ VARIANTS = {
     "relu, epsilon": {"hparams": {"activation": "relu", "layer_norm_eps": 1e-3}},
     "tanh's GELU, three segments": {"hparams": {"activation": "approx_gelu", "token_type_vocab_size": 3}},
     "one layer": {"backbone": "bert_1_12_1", "head": "pooled"},
+    "tanh": {"head": "roberta"},
+    "no segments": {"backbone": "distilbert_2_24_4", "hparams": {"layer_norm_eps": 1e-5}},
     "labels in another order": {"labels": ("neutral", "entailment", "contradiction")},
 }
 
@@ -70,7 +72,8 @@ def test_logits_are_those_of_the_model(make_model, pairs_file, tmp_path, variant
     }
     ids = (onnx.TensorProto.INT64, ["batch", "length"])
     assert shapes.pop("logits") == (onnx.TensorProto.FLOAT, ["batch", 3])
-    assert shapes == {"input_ids": ids, "attention_mask": ids, "token_type_ids": ids}
+    segments = {} if variant == "no segments" else {"token_type_ids": ids}
+    assert shapes == {"input_ids": ids, "attention_mask": ids, **segments}
 
 
 @pytest.mark.parametrize("truncation", _KEEP_B)
@@ -95,6 +98,18 @@ def test_the_example_divides_text_as_a_sentencepiece_model_does(
     expected = predictor.logits(predictor.encoder.encode(*zip(*pairs)))
     answers = ask_example(run_without, tmp_path / "to", pairs)
     np.testing.assert_allclose([logits for _, logits in answers], expected, atol=1e-4)
+
+
+def test_the_example_and_the_folder_know_a_model_without_segments(make_model, run_without, pairs, tmp_path):
+    model = make_model("mean", backbone="distilbert_2_24_4")
+    export(model, "onnx", tmp_path / "to")
+    predictor = Predictor.load(model, native=False)
+    expected = predictor.logits(predictor.encoder.encode(*zip(*pairs)))
+    answers = ask_example(run_without, tmp_path / "to", pairs)
+    np.testing.assert_allclose([logits for _, logits in answers], expected, atol=1e-4)
+    assert "token_type_ids" not in (tmp_path / "to" / "example.py").read_text()
+    read = Predictor.load(tmp_path / "to")
+    np.testing.assert_allclose(read.logits(read.encoder.encode(*zip(*pairs))), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("truncation", _KEEP_B)

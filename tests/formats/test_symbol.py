@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from gluonnlp_snli_plugin import Predictor
 from gluonnlp_snli_plugin.formats import export
@@ -40,8 +41,9 @@ def test_mxnet_alone_gives_the_same_logits(make_model, pairs_file, run_without, 
         np.testing.assert_allclose(logits[head], expected[head], atol=1e-5, err_msg=head)
 
 
-def test_its_code_in_the_readme_runs(make_model, pairs_file, run_without, repair_mxnet, tmp_path):
-    export(make_model(), "symbol", tmp_path / "to", pairs_file)
+@pytest.mark.parametrize("backbone", ["bert_2_24_4", "distilbert_2_24_4"])
+def test_its_code_in_the_readme_runs(make_model, pairs_file, run_without, repair_mxnet, tmp_path, backbone):
+    export(make_model(backbone=backbone), "symbol", tmp_path / "to", pairs_file)
     readme = (tmp_path / "to" / "README.md").read_text()
     code = readme.split("```python\n")[1].split("```")[0].split("import mxnet as mx\n")[1]
     program = f"{repair_mxnet}import mxnet as mx\nimport numpy as np\n{code}print(logits.shape)"
@@ -54,3 +56,14 @@ def test_no_operator_is_one_of_ours(make_model, pairs_file, tmp_path):
     nodes = json.loads((tmp_path / "to" / "model-symbol.json").read_text())["nodes"]
     assert not [node["op"] for node in nodes if node["op"].startswith("_snli")]
     assert {"input_ids", "segment_ids", "valid_length"} < {node["name"] for node in nodes}
+
+
+def test_a_model_without_segments_has_no_such_input(make_model, pairs_file, tmp_path):
+    assert export(make_model(backbone="distilbert_2_24_4"), "symbol", tmp_path / "to", pairs_file).difference < 1e-5
+    nodes = json.loads((tmp_path / "to" / "model-symbol.json").read_text())["nodes"]
+    assert {node["name"] for node in nodes} & {"input_ids", "segment_ids", "valid_length"} == {
+        *("input_ids", "valid_length")
+    }
+    readme = (tmp_path / "to" / "README.md").read_text()
+    assert "| `[CLS]` (2) premise `[SEP]` (3) hypothesis `[SEP]` (3), then padding (0) |" in readme
+    assert "segment" not in readme

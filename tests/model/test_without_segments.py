@@ -11,7 +11,7 @@ from gluonnlp_snli_plugin.errors import UsageError
 from gluonnlp_snli_plugin.model.first_token import FirstTokenCell
 from gluonnlp_snli_plugin.native.accelerate import accelerate
 
-VOCAB = nlp.Vocab(nlp.data.count_tokens("abcdefgh"), mask_token="<mask>")
+VOCAB = nlp.Vocab(nlp.data.count_tokens("abcdefgh"), mask_token="<mask>", cls_token="[CLS]", sep_token="[SEP]")
 HEADS = ["mlp", "roberta", "mean"]
 
 
@@ -86,6 +86,13 @@ def test_the_roberta_head_is_that_of_gluonnlps_classifier():
 def test_the_pooled_head_is_refused_in_one_line(backbone):
     with pytest.raises(UsageError, match=f"the head 'pooled' reads a pooled output, and {backbone} has none"):
         classifier(backbone, "pooled")
+
+
+def test_a_vocabulary_without_the_tokens_around_sentences_is_refused_in_one_line():
+    told = "the vocabulary has no bos_token and no eos_token, which pairs for roberta_2_24_3 need"
+    vocab = nlp.vocab.BERTVocab(nlp.data.count_tokens("abc"))
+    with pytest.raises(UsageError, match=told):
+        nlp.model.get_model("snli_bert_classifier", backbone="roberta_2_24_3", vocab=vocab, pretrained=False)
 
 
 @pytest.mark.jax
