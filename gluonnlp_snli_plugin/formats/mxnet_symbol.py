@@ -52,8 +52,7 @@ class MXNetSymbol(Format):
 
     def write(self, job: Job, folder: Path) -> None:
         """Write the graph, the parameters, the vocabulary and a README."""
-        inputs = {name: mx.sym.var(name, dtype=dtype) for name, dtype in job.model.net.inputs.items()}
-        symbol = job.model.net(*(inputs.get(name) for name in ("input_ids", "segment_ids", "valid_length")))
+        symbol, _ = job.model.net.graph()
         arguments = set(symbol.list_arguments())
         parameters = [p for p in job.model.net.collect_params().values() if p.name in arguments]
         symbol.save(str(folder / GRAPH))
@@ -63,7 +62,7 @@ class MXNetSymbol(Format):
         text = _README.format(
             graph=GRAPH,
             parameters=PARAMETERS,
-            inputs=str(list(inputs)).replace("'", '"'),
+            inputs=str(job.model.net.inputs).replace("'", '"'),
             vocabulary=write_vocabulary(job.model, folder),
             mxnet=mx.__version__,
             classes=len(settings["labels"]),
@@ -78,7 +77,7 @@ class MXNetSymbol(Format):
         with warnings.catch_warnings():  # that the type of the ids is not fixed
             warnings.filterwarnings("ignore", "Cannot decide type")
             graph, parameters = str(folder / GRAPH), str(folder / PARAMETERS)
-            net = mx.gluon.SymbolBlock.imports(graph, list(job.model.net.inputs), parameters, ctx=mx.cpu())
+            net = mx.gluon.SymbolBlock.imports(graph, job.model.net.inputs, parameters, ctx=mx.cpu())
 
         def logits(input_ids: mx.nd.NDArray, segment_ids: mx.nd.NDArray, valid_length: mx.nd.NDArray) -> mx.nd.NDArray:
             segments = [segment_ids] if job.model.net.has_segments else []

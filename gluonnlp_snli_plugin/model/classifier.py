@@ -1,6 +1,6 @@
 """The network: a backbone, then a classification head."""
 
-from typing import Any, Dict, Optional, Sequence, Union
+from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 from gluonnlp.model import BERTModel
@@ -72,9 +72,14 @@ class SNLIBertClassifier(mx.gluon.HybridBlock):
                 self.classifier.add(nn.Dense(last.units, in_units=last.in_units))
 
     @property
-    def inputs(self) -> Dict[str, str]:
-        """The inputs that the net computes with, in their order, and their types."""
-        return {name: dtype for name, dtype in _INPUTS.items() if name != "segment_ids" or self.has_segments}
+    def inputs(self) -> List[str]:
+        """The names of the inputs that the net computes with, in their order."""
+        return [name for name in _INPUTS if name != "segment_ids" or self.has_segments]
+
+    def graph(self) -> Tuple[mx.sym.Symbol, List[mx.sym.Symbol]]:
+        """The logits as a symbol, and the symbols of :attr:`inputs`, which have these names."""
+        symbols = {name: mx.sym.var(name, dtype=dtype) for name, dtype in _INPUTS.items()}
+        return self(**symbols), [symbols[name] for name in self.inputs]
 
     def __call__(self, input_ids: Any, segment_ids: Any, valid_length: Any) -> Any:
         """Logits of pairs; see :meth:`hybrid_forward`."""

@@ -70,9 +70,9 @@ def quantize(net: mx.gluon.HybridBlock) -> QuantizedNet:
     contexts = next(iter(parameters.values())).list_ctx()
     require_cpu("int8", contexts)
     require_instructions("int8")
-    inputs = [mx.sym.var(name, dtype=dtype) for name, dtype in net.inputs.items()]
     with stock_products(net):
-        graph = json.loads(net(*inputs).tojson())
+        symbol, inputs = net.graph()
+    graph = json.loads(symbol.tojson())
     graph, arrays = _convert(graph, parameters)
     shared = mx.gluon.ParameterDict()
     shared.update(parameters)

@@ -67,7 +67,9 @@ def test_segments_are_neither_read_nor_warned_of(backbone, head):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         np.testing.assert_allclose(net(*inputs(segment=1)).asnumpy(), expected, atol=1e-6)
-    assert list(net.inputs) == ["input_ids", "valid_length"]
+    symbol, inputs = net.graph()
+    assert net.inputs == [entry.name for entry in inputs] == ["input_ids", "valid_length"]
+    assert "segment_ids" not in symbol.list_arguments()
 
 
 def test_the_roberta_head_is_that_of_gluonnlps_classifier():
