@@ -179,7 +179,7 @@ def test_every_kind_of_thing_has_explicit_names():
         "tasks": sorted([*corpora, "MNLI", "MRPC", "QNLI", "QQP", "RTE", "WNLI"]),
         "models": ["bert_2_256_4", "bert_6_384_12", "snli_bert_classifier"],
         "truncations": ["equal", "longest_first", "only_first", "only_second", "ratio"],
-        "heads": ["mean", "mlp", "pooled"],
+        "heads": ["mean", "mlp", "pooled", "roberta"],
         "formats": ["gluonnlp", "huggingface", "model", "onnx", "symbol"],
     }
 

@@ -226,5 +226,5 @@ def test_what_cannot_be_read_back_is_not_written(folder, tmp_path, change, told)
 def test_a_head_that_is_not_registered_is_named_with_those_that_are(folder):
     path = folder / "model" / "config.json"
     path.write_text(path.read_text().replace('"mlp"', '"widest"'))
-    with pytest.raises(CheckpointError, match="no head 'widest' is registered; there are: mean, mlp, pooled"):
+    with pytest.raises(CheckpointError, match="no head 'widest' is registered; there are: mean, mlp, pooled, roberta"):
         load_model(folder)

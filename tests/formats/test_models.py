@@ -92,5 +92,5 @@ def test_without_pretrained_weights_everything_is_new():
 
 
 def test_an_unknown_head_is_refused():
-    with pytest.raises(UsageError, match="'cnn'; there are: mean, mlp, pooled"):
+    with pytest.raises(UsageError, match="'cnn'; there are: mean, mlp, pooled, roberta"):
         nlp.model.get_model("snli_bert_classifier", head="cnn")

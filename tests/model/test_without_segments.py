@@ -67,8 +67,8 @@ def test_segments_are_neither_read_nor_warned_of(backbone, head):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         np.testing.assert_allclose(net(*inputs(segment=1)).asnumpy(), expected, atol=1e-6)
-    symbol, inputs = net.graph()
-    assert net.inputs == [entry.name for entry in inputs] == ["input_ids", "valid_length"]
+    symbol, variables = net.graph()
+    assert net.inputs == [variable.name for variable in variables] == ["input_ids", "valid_length"]
     assert "segment_ids" not in symbol.list_arguments()
 
 
