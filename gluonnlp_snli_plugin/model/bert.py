@@ -1,15 +1,20 @@
 """BERT: any ``bert_L_H_A`` (layers, units, attention heads)."""
 
-from typing import Any, Callable, Dict
-
-import mxnet as mx
-from gluonnlp.model import bert
-from gluonnlp.vocab import Vocab
+from typing import Any, Dict
 
 from .. import registry
 from ..data.layout import BERT_LAYOUT
 from ..errors import CheckpointError
-from .encoder_family import BERT_LAYER, EncoderFamily, HostClassifier, HuggingFaceNames, Parameters, dense, layer_norm
+from .encoder_family import (
+    BERT_LAYER,
+    EncoderFamily,
+    HostClassifier,
+    HuggingFaceNames,
+    Parameters,
+    dense,
+    layer_norm,
+    register,
+)
 
 _HIDDEN_SIZE = {"bert_2_256_4": 512}  # as in the D2L chapter; otherwise four times the units, as in the BERT paper
 
@@ -64,45 +69,18 @@ class BertFamily(EncoderFamily):
         elif part == "classifier":
             yield from dense("classifier", "cls.seq_relationship", (2, units))
 
-    def build(self, backbone: str, vocab: Vocab, hparams: Dict[str, Any], use_pooler: bool) -> mx.gluon.Block:
-        registry.add_backbone(backbone, self.hparams(backbone))
-        net, _ = bert.get_bert_model(
-            backbone,
-            vocab=vocab,
-            pretrained=False,
-            use_pooler=use_pooler,
-            use_decoder=False,
-            use_classifier=False,
-            hparam_allow_override=True,
-            **hparams,
-        )
-        return net
-
     def sizes_in(self, config: Dict[str, Any], sizes: Dict[str, int], path: Any) -> Dict[str, int]:
         if sizes["token_type_vocab_size"] < 2:
             raise CheckpointError(f"{path}: type_vocab_size is 1; a pair of sentences needs 2")
         return sizes
 
 
-BERT = registry.family("bert")(BertFamily())
-
-
-@registry.models_matching(BERT.pattern)
-def _bert(name: str) -> Callable[..., Any]:
-    """A function that builds the architecture `name`, with the parameters of ``gluonnlp.model.bert_12_768_12``."""
-
-    def build(dataset_name: Any = None, vocab: Any = None, **kwargs: Any) -> Any:
-        registry.add_backbone(name, BERT.hparams(name))
-        return bert.get_bert_model(name, dataset_name=dataset_name, vocab=vocab, **kwargs)
-
-    build.__name__ = name
-    return build
-
+BERT = register(BertFamily())
 
 #: The small BERT of the *Dive into Deep Learning* chapter.
-bert_2_256_4 = registry.model("bert_2_256_4")(_bert("bert_2_256_4"))
+bert_2_256_4 = registry.model("bert_2_256_4")(BERT.function("bert_2_256_4"))
 #: MiniLM (Wang et al., 2020).
-bert_6_384_12 = registry.model("bert_6_384_12")(_bert("bert_6_384_12"))
+bert_6_384_12 = registry.model("bert_6_384_12")(BERT.function("bert_6_384_12"))
 
 
 @registry.at_activation

@@ -12,7 +12,7 @@ from gluonnlp.vocab import Vocab
 from .. import registry
 from ..data.layout import BERT_LAYOUT
 from ..errors import UsageError
-from .encoder_family import EncoderFamily, HuggingFaceNames, LayerNames
+from .encoder_family import EncoderFamily, HuggingFaceNames, LayerNames, register
 
 _GLUONNLPS = "distilbert_6_768_12"  # the only one that GluonNLP builds
 _OPEN_TO_CALLERS = {"dropout", "word_embed"}
@@ -58,10 +58,6 @@ class DistilBertFamily(EncoderFamily):
         named = super().hparams(backbone)
         return {**named, "layer_norm_eps": 1e-5} if backbone == _GLUONNLPS else named  # as GluonNLP computes it
 
-    def build(self, backbone: str, vocab: Vocab, hparams: Dict[str, Any], use_pooler: bool) -> mx.gluon.Block:
-        net, _ = get_distilbert_model(backbone, vocab=vocab, pretrained=False, hparam_allow_override=True, **hparams)
-        return net
-
     def eps_in(self, config: Dict[str, Any]) -> Any:
         return self.layer_norm_eps  # no config.json says another
 
@@ -76,7 +72,7 @@ class DistilBertFamily(EncoderFamily):
         return {**config, "sinusoidal_pos_embds": False, "pad_token_id": pad_id}
 
 
-DISTILBERT = registry.family("distilbert")(DistilBertFamily())
+DISTILBERT = register(DistilBertFamily())
 
 
 def get_distilbert_model(
@@ -101,17 +97,6 @@ def get_distilbert_model(
     if pretrained:
         bert._load_pretrained_params(net, model_name, dataset_name, root, ctx)
     return net, vocab
-
-
-@registry.models_matching(DISTILBERT.pattern)
-def _distilbert(name: str) -> Callable[..., Any]:
-    """A function that builds the architecture `name`, with the parameters of GluonNLP's ``distilbert_6_768_12``."""
-
-    def build(dataset_name: Any = None, vocab: Any = None, **kwargs: Any) -> Any:
-        return get_distilbert_model(name, dataset_name=dataset_name, vocab=vocab, **kwargs)
-
-    build.__name__ = name
-    return build
 
 
 @registry.replacement("gluonnlp.model", _GLUONNLPS)

@@ -1,14 +1,17 @@
 """What the families of GluonNLP's ``BERTModel`` have in common: names by shape, sizes, parameters, ``config.json``."""
 
+import importlib
 import re
-from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 import mxnet as mx
 import numpy as np
 from gluonnlp.vocab import Vocab
 
+from .. import registry
 from ..data.layout import PairLayout
 from ..errors import CheckpointError, UsageError
+from .parameter_names import Parameters, dense, layer_norm
 
 SMALLEST = 1e-30  # positive number that MXNet can parse in a net's description
 LARGEST = 1 << 24  # above any size of a model
@@ -24,8 +27,6 @@ _ACTIVATIONS = {
     "relu": "relu",
 }
 _WRITTEN_ACTIVATIONS = {"gelu": "gelu", "approx_gelu": "gelu_pytorch_tanh", "relu": "relu"}
-
-Parameters = Iterator[Tuple[str, Tuple[str, Tuple[int, ...]]]]
 
 
 class LayerNames(NamedTuple):
@@ -188,8 +189,22 @@ class EncoderFamily:
             yield from dense(f"{ours}.ffn.ffn_2", f"{theirs}.{names.ffn_2}", (units, hidden))
             yield from layer_norm(f"{ours}.ffn.layer_norm", f"{theirs}.{names.ffn_norm}", units)
 
+    def function(self, backbone: str) -> Callable[..., Any]:
+        """What ``nlp.model.get_model`` calls for an architecture, with the parameters of :attr:`builder`'s function."""
+
+        def build(dataset_name: Any = None, vocab: Any = None, **kwargs: Any) -> Any:
+            registry.add_backbone(backbone, self.hparams(backbone))
+            module, attribute = self.builder
+            builder = getattr(importlib.import_module(module), attribute)  # which the store has replaced meanwhile
+            return builder(backbone, dataset_name=dataset_name, vocab=vocab, **kwargs)
+
+        build.__name__ = backbone
+        return build
+
     def build(self, backbone: str, vocab: Vocab, hparams: Dict[str, Any], use_pooler: bool) -> mx.gluon.Block:
-        raise NotImplementedError
+        use = {f"use_{part}": part == "pooler" and use_pooler for part in self.parts}
+        net, _ = self.function(backbone)(vocab=vocab, pretrained=False, hparam_allow_override=True, **use, **hparams)
+        return net
 
     def read_config(self, config: Dict[str, Any], path: Any) -> Tuple[str, Dict[str, Any]]:
         if config.get("position_embedding_type", "absolute") != "absolute":
@@ -255,6 +270,16 @@ class EncoderFamily:
         return {theirs: parameters[ours] for ours, (theirs, _) in mapping.items() if ours in parameters}
 
 
+_EncoderFamily = TypeVar("_EncoderFamily", bound=EncoderFamily)
+
+
+def register(family: _EncoderFamily) -> _EncoderFamily:
+    """Make a family known by its name, and its architectures to ``nlp.model.get_model``."""
+    registry.family(family.name)(family)
+    registry.models_matching(family.pattern)(family.function)
+    return family
+
+
 def size_in(config: Dict[str, Any], key: str, path: Any) -> int:
     """A size in ``config.json``; a CheckpointError if it is missing or is not a size."""
     value = config.get(key)
@@ -270,15 +295,3 @@ def is_dropout(value: Any) -> bool:
 
 def _is_eps(value: Any) -> bool:
     return type(value) is float and SMALLEST <= value < 1
-
-
-def dense(ours: str, theirs: str, shape: Tuple[int, ...]) -> Parameters:
-    """The parameters of a dense layer, whose weight has the given shape."""
-    yield f"{ours}.weight", (f"{theirs}.weight", shape)
-    yield f"{ours}.bias", (f"{theirs}.bias", shape[:1])
-
-
-def layer_norm(ours: str, theirs: str, units: int) -> Parameters:
-    """The parameters of a LayerNorm."""
-    yield f"{ours}.gamma", (f"{theirs}.weight", (units,))
-    yield f"{ours}.beta", (f"{theirs}.bias", (units,))

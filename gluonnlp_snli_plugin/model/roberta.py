@@ -2,15 +2,20 @@
 
 from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
 
-import mxnet as mx
 import numpy as np
-from gluonnlp.model import bert
-from gluonnlp.vocab import Vocab
 
-from .. import registry
 from ..data.layout import PairLayout
 from ..errors import CheckpointError
-from .encoder_family import BERT_LAYER, EncoderFamily, HostClassifier, HuggingFaceNames, Parameters, dense, layer_norm
+from .encoder_family import (
+    BERT_LAYER,
+    EncoderFamily,
+    HostClassifier,
+    HuggingFaceNames,
+    Parameters,
+    dense,
+    layer_norm,
+    register,
+)
 
 _POSITIONS, _SEGMENTS = "embeddings.position_embeddings.weight", "embeddings.token_type_embeddings.weight"
 
@@ -63,13 +68,6 @@ class RobertaFamily(EncoderFamily):
         yield from layer_norm("decoder.2", "lm_head.layer_norm", hparams["units"])
         yield "decoder.3.bias", ("lm_head.bias", (vocab_size,))
 
-    def build(self, backbone: str, vocab: Vocab, hparams: Dict[str, Any], use_pooler: bool) -> mx.gluon.Block:
-        registry.add_backbone(backbone, self.hparams(backbone))
-        net, _ = bert.get_roberta_model(
-            backbone, vocab=vocab, pretrained=False, use_decoder=False, hparam_allow_override=True, **hparams
-        )
-        return net
-
     def eps_in(self, config: Dict[str, Any]) -> Any:
         return config.get("layer_norm_eps", 1e-12)  # what Hugging Face takes where config.json does not say it
 
@@ -117,16 +115,4 @@ def _first_position(config: Dict[str, Any]) -> int:
     return padding + 1 if type(padding) is int and padding >= 0 else 0
 
 
-ROBERTA = registry.family("roberta")(RobertaFamily())
-
-
-@registry.models_matching(ROBERTA.pattern)
-def _roberta(name: str) -> Callable[..., Any]:
-    """A function that builds the architecture `name`, with the parameters of ``gluonnlp.model.roberta_12_768_12``."""
-
-    def build(dataset_name: Any = None, vocab: Any = None, **kwargs: Any) -> Any:
-        registry.add_backbone(name, ROBERTA.hparams(name))
-        return bert.get_roberta_model(name, dataset_name=dataset_name, vocab=vocab, **kwargs)
-
-    build.__name__ = name
-    return build
+ROBERTA = register(RobertaFamily())

@@ -178,7 +178,7 @@ def check_backbone(path: PathLike, hparams: Dict[str, Any], backbone: Optional[s
         If it does not, or is missing.
     """
     has_segments = "token_type_vocab_size" in hparams
-    names = [family.name for family in families() if family.layout.has_segments == has_segments]
+    names = dict.fromkeys(family.name for family in families() if family.layout.has_segments == has_segments)
     found = " or ".join(f"{name}_{hparams['num_layers']}_{hparams['units']}_?" for name in names)
     if backbone is None:
         raise UsageError(f"--backbone is missing: {path} does not say the number of heads; which {found}")
