@@ -9,10 +9,12 @@ from typing import Any, Dict, List, Optional
 import gluonnlp
 import sentencepiece
 from gluonnlp.data import BERTBasicTokenizer, BERTSPTokenizer, BERTTokenizer, fast_bert_tokenizer
-from gluonnlp.vocab import BERTVocab
+from gluonnlp.vocab import BERTVocab, Vocab
 
 from ..system.files import digest
 from ..text.bert_characters import BertWords
+from ..text.byte_pairs import BytePairTokenizer, BytePairVocab
+from ..text.tokenizer_settings import special_tokens
 from ..text.tokenizers import CachedTokenizer, HuggingFaceBERTTokenizer
 from . import truncation
 from .encoding import PairEncoder
@@ -49,13 +51,13 @@ def cache_key(encoder: PairEncoder, sha256: str, reading: List[Any]) -> Optional
         None if the settings of a part of the encoder do not determine what it does: a tokenizer, vocabulary or
         truncation of an unknown class, or a tokenizer that samples.
     """
-    if type(encoder) is not PairEncoder or type(encoder.tokenizer) is not CachedTokenizer:
+    if type(encoder) is not PairEncoder or type(encoder.tokenizer) not in (CachedTokenizer, BytePairTokenizer):
         return None
     host = encoder.tokenizer.host
     tokenizer = _tokenizer_settings(host)
     if tokenizer is None or type(encoder.truncation) not in _TRUNCATIONS or vars(encoder.truncation):
         return None
-    if {type(host.vocab), type(encoder.vocab)} != {BERTVocab}:
+    if {type(host.vocab), type(encoder.vocab)} not in ({BERTVocab}, {BytePairVocab}):
         return None
     settings = {
         "encoder": _ENCODER,
@@ -78,6 +80,8 @@ def _tokenizer_settings(host: Any) -> Optional[Dict[str, Any]]:
         "unicode": unicodedata.unidata_version,  # says what a letter is, an accent, white space
         "longest": getattr(host, "max_input_chars_per_word", None),
     }
+    if type(host) is BytePairTokenizer:
+        return {**settings, **dataclasses.asdict(host.settings), "tokenizers": host.version}
     if type(host) is HuggingFaceBERTTokenizer:
         return {**settings, **dataclasses.asdict(host.settings)}
     if type(host) is BERTTokenizer:
@@ -106,6 +110,5 @@ def _tokenizer_settings(host: Any) -> Optional[Dict[str, Any]]:
     return {**settings, "lower": bool(basic.lower)}
 
 
-def _vocab_settings(vocab: BERTVocab) -> List[Any]:
-    special = [vocab.unknown_token, vocab.padding_token, vocab.cls_token, vocab.sep_token]
-    return [special, vocab.token_to_idx]
+def _vocab_settings(vocab: Vocab) -> List[Any]:
+    return [special_tokens(vocab), vocab.token_to_idx, getattr(vocab, "merges", None)]

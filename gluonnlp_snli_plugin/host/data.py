@@ -266,7 +266,7 @@ def use_recorded_tokenizers(changes: registry.Changes) -> None:
         *_: Any,
         **__: Any,
     ) -> Any:
-        tokenizer = bert_tokenizer(vocab, store.tokenizer_of(vocab, lower, path), path).host
+        tokenizer: Any = bert_tokenizer(vocab, store.tokenizer_of(vocab, lower, path), path).host
         tokenizer._num_best, tokenizer._alpha = num_best, alpha
         return tokenizer
 

@@ -5,13 +5,13 @@ import os
 from pathlib import Path
 from typing import Dict, Optional, Union
 
-from gluonnlp.vocab import BERTVocab
+from gluonnlp.vocab import Vocab
 
 from .. import registry
 from ..errors import CheckpointError, UsageError
 from ..system.files import digest
 from ..system.reading import reading
-from ..text.tokenizer_settings import TokenizerSettings, special_tokens
+from ..text.tokenizer_settings import TokenizerSettings
 from .index import Checkpoint, Vocabulary, read_index, store_root
 
 
@@ -86,7 +86,7 @@ def vocabulary(dataset_name: str, root: Optional[Union[str, "os.PathLike[str]"]]
 
 def tokenizer(
     source: Union[str, "os.PathLike[str]"],
-    vocab: BERTVocab,
+    vocab: Vocab,
     lower: bool,
     spiece: Optional[Union[str, "os.PathLike[str]"]] = None,
     root: Optional[Union[str, "os.PathLike[str]"]] = None,
@@ -97,7 +97,7 @@ def tokenizer(
     ----------
     source : str or Path
         The name counts where there is no such file.
-    vocab : gluonnlp.vocab.BERTVocab
+    vocab : gluonnlp.vocab.Vocab
         Its content.
     lower : bool
         Whether to lower-case text, of a vocabulary that the store does not know.
@@ -112,11 +112,11 @@ def tokenizer(
     known = None if os.path.isfile(source) else vocabularies(root).get(str(source))
     if known:
         return known.tokenizer
-    return TokenizerSettings.bert(lower, () if spiece else special_tokens(vocab))
+    return TokenizerSettings.of(vocab, lower, spiece is not None)
 
 
 def tokenizer_of(
-    vocab: BERTVocab,
+    vocab: Vocab,
     lower: bool,
     spiece: Optional[Union[str, "os.PathLike[str]"]] = None,
     root: Optional[Union[str, "os.PathLike[str]"]] = None,
@@ -125,7 +125,7 @@ def tokenizer_of(
 
     Parameters
     ----------
-    vocab : gluonnlp.vocab.BERTVocab
+    vocab : gluonnlp.vocab.Vocab
     lower : bool
         Whether to lower-case text, which the store's answer must agree with.
     spiece : str, Path or None
@@ -146,7 +146,7 @@ def tokenizer_of(
     if len({entry.tokenizer for entry in same}) > 1:
         names = ", ".join(entry.name for entry in same)
         raise UsageError(f"{store_root(root)} has this vocabulary with different tokenizers: {names}; remove one")
-    return same[0].tokenizer if same else TokenizerSettings.bert(lower, () if spiece else special_tokens(vocab))
+    return same[0].tokenizer if same else TokenizerSettings.of(vocab, lower, spiece is not None)
 
 
 def find_vocabulary(

@@ -1,4 +1,4 @@
-"""From text to token ids: Hugging Face's BERT tokenizer or GluonNLP's, with a cache of words."""
+"""From text to token ids: Hugging Face's tokenizers or GluonNLP's, with a cache of words."""
 
 import itertools
 import re
@@ -7,10 +7,11 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Pattern, Sequen
 
 import numpy as np
 from gluonnlp.data import BERTSPTokenizer, BERTTokenizer
-from gluonnlp.vocab import BERTVocab
+from gluonnlp.vocab import BERTVocab, Vocab
 
 from ..errors import CheckpointError
 from .bert_characters import BertWords
+from .byte_pairs import BytePairTokenizer
 from .tokenizer_settings import TokenizerSettings
 
 _ID = np.dtype(np.int32)
@@ -178,21 +179,23 @@ def _divided(text: str, pattern: Optional[Pattern[str]], names: Dict[str, str]) 
 
 
 def bert_tokenizer(
-    vocab: BERTVocab, settings: TokenizerSettings, sentencepiece: Union[str, Path, None] = None
-) -> CachedTokenizer:
-    """The tokenizer that belongs to a BERT vocabulary.
+    vocab: Vocab, settings: TokenizerSettings, sentencepiece: Union[str, Path, None] = None
+) -> Union[CachedTokenizer, BytePairTokenizer]:
+    """The tokenizer that belongs to a vocabulary.
 
     Parameters
     ----------
-    vocab : gluonnlp.vocab.BERTVocab
+    vocab : gluonnlp.vocab.BERTVocab or BytePairVocab
     settings : TokenizerSettings
     sentencepiece : str, Path or None
-        The SentencePiece model that the vocabulary was made from; None for a WordPiece vocabulary.
+        The SentencePiece model that the vocabulary was made from; None for any other vocabulary.
 
     Returns
     -------
-    CachedTokenizer
+    CachedTokenizer or BytePairTokenizer
     """
+    if settings.algorithm == "byte_pairs":
+        return BytePairTokenizer(vocab, settings)
     if sentencepiece is not None:
         tokenizer = BERTSPTokenizer(str(sentencepiece), vocab, lower=settings.lower)
         if settings.algorithm == "bert":

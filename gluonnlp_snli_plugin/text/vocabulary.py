@@ -1,4 +1,4 @@
-"""BERT vocabularies from files: WordPiece lists (``vocab.txt``, ``tokenizer.json``), GluonNLP's JSON, SentencePiece."""
+"""Vocabularies from files: WordPiece lists (``vocab.txt``, ``tokenizer.json``), GluonNLP's JSON, SentencePiece."""
 
 import json
 import logging
@@ -8,12 +8,14 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import gluonnlp as nlp
 import sentencepiece
-from gluonnlp.vocab import BERTVocab
+from gluonnlp.vocab import BERTVocab, Vocab
 
 from ..errors import CheckpointError
 from ..system.files import is_utf8
 from ..system.filetypes import what_is
 from ..system.reading import VOCABULARY_BYTES, read_bytes, read_json, read_text, reading
+from .byte_pair_files import is_byte_pairs, read_byte_pairs, require_byte_pairs
+from .byte_pairs import BytePairVocab
 from .charsmap import require_sound_charsmaps
 from .tokenizer_settings import special_tokens as special_tokens_of
 
@@ -213,25 +215,26 @@ def is_sentencepiece(path: Union[str, "os.PathLike[str]"]) -> bool:
     return Path(path).suffix in (".model", ".spiece")
 
 
-def read_vocabulary(path: Union[str, "os.PathLike[str]"]) -> Tuple[BERTVocab, Dict[str, str]]:
-    """A ``BERTVocab`` from any file that holds one, told by its name and, for ``.json``, by its content.
+def read_vocabulary(path: Union[str, "os.PathLike[str]"]) -> Tuple[Vocab, Dict[str, str]]:
+    """A vocabulary from any file that holds one, told by its name and, for ``.json``, by its content.
 
     Parameters
     ----------
     path : str or Path
         ``.model`` or ``.spiece``: a SentencePiece model; ``.vocab``, or ``.json`` with a ``token_to_idx`` in it: what
-        ``BERTVocab.to_json`` wrote; else as :func:`read_wordpieces` takes it.
+        ``to_json`` of a ``BERTVocab`` or ``BytePairVocab`` wrote; other ``.json`` of a byte-level BPE: as
+        :func:`.read_byte_pairs` takes it; else as :func:`read_wordpieces` takes it.
 
     Returns
     -------
-    vocab : gluonnlp.vocab.BERTVocab
+    vocab : gluonnlp.vocab.BERTVocab or BytePairVocab
     special_tokens : dict
         What ``BERTVocab.from_sentencepiece`` had to be told besides the path.
 
     Raises
     ------
     CheckpointError
-        If the file cannot be read or holds no vocabulary of a BERT.
+        If the file cannot be read or does not hold the vocabulary of a BERT or a RoBERTa.
     """
     if is_sentencepiece(path):
         return read_sentencepieces(path)
@@ -244,24 +247,28 @@ def read_vocabulary(path: Union[str, "os.PathLike[str]"]) -> Tuple[BERTVocab, Di
         except ValueError:
             content = None
     if suffix == ".json" and not (isinstance(content, dict) and "token_to_idx" in content):
-        return read_wordpieces(path), {}
+        return (read_byte_pairs(path, content) if is_byte_pairs(path, content) else read_wordpieces(path)), {}
     return _vocab_of_json(path, content), {}
 
 
-def _vocab_of_json(path: Union[str, "os.PathLike[str]"], content: Any) -> BERTVocab:
+def _vocab_of_json(path: Union[str, "os.PathLike[str]"], content: Any) -> Vocab:
     """The vocabulary that GluonNLP wrote as JSON."""
     with reading(path, CheckpointError, damaged=f"{path} does not hold a vocabulary as GluonNLP's to_json writes it"):
         index = content["token_to_idx"]
         numbered = sorted(index.values()) == list(range(len(index))) and set(map(type, index.values())) == {int}
         if not (numbered and _are_texts(index)):
             raise ValueError
-        vocab = nlp.vocab.BERTVocab.from_json(json.dumps(content))
+        kind = BytePairVocab if "merges" in content else BERTVocab
+        vocab = kind.from_json(json.dumps(content))
     missing = [str(token) for token in special_tokens_of(vocab) if token not in index]
     if missing:
         raise CheckpointError(f"{path} has no token {', '.join(missing)}: it is not a BERT vocabulary")
     if dict(vocab.token_to_idx) != index:
         raise CheckpointError(f"{path} contradicts itself: its special tokens are not in token_to_idx")
-    require_wordpieces(path, index)
+    if isinstance(vocab, BytePairVocab):
+        require_byte_pairs(path, index, vocab.merges)
+    else:
+        require_wordpieces(path, index)
     return vocab
 
 
