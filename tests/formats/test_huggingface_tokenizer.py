@@ -126,7 +126,7 @@ def test_settings_are_those_of_the_files(write, files, settings):
     ("config", "told"),
     [
         ({"tokenizer_class": "BertJapaneseTokenizer"}, "tokenizer_class is 'BertJapaneseTokenizer'"),
-        ({"tokenizer_class": "RobertaTokenizerFast"}, "tokenizer_class is 'RobertaTokenizerFast'"),
+        ({"tokenizer_class": "XLMRobertaTokenizer"}, "tokenizer_class is 'XLMRobertaTokenizer'"),
         ({"tokenizer_class": ["BertTokenizer"]}, "tokenizer_class is ['BertTokenizer']"),
         ({"word_tokenizer_type": "mecab"}, "word_tokenizer_type is 'mecab'"),
         ({"subword_tokenizer_type": "character"}, "subword_tokenizer_type is 'character'"),
@@ -168,7 +168,6 @@ def test_the_class_may_stand_in_the_models_config(write):
         ({"post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 4], "cls": ["[CLS]", 2]}}, "post_processor"),
         ({"model__continuing_subword_prefix": "@"}, "the prefix of its pieces is '@'"),
         ({"model__max_input_chars_per_word": 0}, "max_input_chars_per_word is 0"),
-        ({"model__type": "BPE"}, "its model is 'BPE'"),
         ({"model__type": "Unigram"}, "its model is 'Unigram'"),
         ({"added_tokens": [{"id": 5, "content": "two", "single_word": True}]}, "(single_word)"),
     ],

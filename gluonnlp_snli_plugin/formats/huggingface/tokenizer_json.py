@@ -1,22 +1,32 @@
-"""Reads ``tokenizer.json``, the whole of a tokenizer for the package `tokenizers`, where it is that of a BERT."""
+"""Reads ``tokenizer.json``, a whole tokenizer for the package `tokenizers`: of a BERT, or of a byte-level BPE."""
 
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, NoReturn, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, NoReturn, Optional, Sequence, Tuple
 
 from ...errors import CheckpointError
+from ...text.byte_pair_files import byte_pairs_of_json
 from ...text.tokenizer_settings import AddedToken
 from ...text.vocabulary import index_of_json
 from .files import read_config
 
-_REMEDY = "take a checkpoint with BERT's own tokenizer (BertTokenizer)"
-_LAYOUT = (  # of TemplateProcessing: what comes where, with its segment
+_REMEDY = "take a checkpoint with BERT's own tokenizer (BertTokenizer), or RoBERTa's (RobertaTokenizer)"
+_Layout = Sequence[Tuple[str, List[Tuple[str, int]]]]
+_LAYOUT: _Layout = (  # of TemplateProcessing: what comes where, with its segment
     ("single", [("cls", 0), ("A", 0), ("sep", 0)]),
     ("pair", [("cls", 0), ("A", 0), ("sep", 0), ("B", 1), ("sep", 1)]),
 )
+_ROBERTAS: _Layout = (
+    ("single", [("cls", 0), ("A", 0), ("sep", 0)]),
+    ("pair", [("cls", 0), ("A", 0), ("sep", 0), ("sep", 0), ("B", 0), ("sep", 0)]),
+)
+_ENDS: Dict[str, Tuple[_Layout, str]] = {  # by the type of the processor that says them alone
+    "BertProcessing": (_LAYOUT, "[CLS] premise [SEP] hypothesis [SEP]"),
+    "RobertaProcessing": (_ROBERTAS, "<s> premise </s></s> hypothesis </s>"),
+}
 
 
 class Pipeline(NamedTuple):
-    """What a ``tokenizer.json`` says."""
+    """What a ``tokenizer.json`` of a BERT says."""
 
     ids: Dict[str, int]  #: of the tokens
     added: List[Tuple[AddedToken, int]]
@@ -28,8 +38,62 @@ class Pipeline(NamedTuple):
     ends: Dict[str, str]  #: what the tokens 'cls_token' and 'sep_token' are called, where it says so
 
 
+class BytePairPipeline(NamedTuple):
+    """What a ``tokenizer.json`` of a byte-level BPE says."""
+
+    ids: Dict[str, int]  #: of the tokens
+    merges: List[str]
+    added: List[Tuple[AddedToken, int]]
+    add_prefix_space: bool
+    unknown: Optional[str]
+    ends: Dict[str, str]  #: what the tokens 'cls_token' and 'sep_token' are called, where it says so
+
+
+def is_byte_pairs(path: Path) -> bool:
+    """Whether a ``tokenizer.json`` is that of a BPE."""
+    model = read_config(path).get("model")
+    return isinstance(model, dict) and (model.get("type") == "BPE" or ("type" not in model and "merges" in model))
+
+
+def read_byte_pair_pipeline(path: Path) -> BytePairPipeline:
+    """Read a ``tokenizer.json`` of a byte-level BPE.
+
+    Raises
+    ------
+    CheckpointError
+        If it is damaged, or does anything that RoBERTa's own tokenizer does not do.
+    """
+    content = read_config(path)
+    index, merges = byte_pairs_of_json(path, content)
+    model = content["model"]
+    for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges"):
+        if model.get(key):
+            refuse(path, f"{key} of its model is {str(model[key])[:60]!r}")
+    if content.get("normalizer") is not None:
+        refuse(path, "it has a normalizer")
+    pre_tokenizer = _part(path, content, "pre_tokenizer", "ByteLevel")
+    flags = {
+        "use_regex": pre_tokenizer.get("use_regex", True),
+        "add_prefix_space": pre_tokenizer.get("add_prefix_space"),
+    }
+    for key, value in flags.items():
+        if type(value) is not bool or (key == "use_regex" and not value):
+            refuse(path, f"{key} of its pre_tokenizer is {str(value)[:60]!r}")
+    added = _added(path, content)
+    ids = {**index, **{token.content: i for token, i in added}}
+    unknown = model.get("unk_token")
+    return BytePairPipeline(
+        index,
+        merges,
+        added,
+        flags["add_prefix_space"],
+        unknown if isinstance(unknown, str) else None,
+        _ends(path, content.get("post_processor"), ids, "RobertaProcessing"),
+    )
+
+
 def read_pipeline(path: Path) -> Pipeline:
-    """Read a ``tokenizer.json``.
+    """Read a ``tokenizer.json`` of a BERT.
 
     Raises
     ------
@@ -57,8 +121,7 @@ def read_pipeline(path: Path) -> Pipeline:
     _part(path, content, "pre_tokenizer", "BertPreTokenizer")
     if content.get("decoder") is not None:
         _require(path, "prefix of its decoder", _part(path, content, "decoder", "WordPiece").get("prefix"), "##")
-    listed = content.get("added_tokens") or []
-    added = [(added_token(path, token), token_id(path, token.get("id"))) for token in listed if _is_object(path, token)]
+    added = _added(path, content)
     return Pipeline(
         index,
         added,
@@ -67,12 +130,22 @@ def read_pipeline(path: Path) -> Pipeline:
         flags["handle_chinese_chars"],
         longest,
         str(model.get("unk_token", "[UNK]")),
-        _ends(path, content.get("post_processor"), {**index, **{token.content: i for token, i in added}}),
+        _ends(
+            path,
+            content.get("post_processor"),
+            {**index, **{token.content: i for token, i in added}},
+            "BertProcessing",
+        ),
     )
 
 
+def _added(path: Path, content: Dict[str, Any]) -> List[Tuple[AddedToken, int]]:
+    listed = content.get("added_tokens") or []
+    return [(added_token(path, token), token_id(path, token.get("id"))) for token in listed if _is_object(path, token)]
+
+
 def refuse(path: Path, what: str) -> NoReturn:
-    """Raise the error for a tokenizer that is not BERT's own."""
+    """Raise the error for a tokenizer that cannot be reproduced."""
     raise CheckpointError(f"{path}: {what}, which cannot be reproduced here; {_REMEDY}")
 
 
@@ -84,7 +157,13 @@ def added_token(path: Path, token: Dict[str, Any]) -> AddedToken:
     if token.get("single_word"):
         refuse(path, f"the added token {content!r} is looked for as a single word (single_word)")
     special = bool(token.get("special"))
-    return AddedToken(content, normalized=bool(token.get("normalized", not special)), special=special)
+    return AddedToken(
+        content,
+        normalized=bool(token.get("normalized", not special)),
+        special=special,
+        lstrip=bool(token.get("lstrip")),
+        rstrip=bool(token.get("rstrip")),
+    )
 
 
 def token_id(path: Path, value: Any) -> int:
@@ -114,31 +193,41 @@ def _part(path: Path, content: Dict[str, Any], name: str, kind: str) -> Dict[str
     return part
 
 
-def _ends(path: Path, processor: Any, index: Dict[str, int]) -> Dict[str, str]:
-    """The tokens around sentences; none where the file does not say."""
+def _ends(path: Path, processor: Any, index: Dict[str, int], kind: str) -> Dict[str, str]:
+    """The tokens around sentences; none where the file does not say.
+
+    Parameters
+    ----------
+    path : Path
+    processor : dict or None
+    index : dict of str to int
+    kind : str
+        The type of processor that says these tokens and does all else as it must.
+    """
     if processor is None:
         return {}
+    layout, words = _ENDS[kind]
     try:
-        if processor["type"] == "BertProcessing":
+        if processor["type"] == kind:
             numbered = {key: processor[key] for key in ("cls", "sep")}
         else:
-            numbered = _of_template(processor)
+            numbered = _of_template(processor, layout)
         found = {f"{key}_token": str(name) for key, (name, i) in numbered.items() if index.get(name) == i}
     except (TypeError, KeyError, ValueError, AttributeError, IndexError):
         found = {}
     if len(found) < 2:
-        refuse(path, "its post_processor does not make [CLS] premise [SEP] hypothesis [SEP] of a pair")
+        refuse(path, f"its post_processor does not make {words} of a pair")
     return found
 
 
-def _of_template(processor: Dict[str, Any]) -> Dict[str, Tuple[str, int]]:
-    """[CLS] and [SEP] of a TemplateProcessing, with their ids; a ValueError if they are elsewhere."""
+def _of_template(processor: Dict[str, Any], layout: _Layout) -> Dict[str, Tuple[str, int]]:
+    """The two special tokens of a TemplateProcessing, with their ids; a ValueError if they are elsewhere."""
     names: Dict[str, Optional[str]] = {}
-    for key, layout in _LAYOUT:
+    for key, steps in layout:
         template = processor[key]
-        if processor["type"] != "TemplateProcessing" or len(template) != len(layout):
+        if processor["type"] != "TemplateProcessing" or len(template) != len(steps):
             raise ValueError
-        for step, (name, segment) in zip(template, layout):
+        for step, (name, segment) in zip(template, steps):
             ((what, there),) = step.items()
             is_sentence = name in ("A", "B")
             found = name if is_sentence else names.setdefault(name, there["id"])
