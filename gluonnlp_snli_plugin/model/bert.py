@@ -31,6 +31,7 @@ class BertFamily(EncoderFamily):
     host_classifier = HostClassifier("BERTClassifier", "bert", "pooled", 0.1, {"classifier.1": "classifier.1"})
     huggingface = HuggingFaceNames(
         classifier="BertForSequenceClassification",
+        head=("pooler.dense", "classifier"),
         prefix="bert.",
         layer=BERT_LAYER,
         parts={"pooler": "pooler.", "decoder": "cls.predictions.", "classifier": "cls.seq_relationship."},
@@ -38,6 +39,7 @@ class BertFamily(EncoderFamily):
             "cls.predictions.decoder.weight": "embeddings.word_embeddings.weight",
             "cls.predictions.decoder.bias": "cls.predictions.bias",
         },
+        head_dropout="classifier_dropout",
         dropout="hidden_dropout_prob",
         attention_dropout="attention_probs_dropout_prob",
         activation="hidden_act",

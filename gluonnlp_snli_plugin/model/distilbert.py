@@ -28,6 +28,7 @@ class DistilBertFamily(EncoderFamily):
     builder = (__name__, "get_distilbert_model")
     huggingface = HuggingFaceNames(
         classifier="DistilBertForSequenceClassification",
+        head=("pre_classifier", "classifier"),
         prefix="distilbert.",
         layer=LayerNames(
             "transformer.layer.",
@@ -42,6 +43,7 @@ class DistilBertFamily(EncoderFamily):
         ),
         parts={"decoder": "vocab_"},
         tied={"vocab_projector.weight": "embeddings.word_embeddings.weight"},
+        head_dropout="seq_classif_dropout",
         dropout="dropout",
         attention_dropout="attention_dropout",
         activation="activation",

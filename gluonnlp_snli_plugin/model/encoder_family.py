@@ -47,11 +47,13 @@ class HuggingFaceNames(NamedTuple):
     """What Hugging Face calls a family's classes and tensors; names of tensors are those in the class without heads."""
 
     classifier: str  #: the class of its fine-tuned classifiers
+    head: Tuple[str, str]  #: the two dense layers of that class
     prefix: str  #: before the encoder's names in a model with a head
     layer: LayerNames
     parts: Mapping[str, str]  #: start of the names of each part besides the encoder, those that GluonNLP lacks too
     tied: Mapping[str, str]  #: tensors that a file may hold twice -> the one that they are equal to
-    dropout: str  #: in ``config.json``, the rate for hidden layers
+    head_dropout: str  #: in ``config.json``, the rate in the head
+    dropout: str  #: the rate for hidden layers
     attention_dropout: str
     activation: str
 

@@ -44,10 +44,12 @@ class RobertaFamily(EncoderFamily):
     builder = ("gluonnlp.model.bert", "get_roberta_model")
     huggingface = HuggingFaceNames(
         classifier="RobertaForSequenceClassification",
+        head=("classifier.dense", "classifier.out_proj"),
         prefix="roberta.",
         layer=BERT_LAYER,
         parts={"pooler": "pooler.", "decoder": "lm_head."},
         tied={"lm_head.decoder.weight": "embeddings.word_embeddings.weight", "lm_head.decoder.bias": "lm_head.bias"},
+        head_dropout="classifier_dropout",
         dropout="hidden_dropout_prob",
         attention_dropout="attention_probs_dropout_prob",
         activation="hidden_act",

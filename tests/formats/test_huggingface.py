@@ -145,8 +145,8 @@ def test_other_architectures_are_refused_by_name(folder, root, architecture, edi
 
 
 def test_a_config_without_model_type_is_known_by_its_model_class(folder, root, edit_config, refused):
-    edit_config(folder, model_type=None, architectures=["RobertaForMaskedLM"])
-    refused(folder, root, "config.json: the architecture is 'RobertaForMaskedLM'; only 'bert'")
+    edit_config(folder, model_type=None, architectures=["ElectraForMaskedLM"])
+    refused(folder, root, "config.json: the architecture is 'ElectraForMaskedLM'; only 'bert'")
     edit_config(folder, architectures=["BertForMaskedLM"])
     import_bert(folder, "mine_uncased", root=root)
 
@@ -255,7 +255,7 @@ def test_weights_that_are_no_safetensors_are_named(folder, root, spoil, refused)
 @pytest.mark.parametrize(
     "name, change, match",
     [
-        ("encoder.layer.1.output.dense.bias", lambda tensor: None, "no tensor {}: it is not a complete BERT"),
+        ("encoder.layer.1.output.dense.bias", lambda tensor: None, "no tensor {}: the checkpoint is not complete"),
         ("embeddings.word_embeddings.weight", lambda tensor: None, "no tensor {}"),
         (
             "encoder.layer.0.intermediate.dense.weight",
@@ -295,4 +295,4 @@ def test_half_a_pooler_is_left_out(folder, root, kind, caplog, edit_tensors):
 
 def test_a_parameter_under_two_names_is_refused(folder, root, edit_tensors, refused):
     edit_tensors(folder, **{"embeddings__LayerNorm__beta": np.ones(16, np.float32)})
-    refused(folder, root, "embeddings.LayerNorm.beta and embeddings.LayerNorm.bias are the same parameter of a BERT")
+    refused(folder, root, "embeddings.LayerNorm.beta and embeddings.LayerNorm.bias are the same parameter")

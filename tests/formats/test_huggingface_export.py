@@ -130,7 +130,9 @@ def test_a_model_without_a_run_has_a_card_too(make_model, pairs_file, tmp_path):
 def test_what_it_cannot_hold_is_one_line(make_model, spiece, pairs_file, tmp_path):
     with pytest.raises(UsageError, match="SentencePiece model, and transformers' BERT tokenizers know WordPiece alone"):
         export(make_model("pooled", spiece), "huggingface", tmp_path / "to", pairs_file)
-    with pytest.raises(UsageError, match="head has 25 hidden units; .* more than the 24 of the BERT: --format onnx"):
+    with pytest.raises(
+        UsageError, match="head has 25 hidden units; .* more than the 24 of the backbone: --format onnx"
+    ):
         export(make_model(hidden_units=25), "huggingface", tmp_path / "to", pairs_file)
 
 

@@ -111,7 +111,7 @@ def test_two_berts_in_one_file_are_refused(folder, bring):
     tensors = tensors_of(folder)
     both = {f"{which}.{name}": tensor for which in ("question", "context") for name, tensor in tensors.items()}
     save_file(both, str(folder / "model.safetensors"))
-    assert "holds several BERTs: 'context.', 'question.'" in complaint(bring)
+    assert "holds several models: 'context.', 'question.'" in complaint(bring)
 
 
 def test_other_heads_are_left_out_in_one_line(folder, bring, expected, caplog):
@@ -132,7 +132,7 @@ def test_further_layers_are_left_out_and_told(folder, bring, caplog):
 @pytest.mark.parametrize("name", ["encoder.layer.0.attention.self.distance_embedding.weight", "embeddings.more.weight"])
 def test_an_encoder_with_more_to_it_is_refused(folder, bring, name):
     save_file({**tensors_of(folder), name: np.zeros(3, np.float32)}, str(folder / "model.safetensors"))
-    assert f"{name} is not a parameter of the BERT that config.json describes" in complaint(bring)
+    assert f"{name} is not a parameter of the model that config.json describes" in complaint(bring)
 
 
 @pytest.mark.parametrize(

@@ -1,23 +1,24 @@
-"""Reads a BERT in Hugging Face's layout: ``config.json``, ``vocab.txt``, ``model.safetensors``."""
+"""Reads a pretrained backbone in Hugging Face's layout: ``config.json``, a vocabulary, ``model.safetensors``."""
 
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from ...errors import CheckpointError
-from ...model.family import families
+from ...model.family import Family, families
 from ...store.pretrained import PretrainedBert
 from ...system.reading import read_bytes
 from ..format import PathLike
 from .files import find_folder, read_config
 from .tensors import WEIGHT_FILES, Tensors
 from .tokenizer import TOKENIZER_FILES, establish
+from .tokenizer_files import Tokenizer
 from .weights import convert_weights
 
 FILES = ("config.json", *TOKENIZER_FILES, *WEIGHT_FILES)  #: what to fetch of a checkpoint on the hub
 
 
 def read_huggingface(source: PathLike, name: str) -> PretrainedBert:
-    """Read a BERT in Hugging Face's layout.
+    """Read a pretrained backbone in Hugging Face's layout.
 
     Parameters
     ----------
@@ -35,16 +36,16 @@ def read_huggingface(source: PathLike, name: str) -> PretrainedBert:
     UsageError
         If the name contradicts the tokenizer, or the files do not say its case.
     CheckpointError
-        If the checkpoint is not a BERT, is incomplete or contradicts itself; names the file.
+        If the checkpoint is of no known family, is incomplete or contradicts itself; names the file.
     """
     folder = find_folder(source, FILES)
     config = read_config(folder / "config.json")
-    backbone, hparams = read_architecture(config, folder / "config.json")
+    family, backbone, hparams = read_architecture(config, folder / "config.json")
     tensors = Tensors(folder)
     # The vocabulary is filled up to that size, which so far only config.json knows.
     tensors.require("embeddings.word_embeddings.weight", (config["vocab_size"], hparams["units"]))
-    tokenizer = establish(folder, config["vocab_size"], uncased=name.endswith("_uncased"))
-    parameters, parts = convert_weights(hparams, len(tokenizer.vocab), tensors)
+    tokenizer = tokenizer_of(family, folder, config["vocab_size"], name.endswith("_uncased"))
+    parameters, parts = convert_weights(family, config, hparams, len(tokenizer.vocab), tensors)
     return PretrainedBert(
         backbone,
         hparams,
@@ -57,15 +58,45 @@ def read_huggingface(source: PathLike, name: str) -> PretrainedBert:
     )
 
 
-def read_architecture(config: Dict[str, Any], path: Path) -> Tuple[str, Dict[str, Any]]:
-    """Name and hyper-parameters of the architecture, in GluonNLP's terms."""
+def read_architecture(config: Dict[str, Any], path: Path) -> Tuple[Family, str, Dict[str, Any]]:
+    """Family, name and hyper-parameters of the architecture, in GluonNLP's terms."""
     kind = config.get("model_type")
-    if kind is None:  # as in the first configs
+    if kind is None:  # as in the first config.json files
         classes = config.get("architectures") or ["BertModel"]
         kind = classes[0] if isinstance(classes, list) else classes
-        kind = "bert" if str(kind).startswith("Bert") else kind
     for family in families():
-        if family.model_type == kind:
-            return family.read_config(config, path)
+        classes_of = family.huggingface.classifier.partition("For")[0]
+        if kind == family.model_type or str(kind).startswith(classes_of):
+            return (family, *family.read_config(config, path))
     known = ", ".join(repr(family.model_type) for family in families())
     raise CheckpointError(f"{path}: the architecture is {kind!r}; only {known} can be imported")
+
+
+def tokenizer_of(family: Family, folder: Path, size: int, uncased: Optional[bool] = None) -> Tokenizer:
+    """The tokenizer of a checkpoint, which must have the special tokens of the family's pairs.
+
+    Parameters
+    ----------
+    family : Family
+    folder : Path
+    size : int
+        Rows of the word embedding.
+    uncased : bool or None
+        The case that the checkpoint's name in the store says.
+
+    Raises
+    ------
+    UsageError
+        If `uncased` contradicts the files.
+    CheckpointError
+        If the tokenizer is that of another family, or cannot be reproduced.
+    """
+    tokenizer = establish(folder, size, uncased)
+    layout = family.layout
+    names = (*layout.before, *layout.between, *layout.after)
+    if not all(getattr(tokenizer.vocab, name, None) for name in names):
+        raise CheckpointError(
+            f"{tokenizer.file}: its tokenizer is {tokenizer.kind}, which no {family.model_type} has; take a "
+            "checkpoint whose config.json and tokenizer agree"
+        )
+    return tokenizer

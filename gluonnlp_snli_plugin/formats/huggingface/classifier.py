@@ -1,22 +1,23 @@
-"""Reads a fine-tuned classifier in Hugging Face's layout: ``BertForSequenceClassification``."""
+"""Reads a fine-tuned classifier in Hugging Face's layout: ``BertForSequenceClassification`` and its kin."""
 
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import mxnet as mx
 
 from ...data.schema import is_class_name
 from ...errors import CheckpointError, UsageError
 from ...model.encoder_family import is_dropout
+from ...model.family import Family
+from ...model.heads import head_named
 from ...tasks.snli import LABELS
 from ..format import MARK, PathLike, content_of
 from ..model_folder import Model
 from ..model_settings import ModelSettings
 from ..reading import model_of
-from .checkpoint import FILES, read_architecture
+from .checkpoint import FILES, read_architecture, tokenizer_of
 from .files import find_folder, read_config
 from .tensors import Tensors
-from .tokenizer import establish
 from .weights import convert_weights
 
 # Says what is needed and shows no order that could be copied unread.
@@ -64,33 +65,21 @@ def read_classifier(source: PathLike, labels: Optional[Sequence[str]] = None, ct
     folder = find_folder(source, FILES)
     path = folder / "config.json"
     config = read_config(path)
-    head = _head(config, path)
-    backbone, hparams = read_architecture({**config, "model_type": "bert"} if head == "mlp" else config, path)
+    is_relu = _is_relu(config, path)
+    family, backbone, hparams = read_architecture({**config, "model_type": "bert"} if is_relu else config, path)
+    head = "mlp" if is_relu else family.own_head
     order = _labels(config, path, labels)
     tensors = Tensors(folder)
     units = hparams["units"]
-    tensors.require("classifier.weight", (len(order), units))
-    tensors.require("classifier.bias", (len(order),))
-    tensors.require("pooler.dense.weight", (units, units))  # the head was trained on its output
-    tensors.require("pooler.dense.bias", (units,))
-    tensors.require("embeddings.word_embeddings.weight", (config["vocab_size"], units))
-    tokenizer = establish(folder, config["vocab_size"])
-    own = ("classifier.weight", "classifier.bias")
-    parameters, _ = convert_weights(hparams, len(tokenizer.vocab), tensors, own)
-    parameters = {
-        f"bert.{name}": array
-        for name, array in parameters.items()
-        if name.split(".")[0] not in ("decoder", "classifier")
-    }
-    last = "classifier.1" if head == "pooled" else "classifier.2"
-    if head == "mlp":
-        for kind in ("weight", "bias"):
-            parameters[f"classifier.0.{kind}"] = parameters.pop(f"bert.pooler.{kind}")
     names = LABELS if sorted(order) == sorted(LABELS) else tuple(order)
-    rows = [order.index(label) for label in names]
-    for kind in ("weight", "bias"):
-        parameters[f"{last}.{kind}"] = mx.nd.array(tensors.finite(f"classifier.{kind}")[rows], dtype="float32")
-    dropout = config.get("hidden_dropout_prob", 0.1)
+    parameters, used = _head_parameters(family, head, units, [order.index(label) for label in names], tensors)
+    tensors.require("embeddings.word_embeddings.weight", (config["vocab_size"], units))
+    tokenizer = tokenizer_of(family, folder, config["vocab_size"])
+    of_bert, _ = convert_weights(family, config, hparams, len(tokenizer.vocab), tensors, used)
+    for name, array in of_bert.items():
+        if name.split(".")[0] not in family.parts:  # the head's layers are those above
+            parameters[f"bert.{name}"] = array
+    dropout = config.get(family.huggingface.dropout, 0.1)
     hparams["dropout"] = dropout if is_dropout(dropout) else 0.1
     settings = ModelSettings(
         backbone=backbone,
@@ -107,12 +96,28 @@ def read_classifier(source: PathLike, labels: Optional[Sequence[str]] = None, ct
     return model_of(settings, tokenizer.vocab, tokenizer.spiece, parameters, ctx, tensors.path)
 
 
-def _head(config: Dict[str, Any], path: Path) -> str:
-    if config.get("model_type") == RELU_HEAD["model_type"]:
-        if all(config.get(key) == value for key, value in RELU_HEAD.items() if key != "architectures"):
-            return "mlp"
-        raise CheckpointError(f"{path}: a DeBERTa; of these, only what export --format huggingface wrote can be read")
-    return "pooled"
+def _is_relu(config: Dict[str, Any], path: Path) -> bool:
+    """Whether it is a BERT with the head Dense, ReLU, Dense, as ``export`` writes it."""
+    if config.get("model_type") != RELU_HEAD["model_type"]:
+        return False
+    if all(config.get(key) == value for key, value in RELU_HEAD.items() if key != "architectures"):
+        return True
+    raise CheckpointError(f"{path}: a DeBERTa; of these, only what export --format huggingface wrote can be read")
+
+
+def _head_parameters(
+    family: Family, head: str, units: int, rows: List[int], tensors: Tensors
+) -> Tuple[Dict[str, mx.nd.NDArray], Tuple[str, ...]]:
+    """The parameters of the head's dense layers, the last one's `rows` in that order; and the tensors' names."""
+    hidden, last = head_named(head).dense_layers(units, len(rows), units)
+    parameters, used = {}, []
+    for layer, theirs in zip((hidden, last), family.huggingface.head):
+        for kind, shape in (("weight", (layer.units, layer.in_units)), ("bias", (layer.units,))):
+            tensors.require(f"{theirs}.{kind}", shape)
+            array = tensors.finite(f"{theirs}.{kind}")
+            parameters[f"{layer.name}.{kind}"] = mx.nd.array(array[rows] if layer is last else array, dtype="float32")
+            used.append(f"{theirs}.{kind}")
+    return parameters, tuple(used)
 
 
 def _labels(config: Dict[str, Any], path: Path, labels: Optional[Sequence[str]]) -> List[str]:

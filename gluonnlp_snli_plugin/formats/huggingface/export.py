@@ -6,14 +6,16 @@ from typing import Any, Dict, List
 import numpy as np
 from safetensors.numpy import save_file
 
+from ...data.layout import BERT_LAYOUT
 from ...errors import UsageError
+from ...model.bert import BERT
 from ...model.family import family_of
 from ...model.heads import DenseLayer, head_named
 from ...system.files import write_json
 from ..job import Job, logits_of
 from ..model_folder import Model
 from .classifier import RELU_HEAD, read_classifier
-from .export_tokenizer import write_tokenizer, write_vocabulary
+from .export_tokenizer import write_huggingface_vocabulary, write_tokenizer
 from .model_card import model_card
 
 
@@ -25,19 +27,19 @@ def write(job: Job, folder: Path) -> None:
             "the vocabulary is a SentencePiece model, and transformers' BERT tokenizers know WordPiece alone: "
             "--format onnx brings an example that divides text as this model does"
         )
-    is_relu = _hidden_layer(job.model).activation == "relu"
-    if is_relu and settings.hidden_units > units:
+    hidden, _ = _dense_layers(job.model)
+    if hidden.units > units:
         raise UsageError(
             f"the head has {settings.hidden_units} hidden units; transformers has no class for more than the {units} "
-            "of the BERT: --format onnx takes any"
+            "of the backbone: --format onnx takes any"
         )
     write_json(folder / "config.json", _config(job.model))
     # 'format': without it transformers refuses the file.
     save_file(_tensors(job.model, job.parameters()), str(folder / "model.safetensors"), {"format": "pt"})
-    write_vocabulary(job.model, folder)
+    write_huggingface_vocabulary(job.model, folder)
     write_tokenizer(job.model, folder, for_pairs=True)
     write_json(folder / "tokenizer_config.json", _tokenizer_config(job.model))
-    (folder / "README.md").write_text(model_card(job), encoding="utf-8")
+    (folder / "README.md").write_text(model_card(job, _is_relu(job.model)), encoding="utf-8")
 
 
 def check(job: Job, folder: Path) -> np.ndarray:
@@ -48,77 +50,99 @@ def check(job: Job, folder: Path) -> np.ndarray:
     return logits_of(model.net, job.encoded)[:, [model.settings.labels.index(label) for label in labels]]
 
 
-def _hidden_layer(model: Model) -> DenseLayer:
-    """The first of the two dense layers that transformers' heads have.
+def _dense_layers(model: Model) -> List[DenseLayer]:
+    """The two dense layers that transformers' heads have.
 
     Raises
     ------
     UsageError
         If the head of the model is another one.
     """
-    return _dense_layers(model)[0]
-
-
-def _dense_layers(model: Model) -> List[DenseLayer]:
     settings = model.settings
-    head = head_named(settings.head)
-    layers = head.dense_layers(settings.hparams["units"], len(settings.labels), settings.hidden_units)
-    if head.is_berts or (head.pooling == "first" and [layer.activation for layer in layers] == ["relu", None]):
+    family, head, units = family_of(settings.backbone), head_named(settings.head), settings.hparams["units"]
+    layers = head.dense_layers(units, len(settings.labels), settings.hidden_units)
+    own = head_named(family.own_head).dense_layers(units, len(settings.labels), units)
+    possible = [[layer.activation for layer in own]] + [["relu", None]] * (family is BERT)
+    if head.pooling == "first" and [layer.activation for layer in layers] in possible:
         return layers
-    raise UsageError(f"transformers has no class with the head {head.name!r}: --format onnx or symbol takes it")
+    raise UsageError(
+        f"transformers has no class of {settings.backbone} with the head {head.name!r}: "
+        "--format onnx or symbol takes it"
+    )
+
+
+def _is_relu(model: Model) -> bool:
+    """Whether it is a BERT whose head no class of BERT's has."""
+    return family_of(model.settings.backbone) is BERT and _dense_layers(model)[0].activation == "relu"
 
 
 def _config(model: Model) -> Dict[str, Any]:
-    hparams, labels = model.settings.hparams, model.settings.labels
-    is_relu = _hidden_layer(model).activation == "relu"
+    vocab, hparams, labels = model.vocab, model.settings.hparams, model.settings.labels
+    family, pad_id = family_of(model.settings.backbone), vocab[vocab.padding_token]
+    dropout = model.settings.dropout
+    relu = {**RELU_HEAD, "pooler_hidden_size": hparams["units"], "cls_dropout": dropout}
+    before, _, after = family.layout.ids(vocab)
     return {
-        "architectures": ["BertForSequenceClassification"],
-        "model_type": "bert",
-        "vocab_size": len(model.vocab),
-        **family_of(model.settings.backbone).write_config(hparams, model.vocab[model.vocab.padding_token]),
-        "pad_token_id": model.vocab[model.vocab.padding_token],
+        "architectures": [family.huggingface.classifier],
+        "model_type": family.model_type,
+        "vocab_size": len(vocab),
+        **family.write_config(hparams, pad_id),
+        "pad_token_id": pad_id,
+        **({} if family.layout == BERT_LAYOUT else {"bos_token_id": before[0], "eos_token_id": after[-1]}),
         "problem_type": "single_label_classification",
         "id2label": {str(i): label for i, label in enumerate(labels)},
         "label2id": {label: i for i, label in enumerate(labels)},
         "torch_dtype": "float32",
-        **(RELU_HEAD if is_relu else {"classifier_dropout": model.settings.dropout}),
-        **({"pooler_hidden_size": hparams["units"], "cls_dropout": model.settings.dropout} if is_relu else {}),
+        **(relu if _is_relu(model) else {family.huggingface.head_dropout: dropout}),
     }
 
 
 def _tensors(model: Model, parameters: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
     """The parameters by their names in transformers."""
-    units = model.settings.hparams["units"]
+    family, hparams, vocab = family_of(model.settings.backbone), model.settings.hparams, model.vocab
     hidden, last = _dense_layers(model)
-    is_relu = hidden.activation == "relu"
-    tensors = {f"classifier.{kind}": parameters[f"{last.name}.{kind}"] for kind in ("weight", "bias")}
-    if is_relu:  # the missing hidden units are zero and add nothing
-        missing = units - hidden.units
-        tensors["classifier.weight"] = np.pad(tensors["classifier.weight"], ((0, 0), (0, missing)))
-        tensors["pooler.dense.weight"] = np.pad(parameters[f"{hidden.name}.weight"], ((0, missing), (0, 0)))
-        tensors["pooler.dense.bias"] = np.pad(parameters[f"{hidden.name}.bias"], (0, missing))
-    family = family_of(model.settings.backbone)
-    mapping = family.parameters(model.settings.hparams, len(model.vocab), [] if is_relu else ["pooler"])
-    for ours, (theirs, _) in mapping.items():
-        if is_relu:
+    is_relu, names = _is_relu(model), family.huggingface
+    own = {name[len("bert.") :]: array for name, array in parameters.items() if name.startswith("bert.")}
+    of_bert = family.to_huggingface(own, hparams, vocab[vocab.padding_token])
+    # Missing hidden units are zero and add nothing.
+    missing = hparams["units"] - hidden.units
+    head = {f"{names.head[1]}.bias": parameters[f"{last.name}.bias"]}
+    head[f"{names.head[1]}.weight"] = np.pad(parameters[f"{last.name}.weight"], ((0, 0), (0, missing)))
+    head[f"{names.head[0]}.weight"] = np.pad(parameters[f"{hidden.name}.weight"], ((0, missing), (0, 0)))
+    head[f"{names.head[0]}.bias"] = np.pad(parameters[f"{hidden.name}.bias"], (0, missing))
+    tensors = {}
+    for theirs, array in {**of_bert, **head}.items():
+        is_inside = theirs in of_bert or theirs.startswith(tuple(names.parts.values()))
+        if is_relu:  # DeBERTa's pooler is beside it
             for which in ("query", "key", "value"):
                 theirs = theirs.replace(f".attention.self.{which}.", f".attention.self.{which}_proj.")
-        tensors[f"{'deberta' if is_relu else 'bert'}.{theirs}"] = parameters[f"bert.{ours}"]
-    return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+            theirs = theirs if theirs in head else f"deberta.{theirs}"
+        else:
+            theirs = f"{names.prefix}{theirs}" if is_inside else theirs
+        tensors[theirs] = np.ascontiguousarray(array)
+    return tensors
 
 
 def _tokenizer_config(model: Model) -> Dict[str, Any]:
     vocab, tokenizer = model.vocab, model.settings.tokenizer
+    family = family_of(model.settings.backbone)
+    begin, end = (getattr(vocab, name) for name in (family.layout.before[0], family.layout.after[-1]))
+    if tokenizer.algorithm == "byte_pairs":
+        how = {"add_prefix_space": tokenizer.add_prefix_space, "bos_token": begin, "eos_token": end}
+    else:
+        how = {
+            "do_lower_case": tokenizer.lower,
+            "strip_accents": tokenizer.strip_accents,
+            "tokenize_chinese_chars": tokenizer.chinese_characters,
+        }
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",  # which uses tokenizer.json as it is
-        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
-        "do_lower_case": tokenizer.lower,
-        "strip_accents": tokenizer.strip_accents,
-        "tokenize_chinese_chars": tokenizer.chinese_characters,
+        "model_input_names": ["input_ids", *["token_type_ids"] * family.layout.has_segments, "attention_mask"],
+        **how,
         "model_max_length": model.settings.max_len,
         "pad_token": vocab.padding_token,
         "unk_token": vocab.unknown_token,
-        "cls_token": vocab.cls_token,
-        "sep_token": vocab.sep_token,
+        "cls_token": begin,
+        "sep_token": end,
         "mask_token": vocab.mask_token,
     }

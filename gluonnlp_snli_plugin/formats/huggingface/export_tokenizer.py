@@ -1,28 +1,48 @@
-"""The tokenizer of a model for programs without GluonNLP: ``vocab.txt``, ``tokenizer.json``, a SentencePiece model."""
+"""The tokenizer of a model for programs without GluonNLP: its vocabulary, ``tokenizer.json``."""
 
 import shutil
 from pathlib import Path
 from typing import Any, Dict
 
-from gluonnlp.vocab import BERTVocab
+from gluonnlp.vocab import Vocab
 
 from ...errors import UsageError
 from ...system.files import json_text
+from ...text.byte_pairs import BytePairVocab
 from ...text.tokenizer_settings import AddedToken, special_tokens
 from ..model_folder import Model
 
+BYTE_PAIRS = "byte_pairs.vocab"
+
 
 def write_vocabulary(model: Model, folder: Path) -> str:
-    """Write the vocabulary: ``vocab.txt``, a token a line, or ``spiece.model``; returns the file's name."""
+    """Write the vocabulary as one file and return its name.
+
+    ``vocab.txt``, a token a line; ``spiece.model``; or ``byte_pairs.vocab``, the JSON of a :class:`.BytePairVocab`.
+    """
     if model.spiece:
         shutil.copyfile(model.spiece, folder / "spiece.model")
         return "spiece.model"
+    if isinstance(model.vocab, BytePairVocab):
+        (folder / BYTE_PAIRS).write_text(model.vocab.to_json(), encoding="utf-8")
+        return BYTE_PAIRS
     tokens = model.vocab.idx_to_token
     strange = next((token for token in tokens if "\n" in token or "\r" in token), None)
     if strange is not None:
         raise UsageError(f"the vocabulary has the token {strange!r}, which a vocab.txt cannot hold")
     (folder / "vocab.txt").write_text("".join(f"{token}\n" for token in tokens), encoding="utf-8")
     return "vocab.txt"
+
+
+def write_huggingface_vocabulary(model: Model, folder: Path) -> None:
+    """Write the vocabulary as transformers does: ``vocab.txt``, or ``vocab.json`` and ``merges.txt``."""
+    if not isinstance(model.vocab, BytePairVocab):
+        write_vocabulary(model, folder)
+        return
+    text = json_text(dict(model.vocab.token_to_idx), "utf-8")
+    (folder / "vocab.json").write_text(text, encoding="utf-8")
+    merges = "".join(f"{merge}\n" for merge in ("#version: 0.2", *model.vocab.merges))
+    (folder / "merges.txt").write_text(merges, encoding="utf-8")
 
 
 def write_tokenizer(model: Model, folder: Path, for_pairs: bool = False) -> None:
@@ -43,11 +63,21 @@ def write_tokenizer(model: Model, folder: Path, for_pairs: bool = False) -> None
     added = list(settings.added_tokens)
     if for_pairs:
         added += [AddedToken(name) for name in special_tokens(vocab) if name not in {token.content for token in added}]
+    pipeline = _byte_pairs if isinstance(vocab, BytePairVocab) else _word_pieces
     content: Dict[str, Any] = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
         "added_tokens": [_added(token, vocab) for token in sorted(added, key=lambda token: vocab[token.content])],
+        **pipeline(model, for_pairs),
+    }
+    (folder / "tokenizer.json").write_text(json_text(content, "utf-8", indent=2), encoding="utf-8")
+
+
+def _word_pieces(model: Model, for_pairs: bool) -> Dict[str, Any]:
+    """What ``tokenizers`` does to text of BERT's vocabularies."""
+    vocab, settings = model.vocab, model.settings.tokenizer
+    return {
         "normalizer": {
             "type": "BertNormalizer",
             "clean_text": True,
@@ -66,23 +96,52 @@ def write_tokenizer(model: Model, folder: Path, for_pairs: bool = False) -> None
             "vocab": {vocab.unknown_token: 0} if model.spiece else dict(vocab.token_to_idx),
         },
     }
-    (folder / "tokenizer.json").write_text(json_text(content, "utf-8", indent=2), encoding="utf-8")
 
 
-def _added(token: AddedToken, vocab: BERTVocab) -> Dict[str, Any]:
+def _byte_pairs(model: Model, for_pairs: bool) -> Dict[str, Any]:
+    """What ``tokenizers`` does to text of byte-level BPE."""
+    vocab, add_prefix_space = model.vocab, model.settings.tokenizer.add_prefix_space
+    level = {"type": "ByteLevel", "add_prefix_space": add_prefix_space, "trim_offsets": True, "use_regex": True}
+    pair = {
+        "type": "RobertaProcessing",
+        "sep": [vocab.eos_token, vocab[vocab.eos_token]],
+        "cls": [vocab.bos_token, vocab[vocab.bos_token]],
+        "trim_offsets": True,
+        "add_prefix_space": add_prefix_space,
+    }
+    return {
+        "normalizer": None,
+        "pre_tokenizer": level,
+        "post_processor": pair if for_pairs else None,
+        "decoder": {**level, "add_prefix_space": True},
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": "",
+            "end_of_word_suffix": "",
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "vocab": dict(vocab.token_to_idx),
+            "merges": list(vocab.merges),
+        },
+    }
+
+
+def _added(token: AddedToken, vocab: Vocab) -> Dict[str, Any]:
     """An added token as ``tokenizers`` writes it."""
     return {
         "id": vocab[token.content],
         "content": token.content,
         "single_word": False,
-        "lstrip": False,
-        "rstrip": False,
+        "lstrip": token.lstrip,
+        "rstrip": token.rstrip,
         "normalized": token.normalized,
         "special": token.special,
     }
 
 
-def _pair(cls: str, sep: str, vocab: BERTVocab) -> Dict[str, Any]:
+def _pair(cls: str, sep: str, vocab: Vocab) -> Dict[str, Any]:
     """``[CLS] premise [SEP] hypothesis [SEP]`` in the terms of ``tokenizers``."""
 
     def special(name: str, segment: int) -> Dict[str, Any]:

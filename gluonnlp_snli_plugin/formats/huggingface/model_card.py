@@ -5,7 +5,7 @@ import os
 import re
 from typing import Any, Dict, Sequence
 
-from ...model.heads import head_named
+from ...model.family import family_of
 from ...tasks.snli import LABELS
 from ..job import Job
 
@@ -74,25 +74,29 @@ _UNKNOWN = "Not known: there is no record of a run beside the model."
 _TRUNCATIONS = {"longest_first": "longest_first", "only_first": "only_first", "only_second": "only_second"}
 
 
-def model_card(job: Job) -> str:
+def model_card(job: Job, is_relu: bool) -> str:
     """The text of ``README.md``.
 
     Parameters
     ----------
     job : Job
+    is_relu : bool
+        Whether it is a BERT with a head that no class of transformers' BERTs has.
     """
     settings, run, summary = job.model.settings, job.record("config.json"), job.record("summary.json")
     given, versions = (run[name] if isinstance(run.get(name), dict) else {} for name in ("settings", "versions"))
     if isinstance(given.get("init_from"), str):  # its name, not where it lay
         given = {**given, "init_from": os.path.basename(given["init_from"].rstrip("/"))}
+    name = family_of(settings.backbone).huggingface.classifier.partition("For")[0]
+    name = name.replace("Bert", "BERT").replace("berta", "BERTa")
     about = _OF_NLI if set(settings.labels) & set(LABELS) else _OF_OWN_CLASSES
     return _CARD.format(
         **{**about, "title": about["title"].format(settings.backbone)},
         labels=", ".join(settings.labels),
-        architecture=f"BERT of {settings.hparams['num_layers']} layers of {settings.hparams['units']} units",
+        architecture=f"{name} of {settings.hparams['num_layers']} layers of {settings.hparams['units']} units",
         truncation=_TRUNCATIONS.get(settings.truncation, "longest_first"),
         max_len=settings.max_len,
-        class_note="" if head_named(settings.head).is_berts else _CLASS_NOTE,
+        class_note=_CLASS_NOTE if is_relu else "",
         data=_data(run, summary),
         settings=_table(given, _SETTINGS),
         versions=_table(versions, _VERSIONS),

@@ -19,9 +19,9 @@ _EMBEDDING = "embeddings.word_embeddings.weight"
 
 
 class Tensors:
-    """The tensors of a BERT as float32 arrays, by the names that they have in a ``BertModel``.
+    """The tensors of a checkpoint as float32 arrays, by the names that they have in the class without heads.
 
-    Their prefix ('bert.', 'module.', 'model.bert.' or none) is that of the word embedding.
+    Their prefix ('bert.', 'roberta.', 'module.', 'model.bert.' or none) is that of the word embedding.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Tensors:
     Raises
     ------
     CheckpointError
-        If a file is missing or damaged, or two tensors are the same parameter of a BERT.
+        If a file is missing or damaged, or two tensors are the same parameter.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -50,13 +50,13 @@ class Tensors:
         for name, file in found.items():
             _, other = self._there.setdefault(_common(name, prefix), (file, name))
             if other != name:
-                raise CheckpointError(f"{self.path}: {other} and {name} are the same parameter of a BERT")
+                raise CheckpointError(f"{self.path}: {other} and {name} are the same parameter")
 
     def _prefix(self, names: List[str]) -> str:
-        """What comes before the names of a ``BertModel``."""
+        """What comes before the names in the class without heads."""
         found = [name[: -len(_EMBEDDING)] for name in names if ("." + name).endswith("." + _EMBEDDING)]
         if len(found) > 1:
-            raise CheckpointError(f"{self.path} holds several BERTs: {', '.join(map(repr, sorted(found)))}")
+            raise CheckpointError(f"{self.path} holds several models: {', '.join(map(repr, sorted(found)))}")
         return found[0] if found else ""
 
     def __contains__(self, name: str) -> bool:
@@ -75,7 +75,7 @@ class Tensors:
     def require(self, name: str, shape: Tuple[int, ...] = ()) -> None:
         """Raise a CheckpointError if a tensor is missing, or its shape is not that of config.json."""
         if name not in self:
-            raise CheckpointError(f"{self.path} has no tensor {name}: it is not a complete BERT")
+            raise CheckpointError(f"{self.path} has no tensor {name}: the checkpoint is not complete")
         if shape and self.shape(name) != shape:
             raise CheckpointError(f"{self.path}: {name} is of shape {self.shape(name)}, config.json says {shape}")
 
@@ -150,8 +150,8 @@ def _in_parts(index: Path) -> Dict[str, Path]:
 
 
 def _common(name: str, prefix: str) -> str:
-    """A tensor's name without what comes before BERT's own names, and with the LayerNorm names of today."""
-    while not name.startswith(prefix):  # a head is beside the BERT: less comes before it
+    """A tensor's name in the class without heads, with the LayerNorm names of today."""
+    while not name.startswith(prefix):  # a head is beside the model: less comes before it
         prefix = prefix[: prefix.rstrip(".").rfind(".") + 1]
     name = name[len(prefix) :]
     name = re.sub(r"(\.attention\.self\.(query|key|value))_proj\.", r"\1.", name)  # DeBERTa's

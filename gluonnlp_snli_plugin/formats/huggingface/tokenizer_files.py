@@ -46,6 +46,13 @@ class Tokenizer(NamedTuple):
         """The SentencePiece model, if it is one."""
         return self.file if is_sentencepiece(self.file) else None
 
+    @property
+    def kind(self) -> str:
+        """What a message calls it."""
+        if self.settings.algorithm == "byte_pairs":
+            return "byte-level BPE"
+        return "SentencePiece" if self.spiece else "BERT's WordPiece"
+
 
 def optional(path: Path) -> Dict[str, Any]:
     """The JSON object in a file; empty where there is no file."""
