@@ -12,6 +12,7 @@ from ..errors import CheckpointError
 from ..model.family import families, family_of, hparams_of
 from ..system.params_layout import read_layout
 from ..text.vocabulary import read_vocabulary
+from . import gpt2_tokenizer
 from .index import INDEX, Checkpoint, Vocabulary, read_index, store_root
 from .lookup import check_file, check_files, require
 
@@ -85,6 +86,7 @@ def _with_vocabulary(found: Tuple[Any, Vocab], vocabulary: Optional[Vocabulary],
     net, vocab = found
     if vocabulary and type(vocab) is Vocab:
         vocab, _ = read_vocabulary(store_root(root) / vocabulary.file)
+    gpt2_tokenizer.remember(vocab, vocabulary)
     return net, vocab
 
 
