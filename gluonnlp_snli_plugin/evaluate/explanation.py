@@ -6,8 +6,7 @@ along the path from the pair with every token masked to the pair itself (Sundara
 then add up to the difference that all tokens together make to the log-odds of the answer.
 """
 
-import re
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -18,7 +17,6 @@ from ..model.classifier import SNLIBertClassifier
 
 _POINTS = 16  # on the path at which the gradient is computed (Gauss-Legendre)
 _TOKENS_AT_ONCE = 2048  # of all points together; limits the memory of the backward pass
-_WORDS = re.compile(r"[^\W_]+|[\W_]")
 
 
 class Part(NamedTuple):
@@ -189,20 +187,9 @@ def _log_odds(logits: np.ndarray, target: int) -> Tuple[np.ndarray, np.ndarray]:
 def _parts(tokenizer: Any, text: str, values: np.ndarray) -> List[Part]:
     """The words of a text as in the input, each with the sum of its tokens' contributions."""
     parts, start = [], 0
-    for word in _words(tokenizer, text):
-        end = start + len(tokenizer.ids(word))
+    for word, number in tokenizer.words(text):
+        end = start + number
         is_seen = start < min(end, len(values))
         parts.append(Part(word, float(values[start:end].sum()) if is_seen else None))
         start = end
     return parts
-
-
-def _words(tokenizer: Any, text: str) -> Iterator[str]:
-    """Words, punctuation marks and spaces, split only where that does not change the tokens."""
-    for i, word in enumerate(text.split(" ")):
-        if i:
-            yield " "
-        pieces = _WORDS.findall(word)
-        if len(pieces) > 1 and [id_ for piece in pieces for id_ in tokenizer.ids(piece)] != tokenizer.ids(word):
-            pieces = [word]
-        yield from pieces

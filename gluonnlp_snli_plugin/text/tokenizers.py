@@ -17,6 +17,7 @@ from .tokenizer_settings import TokenizerSettings
 _ID = np.dtype(np.int32)
 _LONGEST_REMEMBERED = 64  # characters; longer "words" are rare and would only fill the memory
 _MOST_REMEMBERED = 1 << 20
+_WORDS = re.compile(r"[^\W_]+|[\W_]")
 
 
 class CachedTokenizer:
@@ -80,6 +81,20 @@ class CachedTokenizer:
         words = np.fromiter(map(str.count, texts, itertools.repeat(" ")), np.int64, len(texts)) + 1
         lengths = np.diff(ends[np.cumsum(words) - 1], prepend=0) // _ID.itemsize
         return np.frombuffer(b"".join(ids), _ID), lengths
+
+    def words(self, text: str) -> Iterator[Tuple[str, int]]:
+        """Words, punctuation marks and spaces of `text`, and how many tokens each has; together they are the text.
+
+        They are divided only where that does not change the tokens.
+        """
+        for i, word in enumerate(text.split(" ")):
+            if i:
+                yield " ", 0
+            pieces = [(piece, len(self.ids(piece))) for piece in _WORDS.findall(word)]
+            ids = [id_ for piece, _ in pieces for id_ in self.ids(piece)]
+            if len(pieces) > 1 and ids != self.ids(word):
+                pieces = [(word, len(self.ids(word)))]
+            yield from pieces
 
 
 def flat_ids(lists: Sequence[Sequence[int]]) -> Tuple[np.ndarray, np.ndarray]:

@@ -62,7 +62,7 @@ def write(job: Job, folder: Path) -> None:
         # What example.py has no need of: reader.py restores the model's own encoder from it.
         "vocabulary": vocabulary,
         "sha256": {name: digest(folder / name) for name in (GRAPH, vocabulary)},
-        "special_tokens": {name: getattr(vocab, name) for name in SPECIAL_TOKENS},
+        "special_tokens": {name: getattr(vocab, name) for name in SPECIAL_TOKENS if hasattr(vocab, name)},
         "model": dataclasses.asdict(settings),
     }
     write_json(folder / SETTINGS, content)

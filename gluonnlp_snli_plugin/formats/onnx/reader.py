@@ -10,11 +10,20 @@ import onnxruntime
 from ...errors import CheckpointError, UsageError
 from ...model.family import family_of
 from ...system.files import digest
-from ...text.vocabulary import SPECIAL_TOKENS, read_vocabulary, vocab_of_index, wordpiece_index
+from ...text.vocabulary import (
+    SPECIAL_TOKENS,
+    is_sentencepiece,
+    read_vocabulary,
+    vocab_of_index,
+    wordpiece_index,
+)
 from ..format import content_of
+from ..huggingface.export_tokenizer import BYTE_PAIRS
 from ..model_folder import Model
 from ..model_settings import settings_from_json
 from .export import GRAPH, SETTINGS, inputs_of
+
+_WORD_PIECES = "vocab.txt"
 
 
 class OnnxNet:
@@ -84,24 +93,22 @@ def read(path: Path, ctx: Any = None) -> Model:
     _check_files(path, content)
     layout = family_of(settings.backbone).layout
     net = OnnxNet(path / GRAPH, len(settings.labels), layout.has_segments)
-    spiece = None
-    if content["vocabulary"] == "spiece.model":
-        spiece = path / "spiece.model"
-        vocab, _ = read_vocabulary(spiece)
-    else:
-        file = path / "vocab.txt"
+    file = path / content["vocabulary"]
+    if file.name == _WORD_PIECES:
         vocab = vocab_of_index(file, wordpiece_index(file), None, content["special_tokens"])
-    return Model(net, vocab, settings, spiece)
+    else:
+        vocab, _ = read_vocabulary(file)
+    return Model(net, vocab, settings, file if is_sentencepiece(file) else None)
 
 
 def _check_files(path: Path, content: Dict[str, Any]) -> None:
     """Make sure that the settings name the files and tokens, and that the files are those that were written."""
     names, vocabulary, sha256 = (content.get(key) for key in ("special_tokens", "vocabulary", "sha256"))
     if (
-        vocabulary not in ("vocab.txt", "spiece.model")
+        vocabulary not in (_WORD_PIECES, "spiece.model", BYTE_PAIRS)
         or not isinstance(sha256, dict)
         or not isinstance(names, dict)
-        or sorted(names) != sorted(SPECIAL_TOKENS)
+        or (vocabulary == _WORD_PIECES and sorted(names) != sorted(SPECIAL_TOKENS))
         or not all(isinstance(token, str) for token in names.values())
     ):
         raise CheckpointError(f"{path / SETTINGS} is damaged")
