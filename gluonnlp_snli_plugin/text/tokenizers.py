@@ -11,7 +11,7 @@ from gluonnlp.vocab import BERTVocab, Vocab
 
 from ..errors import CheckpointError
 from .bert_characters import BertWords
-from .byte_pairs import BytePairTokenizer
+from .byte_pairs import BytePairTokenizer, BytePairVocab
 from .tokenizer_settings import TokenizerSettings
 
 _ID = np.dtype(np.int32)
@@ -208,7 +208,14 @@ def bert_tokenizer(
     Returns
     -------
     CachedTokenizer or BytePairTokenizer
+
+    Raises
+    ------
+    CheckpointError
+        If the settings are those of another kind of vocabulary.
     """
+    if (settings.algorithm == "byte_pairs") != isinstance(vocab, BytePairVocab):
+        raise CheckpointError(f"the settings of a tokenizer {settings.algorithm!r} do not go with the vocabulary")
     if settings.algorithm == "byte_pairs":
         return BytePairTokenizer(vocab, settings)
     if sentencepiece is not None:

@@ -92,9 +92,7 @@ def tokenizer_of(family: Family, folder: Path, size: int, uncased: Optional[bool
         If the tokenizer is that of another family, or cannot be reproduced.
     """
     tokenizer = establish(folder, size, uncased)
-    layout = family.layout
-    names = (*layout.before, *layout.between, *layout.after)
-    if not all(getattr(tokenizer.vocab, name, None) for name in names):
+    if family.layout.missing(tokenizer.vocab):
         raise CheckpointError(
             f"{tokenizer.file}: its tokenizer is {tokenizer.kind}, which no {family.model_type} has; take a "
             "checkpoint whose config.json and tokenizer agree"

@@ -1,0 +1,119 @@
+"""A RoBERTa from Hugging Face's layout through every step: fine-tuned, evaluated, explained, exported, read back."""
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gluonnlp_snli_plugin import Predictor, evaluate, finetune, import_bert
+from gluonnlp_snli_plugin.errors import CheckpointError, UsageError
+from gluonnlp_snli_plugin.formats import export
+from gluonnlp_snli_plugin.formats.importing import import_classifier
+from gluonnlp_snli_plugin.tasks.snli import SNLI
+from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
+
+pytest.importorskip("tokenizers")
+GOLDEN = Path(__file__).parent / "golden" / "roberta"
+SETTINGS = {"max_len": 64, "lr": 3e-3, "epochs": 4, "batch_size": 16, "seed": 1}
+
+
+@pytest.fixture(scope="module")
+def run(pairs_file, tmp_path_factory):
+    """The output folder of a run that has learnt something, and its summary."""
+    folder = tmp_path_factory.mktemp("run") / "out"
+    name = import_bert(GOLDEN, "chain_cased").dataset_name
+    files = {"train_file": str(pairs_file), "dev_file": str(pairs_file), "output_dir": str(folder)}
+    return folder, finetune(dataset_name=name, head="roberta", **SETTINGS, **files)
+
+
+@pytest.fixture(scope="module")
+def pairs(pairs_file):
+    dataset = SNLI(file=pairs_file)
+    return list(zip(dataset.premises, dataset.hypotheses))[::7] + [("犬  naïve <mask>!", "🐕\n 's"), ("", "x" * 90)]
+
+
+def logits(model, pairs):
+    predictor = Predictor.load(model, native=False)
+    return predictor.logits(predictor.encoder.encode(*zip(*pairs)))
+
+
+def test_it_learns_and_is_evaluated(run, pairs_file):
+    folder, summary = run
+    assert summary["dev_accuracy"] > 0.4
+    assert evaluate(folder, file=pairs_file).accuracy == pytest.approx(summary["dev_accuracy"])
+
+
+def test_its_words_are_explained(run):
+    explained = Predictor.load(run[0]).explain("A dog isn't  red.", "naïve 犬")
+    assert "".join(part.text for part in explained.premise) == "A dog isn't  red."
+    read = [part.text for part in explained.premise if part.contribution is not None]
+    assert read == ["A", "dog", "isn", "'t", " ", "red", "."]
+
+
+@pytest.mark.parametrize("format", ["onnx", "huggingface"])
+def test_exports_answer_as_the_model_and_are_read_back(run, pairs, pairs_file, tmp_path, format):
+    if format == "onnx":
+        pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    assert export(run[0], format, tmp_path / "to", pairs_file).difference < 1e-5
+    back = tmp_path / "to"
+    if format == "huggingface":
+        import_classifier(tmp_path / "to", tmp_path / "back")
+        back = tmp_path / "back"
+    np.testing.assert_allclose(logits(back, pairs), logits(run[0], pairs), atol=1e-5)
+
+
+def test_the_onnx_example_needs_neither_mxnet_nor_the_plugin(run, pairs, pairs_file, tmp_path):
+    pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    export(run[0], "onnx", tmp_path / "to", pairs_file)
+    before = "import sys; sys.modules.update(dict.fromkeys(['mxnet', 'gluonnlp', 'gluonnlp_snli_plugin'], None))\n"
+    answers = "[example.label(*pair)[1].tolist() for pair in json.load(sys.stdin)]"
+    code = f"{before}import example, json\nprint(json.dumps({answers}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=json.dumps(pairs), cwd=tmp_path / "to", capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(json.loads(done.stdout), logits(run[0], pairs), atol=1e-5)
+
+
+def test_a_damaged_vocabulary_of_an_onnx_folder_is_one_line(run, pairs_file, tmp_path):
+    pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    export(run[0], "onnx", tmp_path / "to", pairs_file)
+    path = tmp_path / "to" / "byte_pairs.vocab"
+    path.write_text(path.read_text().replace("<mask>", "<musk>"))
+    with pytest.raises(CheckpointError, match=r"byte_pairs\.vocab is damaged"):
+        Predictor.load(tmp_path / "to")
+
+
+def test_a_run_starts_from_the_vocabulary_alone(pairs_file, tmp_path):
+    files = {"train_file": str(pairs_file), "dev_file": str(pairs_file), "output_dir": str(tmp_path / "out")}
+    files.update(vocab=str(GOLDEN / "vocab.json"))
+    finetune(backbone="roberta_1_16_2", head="mlp", max_len=32, epochs=1, **files)
+    model = json.loads((tmp_path / "out" / "model" / "config.json").read_text())
+    assert model["settings"]["tokenizer"]["algorithm"] == "byte_pairs"
+
+
+@pytest.mark.parametrize(
+    ("backbone", "vocab", "told"),
+    [
+        ("bert_1_16_2", GOLDEN / "vocab.json", "the vocabulary has no cls_token and no sep_token"),
+        ("roberta_1_16_2", GOLDEN.parent / "vocab.txt", "the vocabulary has no bos_token and no eos_token"),
+    ],
+)
+def test_a_vocabulary_of_another_family_is_one_line(pairs_file, tmp_path, backbone, vocab, told):
+    files = {"train_file": str(pairs_file), "dev_file": str(pairs_file), "output_dir": str(tmp_path / "out")}
+    with pytest.raises(UsageError, match=told):
+        finetune(backbone=backbone, vocab=str(vocab), max_len=32, epochs=1, **files)
+
+
+def test_settings_of_another_vocabulary_are_one_line(run, tmp_path):
+    folder = Path(shutil.copytree(str(run[0] / "model"), str(tmp_path / "model")))
+    content = json.loads((folder / "config.json").read_text())
+    content["settings"]["tokenizer"] = dataclasses.asdict(TokenizerSettings.gluonnlp(lower=False))
+    (folder / "config.json").write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match="settings of a tokenizer 'gluonnlp' do not go with the vocabulary"):
+        Predictor.load(folder)
