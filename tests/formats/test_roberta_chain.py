@@ -14,6 +14,8 @@ from gluonnlp_snli_plugin import Predictor, evaluate, finetune, import_bert
 from gluonnlp_snli_plugin.errors import CheckpointError, UsageError
 from gluonnlp_snli_plugin.formats import export
 from gluonnlp_snli_plugin.formats.importing import import_classifier
+from gluonnlp_snli_plugin.formats.job import logits_of
+from gluonnlp_snli_plugin.formats.reading import load_finetuned
 from gluonnlp_snli_plugin.tasks.snli import SNLI
 from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
 
@@ -65,6 +67,20 @@ def test_exports_answer_as_the_model_and_are_read_back(run, pairs, pairs_file, t
         import_classifier(tmp_path / "to", tmp_path / "back")
         back = tmp_path / "back"
     np.testing.assert_allclose(logits(back, pairs), logits(run[0], pairs), atol=1e-5)
+
+
+def test_gluonnlps_own_file_comes_back_with_the_vocabulary_beside_it(run, pairs, pairs_file, tmp_path):
+    assert export(run[0], "gluonnlp", tmp_path / "to", pairs_file).difference < 1e-5
+    (file,) = (tmp_path / "to").glob("*.params")
+    given = {"vocab": tmp_path / "to" / "byte_pairs.vocab", "backbone": "roberta_2_16_4"}
+    checkpoint = import_bert(file, "again_cased", **given)
+    assert checkpoint.tokenizer == Predictor.load(run[0]).encoder.tokenizer.settings
+    model = load_finetuned(file, dataset_name="again_cased")
+    settings = dataclasses.replace(model.settings, max_len=64, truncation="longest_first")
+    found = logits_of(model.net, dataclasses.replace(model, settings=settings).encoder().encode(*zip(*pairs)))
+    np.testing.assert_allclose(found, logits(run[0], pairs), atol=1e-5)
+    with pytest.raises(UsageError, match="byte-level BPE does not lower-case text: --name must end in _cased"):
+        import_bert(file, "again_uncased", **given)
 
 
 def test_the_onnx_example_needs_neither_mxnet_nor_the_plugin(run, pairs, pairs_file, tmp_path):

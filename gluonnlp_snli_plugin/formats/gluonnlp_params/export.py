@@ -61,8 +61,8 @@ def write(job: Job, folder: Path) -> None:
     file = _file(model)
     mx.nd.save(str(folder / file), parameters)
     vocabulary = write_vocabulary(model, folder)
-    is_exact = model.settings.tokenizer.algorithm == "bert" and not model.spiece
-    if is_exact:  # import-bert finds it beside the vocabulary
+    algorithm = model.settings.tokenizer.algorithm
+    if algorithm != "gluonnlp" and not model.spiece:  # import-bert finds it beside the vocabulary
         write_tokenizer(model, folder, for_pairs=True)
     case = "_uncased" if model.settings.tokenizer.lower else "_cased"
     text = (_README if labels == LABELS else _OWN_README).format(
@@ -77,7 +77,7 @@ def write(job: Job, folder: Path) -> None:
         imports=f"gluonnlp-snli import-bert {file} --vocab {vocabulary} --backbone {model.settings.backbone} "
         f"--name NAME{case}\n",
         case=case,
-        exact="--exact-tokenizer " if is_exact else "",
+        exact="--exact-tokenizer " if algorithm == "bert" and not model.spiece else "",
         max_len=model.settings.max_len,
     )
     (folder / "README.md").write_text(text, encoding="utf-8")

@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
+from gluonnlp.vocab import Vocab
 
 from ... import store
 from ...errors import CheckpointError, UsageError
@@ -18,6 +19,7 @@ from ...model.family import Family, families, family_of, hparams_of
 from ...store.pretrained import PretrainedBert, add_missing_pooler
 from ...system.params_layout import read_layout
 from ...system.reading import read_bytes
+from ...text.byte_pairs import BytePairVocab
 from ...text.tokenizer_settings import TokenizerSettings
 from ...text.vocabulary import is_sentencepiece, read_vocabulary
 from ..format import PathLike
@@ -91,18 +93,25 @@ def read_bert(
         vocab_content=read_bytes(file) if is_spiece else tokens.to_json().encode(),
         vocab_extension=".spiece" if is_spiece else ".vocab",
         special_tokens=special_tokens,
-        tokenizer=_tokenizer(vocab, name.endswith("_uncased"), root),
+        tokenizer=_tokenizer(vocab, tokens, name.endswith("_uncased"), root),
     )
 
 
-def _tokenizer(vocab: PathLike, uncased: bool, root: Optional[str]) -> TokenizerSettings:
-    """That of the vocabulary, where something says what it does; else GluonNLP's own, as in GluonNLP's scripts."""
-    if os.path.isfile(vocab):
-        folder = Path(vocab).parent
-        is_known = not is_sentencepiece(vocab) and Path(vocab).suffix != ".vocab" and has_tokenizer(folder)
-        return establish(folder, uncased=uncased).settings if is_known else TokenizerSettings.gluonnlp(uncased)
-    known = store.vocabularies(root).get(str(vocab))
-    return known.tokenizer if known else TokenizerSettings.gluonnlp(uncased)
+def _tokenizer(source: PathLike, vocab: Vocab, uncased: bool, root: Optional[str]) -> TokenizerSettings:
+    """That of the vocabulary, where something says what it does; else the one with which GluonNLP's scripts use it."""
+    is_file, folder = os.path.isfile(source), Path(source).parent
+    known = None if is_file else store.vocabularies(root).get(str(source))
+    if known:
+        return known.tokenizer
+    if isinstance(vocab, BytePairVocab):
+        if uncased:
+            raise UsageError(f"--vocab {source}: byte-level BPE does not lower-case text: --name must end in _cased")
+        found = establish(folder) if is_file and has_tokenizer(folder) else None
+        is_its = found is not None and found.vocab.to_json() == vocab.to_json()
+        return found.settings if found and is_its else TokenizerSettings.of(vocab, lower=False)
+    if is_file and not is_sentencepiece(source) and Path(source).suffix != ".vocab" and has_tokenizer(folder):
+        return establish(folder, uncased=uncased).settings
+    return TokenizerSettings.gluonnlp(uncased)
 
 
 def read_parameters(path: PathLike) -> Parameters:
