@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -120,6 +121,50 @@ def test_export_makes_a_symbol_of_a_classifier(run, tiny_name, tmp_path):
 
 
 # Through XLA ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def finetune_roberta(run, pairs_file, tmp_path_factory):
+    """Fine-tunes a RoBERTa with byte-level BPE; the script has no argument for its tokenizer."""
+    pytest.importorskip("tokenizers")
+    from safetensors.numpy import load_file, save_file
+
+    from gluonnlp_snli_plugin import import_bert
+
+    golden = Path(__file__).parents[1] / "formats" / "golden" / "roberta"
+    folder = Path(shutil.copytree(str(golden), str(tmp_path_factory.mktemp("roberta") / "small")))
+    weights = folder / "model.safetensors"
+    tensors = load_file(str(weights))  # drawn so that each of them counts, and too large to learn from
+    for name, tensor in tensors.items():
+        scale = 0 if name.endswith("bias") else 1 if "embeddings" in name else 0.6
+        tensors[name] = np.ones_like(tensor) if name.endswith("LayerNorm.weight") else scale * tensor
+    save_file(tensors, str(weights))
+    name = import_bert(folder, "small_cased", overwrite=True).dataset_name
+    data = ["--train-file", pairs_file, "--dev-file", pairs_file, "--test-file", pairs_file]
+
+    def finetune(*arguments, before=()):
+        model = ["--task_name", "SNLI", "--bert_model", "roberta_2_16_4", "--bert_dataset", name, "--max_len", 60]
+        return run("bert/finetune_classifier.py", *model, *arguments, before=[*data, *before])
+
+    return finetune
+
+
+def test_a_roberta_learns_and_its_files_come_back(finetune_roberta, command, pairs_file, tmp_path):
+    trained = finetune_roberta("--epochs", 40, "--lr", 3e-3, "--batch_size", 16, "--early_stop", 8)
+    best = re.search(r"Best model at epoch (\d+)", trained.stderr)[1]
+    assert accuracies(trained)[-1] > 0.5
+    weights = tmp_path / "output_dir" / f"model_bert_SNLI_{best}.params"
+    again = finetune_roberta("--only_inference", "--model_parameters", weights)
+    assert accuracies(again)[-1] == accuracies(trained)[-1]
+    done = command("evaluate", weights, "--dataset-name", "small_cased", "--file", pairs_file, "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["accuracy"] > 0.5, done.stderr
+
+
+@pytest.mark.parametrize("before", [pytest.param(XLA, marks=pytest.mark.jax), ["--np", 2]], ids=["xla", "two ranks"])
+def test_a_roberta_through_xla_and_on_two_ranks(finetune_roberta, tmp_path, before):
+    done = finetune_roberta("--epochs", 1, "--batch_size", 16, before=before)
+    assert "Best model at epoch 0" in done.stderr
+    assert (tmp_path / "output_dir" / "model_bert_SNLI_0.params").is_file()
 
 
 @pytest.fixture
