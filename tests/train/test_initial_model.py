@@ -59,7 +59,7 @@ def test_a_vocabulary_of_the_store_says_its_case(tiny_name, pairs_file, tmp_path
             "no weights of bert_12_768_12 under the name 'nobody_uncased'.*import-bert",
         ),
         ({"dataset_name": "tiny_uncased", "backbone": "bert_3_16_2"}, "no weights of bert_3_16_2"),
-        ({"dataset_name": "tiny_uncased", "backbone": "roberta_12_768_12"}, "no architecture 'roberta_12_768_12'"),
+        ({"dataset_name": "tiny_uncased", "backbone": "albert_12_768_12"}, "no architecture 'albert_12_768_12'"),
         ({"vocab": "nobody_cased"}, "--vocab nobody_cased is not a file, and there is no vocabulary under the name"),
         ({"vocab": "tiny_uncased", "cased": True}, "--vocab tiny_uncased is not a cased vocabulary: omit --cased"),
         ({"dataset_name": "tiny_uncased"}, "--max-len is 128; bert_2_16_2 takes inputs of up to 64"),

@@ -159,6 +159,11 @@ def test_held_out_documents_may_be_files_of_their_own(settings, tmp_path):
     [
         ({"corpus": ["nowhere.txt"]}, DataError, "nowhere.txt"),
         ({"backbone": "bert_2_16_3"}, UsageError, "16 units cannot be divided"),
+        (
+            {"backbone": "roberta_2_16_2"},
+            UsageError,
+            "next-sentence prediction, for which roberta_2_16_2 has no output",
+        ),
         ({"max_len": 1000}, UsageError, "--max-len is 1000; bert_2_16_2 takes inputs of up to 512"),
         ({"vocab": "none_uncased"}, UsageError, "none_uncased"),
         ({"init_from": "none_uncased"}, UsageError, "no weights of bert_2_16_2 under the name 'none_uncased'"),
