@@ -185,3 +185,15 @@ def test_masks_that_do_not_fit_are_of_a_single_word(bert_inputs):
     arrays = xla.inputs(batch._replace(masked_position=long, masked_weight=np.ones(8, np.float32)), 4, 16)
     np.testing.assert_array_equal(arrays["masked_position"][0], [1, 2, 3, 4])
     assert arrays["masked_weight"].sum() == 4
+
+
+def test_a_dropout_before_the_first_layer_of_a_head_acts_in_training_alone(make_classifier, bert_inputs):
+    net = make_classifier("roberta")
+    batch, weights, key = batch_of(bert_inputs(4, 11)), arrays_of(net), np.array([3, 5], np.uint32)
+    bert, head = Bert(HPARAMS, PRECISIONS["float32"]), head_named("roberta")
+    plain, dropping = (Classifier(bert, head, 3, 16, 0.0, input_dropout=rate) for rate in (0.0, 0.5))
+    inputs = plain.inputs(batch, 4, 11)
+    expected = plain.logits(weights, inputs)
+    np.testing.assert_allclose(dropping.logits(weights, inputs), expected)
+    np.testing.assert_allclose(plain.logits(weights, inputs, key), expected)
+    assert np.abs(dropping.logits(weights, inputs, key) - expected).max() > 0.1

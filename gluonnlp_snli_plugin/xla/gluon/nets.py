@@ -1,11 +1,13 @@
 """Which nets of GluonNLP compute through XLA, and as which functions."""
 
+import functools
 from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
+import gluonnlp as nlp
 import jax.numpy as jnp
 import mxnet as mx
 import numpy as np
-from gluonnlp.model import BERTClassifier, BERTModel, DistilBERTModel, RoBERTaClassifier, RoBERTaModel
+from gluonnlp.model import BERTModel, DistilBERTModel, RoBERTaModel
 from gluonnlp.model.bert import BERTEncoder, BERTEncoderCell, DotProductSelfAttentionCell
 from gluonnlp.model.block import GELU
 from gluonnlp.model.transformer import PositionwiseFFN
@@ -13,6 +15,8 @@ from mxnet.gluon import nn
 
 from ...errors import UsageError
 from ...model.classifier import SNLIBertClassifier
+from ...model.encoder_family import HostClassifier
+from ...model.family import Family, families
 from ...model.first_token import FirstTokenAttention, FirstTokenCell
 from ...model.heads import Head, head_named
 from ..bert import Bert
@@ -27,7 +31,7 @@ _PARTS |= {PositionwiseFFN, GELU, nn.Activation, nn.Dense, nn.Dropout, nn.Embedd
 
 #: The arguments of a block's ``forward``, in order.
 _ARGUMENTS = ("input_ids", "segment_ids", "valid_length", "masked_position")
-_ARGUMENTS_WITHOUT_SEGMENTS = ("input_ids", "valid_length")  # of GluonNLP's RoBERTaClassifier; others get a list there
+_ARGUMENTS_WITHOUT_SEGMENTS = ("input_ids", "valid_length")  # of GluonNLP's RoBERTaClassifier; others get an empty list
 
 
 class XLANet(NamedTuple):
@@ -49,7 +53,7 @@ def contains_bert(block: mx.gluon.Block) -> bool:
 
 def is_computed_as_a_whole(block: Any) -> bool:
     """Whether a block is a BERT, or a classifier around one with the layers that it was made with."""
-    if type(block) not in (BERTClassifier, RoBERTaClassifier, SNLIBertClassifier):
+    if type(block) is not SNLIBertClassifier and type(block) not in _hosts():
         return isinstance(block, BERTModel)
     *rest, last = block.classifier
     hidden = _head_of(block).own_layers(1, 1, 1)[:-1]
@@ -60,18 +64,37 @@ def is_computed_as_a_whole(block: Any) -> bool:
 def example_arguments(block: Any) -> List[Any]:
     """Arguments of the form that a block which is computed as a whole gets, for MXNet to make a graph of it."""
     array = mx.nd.zeros((1, 1))
-    if type(block) is RoBERTaClassifier:
-        return [array, array]
-    model = block if isinstance(block, BERTModel) else block.bert
+    has_segments = _backbone_of(block)._use_token_type_embed
+    if type(block) in _hosts():
+        return [array] * (3 if has_segments else 2)
     masks = [array] if getattr(block, "_use_decoder", False) else []
-    return [array, array if model._use_token_type_embed else [], array, *masks]
+    return [array, array if has_segments else [], array, *masks]
+
+
+@functools.lru_cache(None)
+def _hosts() -> Dict[type, Family]:
+    """GluonNLP's classes of classifiers, with the family of their backbones."""
+    known = {family.host_classifier.name: family for family in families() if family.host_classifier}
+    return {getattr(nlp.model, name): family for name, family in known.items()}
+
+
+def _host_of(family: Family) -> HostClassifier:
+    assert family.host_classifier
+    return family.host_classifier
+
+
+def _backbone_of(block: Any) -> BERTModel:
+    """The backbone of a block that is computed as a whole."""
+    if isinstance(block, BERTModel):
+        return block
+    family = _hosts().get(type(block))
+    return getattr(block, _host_of(family).backbone) if family else block.bert
 
 
 def _head_of(block: Any) -> Head:
     """The head of a classifier."""
-    if type(block) is SNLIBertClassifier:
-        return block.head
-    return head_named("pooled" if type(block) is BERTClassifier else "roberta")
+    family = _hosts().get(type(block))
+    return head_named(_host_of(family).head) if family else block.head
 
 
 def parts_of(block: mx.gluon.Block) -> List[Any]:
@@ -100,13 +123,8 @@ def xla_net(block: Any, precision: Precision) -> XLANet:
     """
     if type(block) in _MODELS:
         return _bert_model(block, precision)
-    if type(block) is BERTClassifier:
-        rates = [child._rate for child in block.classifier if isinstance(child, nn.Dropout)]
-        classifier = Classifier(_bert(block.bert, precision), head_named("pooled"), 1, 0, *(rates or [0.0]))
-        dense = {f"classifier.1.{name}": parameter for name, parameter in block.classifier[-1]._reg_params.items()}
-        return _classifier(classifier, {**_named(block.bert, "bert"), **dense}, block.bert)
-    if type(block) is RoBERTaClassifier:
-        return _roberta_classifier(block, precision)
+    if type(block) in _hosts():
+        return _host_classifier(block, _hosts()[type(block)], precision)
     if type(block) is SNLIBertClassifier:
         *hidden, dropout, _ = block.classifier
         sizes = block.num_classes, hidden[0]._units if hidden else 0, dropout._rate
@@ -114,21 +132,27 @@ def xla_net(block: Any, precision: Precision) -> XLANet:
     raise UsageError(f"{type(block).__name__} is not computed through XLA, only GluonNLP's own models are")
 
 
-def _roberta_classifier(block: RoBERTaClassifier, precision: Precision) -> XLANet:
-    children = list(block.classifier)
-    layers = [child for child in children if isinstance(child, nn.Dense)]
-    activation = layers[0].act._act_type if layers[0].act else None
-    if activation != "tanh" or layers[0].bias is None:
-        raise UsageError("a RoBERTaClassifier whose first layer lacks bias or tanh is not computed through XLA")
-    rate = next((child._rate for child in children if isinstance(child, nn.Dropout)), 0.0)
-    head = head_named("roberta")
-    parameters = _named(block.roberta, "bert")
-    names = [layer.name for layer in head.dense_layers(1, 1, 1)]
-    for name, layer in zip(names, layers):
+def _host_classifier(block: Any, family: Family, precision: Precision) -> XLANet:
+    """A classifier of GluonNLP's own class."""
+    host, backbone = _host_of(family), _backbone_of(block)
+    layers, rates = [], [0.0]
+    for child in block.classifier:
+        if isinstance(child, nn.Dropout):
+            rates[-1] = child._rate
+        else:
+            layers.append(child)
+            rates.append(0.0)
+    *input_rates, rate, _ = rates  # each before its layer
+    head = head_named(host.head)
+    for layer, expected in zip(layers, head.own_layers(1, 1, 1)):
+        if (layer.act and layer.act._act_type) != expected.activation or layer.bias is None:
+            raise UsageError(f"a {host.name} with other layers than GluonNLP's is not computed through XLA")
+    parameters = _named(backbone, "bert")
+    for name, layer in zip(host.layers, layers):
         parameters.update((f"{name}.{kind}", parameter) for kind, parameter in layer._reg_params.items())
-    sizes = layers[1]._units, 0, rate
-    classifier = Classifier(_bert(block.roberta, precision), head, *sizes, input_dropout=rate)
-    return _classifier(classifier, parameters, block.roberta)._replace(arguments=_ARGUMENTS_WITHOUT_SEGMENTS)
+    classifier = Classifier(_bert(backbone, precision), head, layers[-1]._units, 0, rate, *input_rates)
+    net = _classifier(classifier, parameters, backbone)
+    return net if family.layout.has_segments else net._replace(arguments=_ARGUMENTS_WITHOUT_SEGMENTS)
 
 
 def _classifier(classifier: Classifier, parameters: Dict[str, Any], bert: BERTModel) -> XLANet:
