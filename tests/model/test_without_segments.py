@@ -72,6 +72,18 @@ def test_segments_are_neither_read_nor_warned_of(backbone, head):
     assert "segment_ids" not in symbol.list_arguments()
 
 
+def test_an_accelerated_net_is_exported_without_segments(backbone, tmp_path):
+    net = classifier(backbone, "roberta")
+    accelerate(net)
+    net.hybridize(static_alloc=True)
+    expected = net(*inputs()).asnumpy()
+    net.export(str(tmp_path / "net"))
+    files = str(tmp_path / "net-symbol.json"), str(tmp_path / "net-0000.params")
+    exported = mx.gluon.SymbolBlock.imports(files[0], ["data0", "data1"], files[1])
+    ids, _, length = inputs()
+    np.testing.assert_allclose(exported(ids, length).asnumpy(), expected, atol=1e-5)
+
+
 def test_the_roberta_head_is_that_of_gluonnlps_classifier():
     net = classifier("roberta_2_24_3", "roberta")
     host = nlp.model.RoBERTaClassifier(plain(net, "roberta_2_24_3"), num_classes=3)

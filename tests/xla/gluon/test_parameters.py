@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gluonnlp_snli_plugin.errors import PluginError
+from gluonnlp_snli_plugin.model.classifier import SNLIBertClassifier
 
 pytest.importorskip("jax", reason="JAX is not installed: pip install jax (Python 3.10 or newer)")
 
@@ -288,6 +289,23 @@ def test_an_exported_net_is_mxnets(gpus, make_classifier, make_trainer, step, be
     names = ["data0", "data1", "data2"]
     exported = mx.gluon.SymbolBlock.imports(str(tmp_path / "net-symbol.json"), names, str(tmp_path / "net-0000.params"))
     np.testing.assert_allclose(exported(*bert_inputs()).asnumpy(), logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("around", [nlp.model.RoBERTaClassifier, SNLIBertClassifier, None])
+def test_an_exported_net_without_segments_is_mxnets(gpus, around, bert_inputs, tmp_path):
+    ids, segments, length = bert_inputs()
+    vocab = nlp.Vocab(nlp.data.count_tokens(map(str, range(60))))
+    with gpus():
+        net, _ = nlp.model.get_model("roberta_2_24_3", vocab=vocab, pretrained=False, use_decoder=False)
+        net = around(net, num_classes=3) if around else net
+        net.initialize(mx.init.Normal(0.3), ctx=mx.gpu(0))
+        net.hybridize()
+        inputs = (ids, segments, length) if around is SNLIBertClassifier else (ids, length)
+        expected = net(*(array.as_in_context(mx.gpu(0)) for array in inputs)).asnumpy()
+        net.export(str(tmp_path / "net"))
+    files = str(tmp_path / "net-symbol.json"), str(tmp_path / "net-0000.params")
+    exported = mx.gluon.SymbolBlock.imports(files[0], ["data0", "data1"], files[1])
+    np.testing.assert_allclose(exported(ids, length).asnumpy(), expected, atol=1e-4)
 
 
 def test_a_net_around_a_bert_is_exported_from_the_cpu(gpus, make_classifier, bert_inputs, tmp_path):
