@@ -53,10 +53,10 @@ def test_logits_are_those_of_gluonnlps_net_and_the_head(backbone, head):
     sequence = plain(net, backbone)(ids, length)
     encoding = sequence[:, 0] if head != "mean" else sequence.sum(axis=1) / length.reshape((-1, 1))
     expected = net.classifier(encoding).asnumpy()
-    np.testing.assert_allclose(net(ids, segments, length).asnumpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(net(ids, segments, length).asnumpy(), expected, rtol=1e-5, atol=1e-5)
     assert isinstance(net.bert.encoder.transformer_cells[-1], FirstTokenCell) == (head != "mean")
     accelerate(net)
-    np.testing.assert_allclose(net(ids, segments, length).asnumpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(net(ids, segments, length).asnumpy(), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -81,7 +81,7 @@ def test_an_accelerated_net_is_exported_without_segments(backbone, tmp_path):
     files = str(tmp_path / "net-symbol.json"), str(tmp_path / "net-0000.params")
     exported = mx.gluon.SymbolBlock.imports(files[0], ["data0", "data1"], files[1])
     ids, _, length = inputs()
-    np.testing.assert_allclose(exported(ids, length).asnumpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(exported(ids, length).asnumpy(), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_the_roberta_head_is_that_of_gluonnlps_classifier():
@@ -94,7 +94,7 @@ def test_the_roberta_head_is_that_of_gluonnlps_classifier():
     for theirs, ours in zip(host.classifier, (first, last)):
         theirs.weight.set_data(ours.weight.data())
         theirs.bias.set_data(ours.bias.data())
-    np.testing.assert_allclose(net(ids, segments, length).asnumpy(), host(ids, length).asnumpy(), atol=1e-5)
+    np.testing.assert_allclose(net(ids, segments, length).asnumpy(), host(ids, length).asnumpy(), rtol=1e-5, atol=1e-5)
 
 
 def test_the_pooled_head_is_refused_in_one_line(backbone):
@@ -123,4 +123,4 @@ def test_xla_computes_the_same(backbone, head):
     xla = Classifier(Bert(hparams_of(backbone), PRECISIONS["float32"]), head_named(head), 3, 256, 0.0)
     names = ("input_ids", "segment_ids", "valid_length")
     arrays = {name: array.asnumpy().astype(np.int32) for name, array in zip(names, inputs())}
-    np.testing.assert_allclose(xla.logits(arrays_of(net), arrays), net(*inputs()).asnumpy(), atol=1e-5)
+    np.testing.assert_allclose(xla.logits(arrays_of(net), arrays), net(*inputs()).asnumpy(), rtol=1e-5, atol=1e-5)
