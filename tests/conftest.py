@@ -79,7 +79,7 @@ def _encodable(value):
 
 def pytest_collection_modifyitems(items):
     """Whole runs first: they take longest, and at the end one worker would wait for the other."""
-    items.sort(key=lambda item: "integration" not in item.path.parts)
+    items.sort(key=lambda item: "integration" not in item.path.parts and not item.get_closest_marker("slow"))
 
 
 @pytest.hookimpl(tryfirst=True)
