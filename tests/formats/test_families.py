@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import gluonnlp as nlp
@@ -18,6 +19,7 @@ from gluonnlp_snli_plugin.formats.huggingface.classifier import read_classifier
 from gluonnlp_snli_plugin.formats.importing import import_classifier
 from gluonnlp_snli_plugin.formats.job import logits_of
 from gluonnlp_snli_plugin.formats.model_folder import Model, build_net, save_model
+from gluonnlp_snli_plugin.formats.reading import load_finetuned
 from gluonnlp_snli_plugin.model.family import family_of
 from gluonnlp_snli_plugin.text.byte_pairs import BytePairVocab
 from gluonnlp_snli_plugin.text.tokenizers import bert_tokenizer
@@ -222,3 +224,37 @@ def test_missing_hidden_units_are_zeros(golden, pairs_file, tmp_path):
     assert weight.shape == (16, 16) and weight[:5].all() and not weight[5:].any()
     with pytest.raises(UsageError, match="17 hidden units; .* more than the 16 of the backbone"):
         export(many, "huggingface", tmp_path / "no", pairs_file)
+
+
+ASK = """
+import json, sys, torch, transformers
+folder, pairs = sys.argv[1], json.load(sys.stdin)
+tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
+assert transformers.pipeline("text-classification", folder)({"text": "a", "text_pair": "b"})
+inputs = tokenizer(*map(list, zip(*pairs)), padding=True, truncation=True, return_tensors="pt")
+with torch.no_grad():
+    print(json.dumps({"class": type(model).__name__, "logits": model(**inputs).logits.tolist()}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.reference
+@pytest.mark.parametrize("family", NAMES)
+def test_transformers_gives_the_same_logits(reference_python, golden, pairs_file, tmp_path, family):
+    model = read_classifier(golden(f"{family}_classifier"))
+    out = with_head(model, tmp_path / "out", family_of(model.settings.backbone).own_head, 9)
+    export(out, "huggingface", tmp_path / "to", pairs_file)
+    pairs = [*PAIRS, ("A man isn't <mask> asleep.", "x" * 90), ("a dog " * 20, "the cat")]
+    done = subprocess.run(
+        [str(reference_python), "-I", "-c", ASK, str(tmp_path / "to")],
+        input=json.dumps(pairs),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    ours = load_finetuned(out)
+    logits = logits_of(ours.net, ours.encoder().encode(*zip(*pairs)))
+    np.testing.assert_allclose(answer["logits"], logits, atol=1e-4)
+    assert answer["class"] == family_of(model.settings.backbone).huggingface.classifier

@@ -2,12 +2,14 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gluonnlp_snli_plugin.data.encoding import PairEncoder
 from gluonnlp_snli_plugin.formats.huggingface.tokenizer import establish
+from gluonnlp_snli_plugin.model.family import family_of
 from gluonnlp_snli_plugin.text.bert_characters import BertWords
 from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
 from gluonnlp_snli_plugin.text.tokenizers import bert_tokenizer
@@ -158,4 +160,39 @@ def test_ids_are_those_of_transformers(reference_python, tokens, multilingual_te
     for text, mine, wanted in zip(multilingual_texts, np.split(found, np.cumsum(lengths)[:-1]), ids):
         assert mine.tolist() == wanted, ascii(text)
     encoded = PairEncoder(ours, tokenizer.vocab, 64).encode(multilingual_texts[:-1], multilingual_texts[1:])
+    assert [encoded[i][0].tolist() for i in range(len(encoded))] == of_pairs
+
+
+ROBERTAS = {  # name -> the files, and what is changed in tokenizer.json and tokenizer_config.json
+    "all files": (("vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"), {}),
+    "vocab.json and merges.txt": (("vocab.json", "merges.txt", "tokenizer_config.json"), {}),
+    "tokenizer.json": (("tokenizer.json", "tokenizer_config.json"), {}),
+    "a space before the first word": (("tokenizer.json", "tokenizer_config.json"), {"add_prefix_space": True}),
+    "a generic class": (("tokenizer.json", "tokenizer_config.json"), {"tokenizer_class": "PreTrainedTokenizerFast"}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.reference
+@pytest.mark.parametrize("layout", ROBERTAS)
+def test_ids_of_byte_level_bpe_are_those_of_transformers(reference_python, multilingual_texts, tmp_path, layout):
+    golden = Path(__file__).parent / "golden" / "roberta"
+    names, changes = ROBERTAS[layout]
+    for name in names:
+        content = (golden / name).read_text(encoding="utf-8")
+        if name == "tokenizer_config.json":
+            content = json.dumps({**json.loads(content), **changes})
+        elif name == "tokenizer.json" and "add_prefix_space" in changes:
+            content = content.replace('"add_prefix_space":false', '"add_prefix_space":true')
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    (tmp_path / "config.json").write_text('{"model_type": "roberta"}')
+    texts = [*multilingual_texts, "the  dog", " a<s> b </s>c ", "I'm we've\tdon't", "x"]
+    tokenizer = establish(tmp_path)
+    ours = bert_tokenizer(tokenizer.vocab, tokenizer.settings)
+    ids, of_pairs = ask_transformers(reference_python, tmp_path, texts)
+    found, lengths = ours.ids_of_all(texts)
+    for text, mine, wanted in zip(texts, np.split(found, np.cumsum(lengths)[:-1]), ids):
+        assert mine.tolist() == wanted, ascii(text)
+    layout_of_pairs = family_of("roberta_1_16_2").layout
+    encoded = PairEncoder(ours, tokenizer.vocab, 64, layout=layout_of_pairs).encode(texts[:-1], texts[1:])
     assert [encoded[i][0].tolist() for i in range(len(encoded))] == of_pairs
