@@ -1,4 +1,4 @@
-"""Compares an imported BERT with the original: tokens and outputs in GluonNLP against those of `transformers`.
+"""Compares an imported backbone with the original: tokens and outputs in GluonNLP against those of `transformers`.
 
 ``python scripts/benchmark/compare_import.py --checkpoint DIR`` imports the checkpoint into a temporary model store,
 makes an environment of its own with torch and transformers (once; it takes minutes and gigabytes), and lets both read
@@ -20,6 +20,7 @@ from lib.workspace import name_for
 
 from gluonnlp_snli_plugin import PairEncoder, PluginError, import_bert
 from gluonnlp_snli_plugin.data.reader import PairReader
+from gluonnlp_snli_plugin.model.family import family_of
 from gluonnlp_snli_plugin.text.tokenizers import bert_tokenizer
 
 TOLERANCE = 1e-4
@@ -29,7 +30,9 @@ OUTPUTS = {"sequence": "sequence output", "pooled": "pooled output", "mlm": "MLM
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--checkpoint", required=True, metavar="DIR", help="WordPiece BERT in Hugging Face's layout")
+    parser.add_argument(
+        "--checkpoint", required=True, metavar="DIR", help="BERT, RoBERTa or DistilBERT in Hugging Face's layout"
+    )
     parser.add_argument("--file", help="pairs in SNLI's format (default: SNLI's dev pairs)")
     parser.add_argument("--pairs", type=int, default=200, metavar="N", help="how many pairs to read (default: 200)")
     reference_env.add_arguments(parser)
@@ -47,17 +50,16 @@ def compare(options):
         checkpoint = import_bert(options.checkpoint, name_for(options.checkpoint), root=workspace)
         python = reference_env.reference_python(options.reference_env, options.reference_python)
         reference = reference_outputs(python, options.checkpoint, pairs, workspace)
+        family = family_of(checkpoint.backbone)
+        parts = {f"use_{part}": part in checkpoint.parts for part in family.parts if part != "pooler"}
         net, vocab = nlp.model.get_model(
-            checkpoint.backbone,
-            dataset_name=checkpoint.dataset_name,
-            root=workspace,
-            use_decoder="decoder" in checkpoint.parts,
-            use_classifier="classifier" in checkpoint.parts,
+            checkpoint.backbone, dataset_name=checkpoint.dataset_name, root=workspace, **parts
         )
         max_len = net.encoder._max_length
 
     print(f"{checkpoint.backbone} from {options.checkpoint}: {len(pairs)} pairs, {len(reference['ids'])} tokens")
-    encoded = PairEncoder(bert_tokenizer(vocab, checkpoint.tokenizer), vocab, max_len).encode(*zip(*pairs))
+    encoder = PairEncoder(bert_tokenizer(vocab, checkpoint.tokenizer), vocab, max_len, layout=family.layout)
+    encoded = encoder.encode(*zip(*pairs))
     bounds = np.cumsum(reference["lengths"])[:-1]
     theirs = zip(*(np.split(reference[name], bounds) for name in ("ids", "segments")))
     different = [
@@ -71,7 +73,7 @@ def compare(options):
         print(f"    here:         {vocab.to_tokens(encoded[i][0].tolist())}")
 
     good = not different
-    outputs = our_outputs(net, reference)
+    outputs = our_outputs(net, reference, family.layout.has_segments)
     for name, title in OUTPUTS.items():
         if name not in reference:
             print(f"{title:<16} not in the checkpoint")
@@ -103,9 +105,9 @@ def reference_outputs(python, checkpoint, pairs, workspace):
         return dict(arrays)
 
 
-def our_outputs(net, reference):
-    """The outputs of GluonNLP's BERT for the tokens of the reference, in the reference's form."""
-    names = ["sequence", "pooled"] + ["nsp"] * net._use_classifier + ["mlm"] * net._use_decoder
+def our_outputs(net, reference, has_segments):
+    """The outputs of GluonNLP's net for the tokens of the reference, in the reference's form."""
+    names = ["sequence"] + ["pooled"] * net._use_pooler + ["nsp"] * net._use_classifier + ["mlm"] * net._use_decoder
     net.hybridize(static_alloc=True)
     outputs = {name: [] for name in names}
     stops = np.cumsum(reference["lengths"])
@@ -115,7 +117,7 @@ def our_outputs(net, reference):
         lengths = np.array([stop - start for start, stop in spans])
         valid = np.arange(lengths.max()) < lengths[:, None]
         inputs = []
-        for name in ("ids", "segments"):
+        for name in ["ids"] + ["segments"] * has_segments:
             padded = np.zeros(valid.shape, np.int32)
             padded[valid] = reference[name][spans[0][0] : spans[-1][1]]
             inputs.append(mx.nd.array(padded, dtype=np.int32))
@@ -123,7 +125,8 @@ def our_outputs(net, reference):
         if net._use_decoder:
             positions = np.tile(reference["masked_positions"], (len(spans), 1)).astype(np.int32)
             inputs.append(mx.nd.array(positions, dtype=np.int32))
-        for name, output in zip(names, net(*inputs)):
+        found = net(*inputs)
+        for name, output in zip(names, found if len(names) > 1 else [found]):
             output = output.asnumpy()
             outputs[name].append(output[valid] if name == "sequence" else output)
     return {name: np.concatenate(batches) for name, batches in outputs.items()}

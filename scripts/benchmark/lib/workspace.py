@@ -189,8 +189,17 @@ def read_pairs(options):
     return columns[0], columns[1], source
 
 
+def _model_type(checkpoint):
+    try:
+        return json.loads(Path(checkpoint, "config.json").read_bytes()).get("model_type")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
 def name_for(checkpoint):
     """A name with the case that `transformers` reads from the checkpoint; without a word about it, lower."""
+    if Path(checkpoint, "vocab.json").exists() or _model_type(checkpoint) == "roberta":
+        return "compared_cased"
     try:
         lower = json.loads(Path(checkpoint, "tokenizer_config.json").read_bytes()).get("do_lower_case", True)
     except (OSError, ValueError, AttributeError):
