@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder with config.json, model.safetensors (or its parts) and a vocabulary, or a name on the Hugging "
         "Face hub; or a .params file that GluonNLP saved, as its run_pretraining.py does",
     )
-    parser.add_argument("--name", help="name to give the BERT in the store, ending in _cased or _uncased")
+    parser.add_argument("--name", help="name to give it in the store, ending in _cased or _uncased")
     parser.add_argument("--output-dir", metavar="OUT", help="for a fine-tuned classifier: the folder to write")
     parser.add_argument(
         "--labels",
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="its labels in the order of the logits, where config.json does not name the three of SNLI",
     )
     parser.add_argument("--vocab", metavar="V", help="of a .params file: vocabulary file, or a name in the store")
-    parser.add_argument("--backbone", metavar="B", help="of a .params file: architecture, bert_LAYERS_UNITS_HEADS")
+    parser.add_argument("--backbone", metavar="B", help="of a .params file: architecture, such as bert_LAYERS_UNITS_HEADS")
     parser.add_argument("--root", metavar="D", help="folder of the store (default: $MXNET_HOME/models)")
     parser.add_argument("--overwrite", action="store_true", help="replace other weights of the same name, or that OUT")
 
