@@ -38,6 +38,7 @@ def read_byte_pairs(path: _PathLike, content: Dict[str, Any]) -> BytePairVocab:
         for token in content.get("added_tokens") or ():
             with reading(path, CheckpointError):
                 index.setdefault(token["content"], token["id"])
+        index = _checked_index(path, index)
     else:
         index, merges = _checked_index(path, content), read_merges(Path(path).with_name(MERGES))
     return vocab_of_byte_pairs(path, index, merges)
@@ -128,6 +129,8 @@ def vocab_of_byte_pairs(
         If a special token is missing, there are more tokens than rows, or it is not a byte-level BPE.
     """
     names = {**SPECIAL_TOKENS, **(special_tokens or {})}
+    with reading(path, CheckpointError, damaged=f"{path}: a token has half a character in it"):
+        "".join(index).encode()
     missing = [token for token in names.values() if token not in index]
     if missing:
         raise CheckpointError(f"{path} has no token {', '.join(missing)}: it is not a RoBERTa vocabulary")

@@ -11,6 +11,7 @@ from gluonnlp_snli_plugin.formats.huggingface.tokenizer import establish
 from gluonnlp_snli_plugin.text.byte_pairs import BytePairVocab
 from gluonnlp_snli_plugin.text.tokenizer_settings import AddedToken
 from gluonnlp_snli_plugin.text.tokenizers import bert_tokenizer
+from gluonnlp_snli_plugin.text.vocabulary import read_vocabulary
 
 pytest.importorskip("tokenizers")
 GOLDEN = Path(__file__).parent / "golden" / "roberta"
@@ -245,6 +246,14 @@ def test_byte_level_text_is_cased(folder):
 def test_missing_files_are_named(folder, there, told):
     keep(folder, "tokenizer_config.json", *there)
     assert told in complaint(folder, CheckpointError)
+
+
+def test_half_a_character_in_an_added_token_is_damage(folder):
+    keep(folder, "tokenizer.json")
+    edit(folder, added_tokens=[{"content": "\ud800", "id": 512, **FLAGS}])
+    assert "tokenizer.json: a token has half a character in it" in complaint(folder, CheckpointError)
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json does not hold a BPE vocabulary"):
+        read_vocabulary(folder / "tokenizer.json")
 
 
 @pytest.mark.parametrize("name", ["<s>", "<pad>", "</s>", "<unk>", "<mask>"])

@@ -1,14 +1,19 @@
 """Vocabularies: vocab.txt, tokenizer.json, GluonNLP's JSON, SentencePiece models."""
 
 import json
+from pathlib import Path
 
 import gluonnlp as nlp
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from gluonnlp_snli_plugin.formats.huggingface.tokenizer import establish
+from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
+from gluonnlp_snli_plugin.text.tokenizers import bert_tokenizer
 from gluonnlp_snli_plugin.text.vocabulary import read_vocabulary
 
+BYTE_PAIRS = Path(__file__).parents[1] / "formats" / "golden" / "roberta"
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "dog", "##s", "."]
 INDEX = {token: i for i, token in enumerate(TOKENS)}
 TOKENIZER = {"version": "1.0", "model": {"type": "WordPiece", "unk_token": "[UNK]", "vocab": INDEX}}
@@ -63,6 +68,25 @@ def test_gluonnlps_json_numbers_its_tokens(data, damage, lawful, tmp_path, gluon
         assert {token: vocab[token] for token in index} == index and len(vocab) == len(index)
         assert vocab.idx_to_token == sorted(index, key=index.__getitem__)
         assert vocab.to_json().encode()
+
+
+@settings.get_profile("fuzz")
+@given(data=st.data(), name=st.sampled_from(["vocab.json", "merges.txt", "tokenizer.json", "own.vocab"]))
+def test_a_byte_level_vocabulary_encodes_text(data, damage, lawful, tmp_path, name):
+    pytest.importorskip("tokenizers")
+    for file in ("vocab.json", "merges.txt", "tokenizer.json"):
+        (tmp_path / file).write_bytes((BYTE_PAIRS / file).read_bytes())
+    (tmp_path / "own.vocab").write_text(read_vocabulary(BYTE_PAIRS / "vocab.json")[0].to_json())
+    content = (tmp_path / name).read_bytes()
+    more = ["\ud800", 9, True, "a", ["a", "b"], {"type": "ByteLevel"}]
+    damaged = damage.content(content) if name.endswith("txt") else damage.json_bytes(json.loads(content), more=more)
+    (tmp_path / name).write_bytes(data.draw(damaged))
+    for read in (tmp_path / ("vocab.json" if name.endswith("txt") else name), None):
+        result = lawful(lambda: read_vocabulary(read) if read else establish(tmp_path), tmp_path)  # noqa: B023
+        if result is not None:
+            vocab = result[0]
+            ids = bert_tokenizer(vocab, TokenizerSettings.of(vocab, lower=False)).ids("a dog  <mask> 犬 isn't")
+            assert all(0 <= i < len(vocab) for i in ids) and vocab.to_json().encode()
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".json", ".vocab", ".model", ".spiece"])

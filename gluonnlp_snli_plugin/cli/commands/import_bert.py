@@ -20,7 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="its labels in the order of the logits, where config.json does not name the three of SNLI",
     )
     parser.add_argument("--vocab", metavar="V", help="of a .params file: vocabulary file, or a name in the store")
-    parser.add_argument("--backbone", metavar="B", help="of a .params file: architecture, such as bert_LAYERS_UNITS_HEADS")
+    parser.add_argument(
+        "--backbone", metavar="B", help="of a .params file: bert_LAYERS_UNITS_HEADS, roberta_... or distilbert_..."
+    )
     parser.add_argument("--root", metavar="D", help="folder of the store (default: $MXNET_HOME/models)")
     parser.add_argument("--overwrite", action="store_true", help="replace other weights of the same name, or that OUT")
 
