@@ -24,7 +24,7 @@ _MOST_WORDS = 1 << 19
 _MOST_CHARACTERS = 1 << 25  # for which SentencePiece 0.2.3 takes 800 MB
 _LONGEST_WORD = 200  # characters; what is longer is an address, or not a word
 
-# In a process of its own, because it does not heed Ctrl-C, and what it finds to be wrong may end the process.
+# In a process of its own, because it ignores Ctrl-C, and some of its errors end the process.
 _PROGRAM = """
 import sys
 sys.path = list(filter(None, sys.path))  # not the current folder
@@ -54,7 +54,7 @@ _log = logging.getLogger("gluonnlp_snli_plugin")
 def count_words(texts: Iterable[str], tokenizer: TokenizerSettings) -> Counter[str]:
     """Count words.
 
-    A word is what is given to SentencePiece: what ``BertWords`` makes of a text. One of more than 200 characters counts
+    Words are what ``BertWords`` makes of a text, and what SentencePiece gets. One of more than 200 characters counts
     as several. Where there are more than half a million different words, rare ones are left
     out, as `word2vec <https://github.com/tmikolov/word2vec>`_ does it, so that memory has a bound.
 
@@ -84,11 +84,11 @@ def count_words(texts: Iterable[str], tokenizer: TokenizerSettings) -> Counter[s
 
 
 def _counted_parts(texts: Iterable[str]) -> Iterator[Counter[str]]:
-    """Counts of what is between spaces, some millions of characters at a time: each is to be tokenized once."""
+    """Counts of what is between spaces, some millions of characters at a time, so that each is tokenized once."""
     parts: Counter[str] = collections.Counter()
     size = 0
     for text in texts:
-        parts.update(text.split(" "))  # no further, for BERT has its own idea of white space
+        parts.update(text.split(" "))  # no further: BERT has its own definition of white space
         size += len(text)
         if size > _CHARACTERS_AT_ONCE:
             yield parts
@@ -146,7 +146,7 @@ def train_subwords(words: Mapping[str, int], size: int, model_type: str = "unigr
         capture_output=True,
     )
     if done.returncode:
-        _complain(done, size)
+        _raise_error(done, size)
     return done.stdout
 
 
@@ -168,7 +168,7 @@ def _line(item: Tuple[str, int]) -> str:
     return once + (f"{word} {word}\t{count // 2}\n" if count > 1 else "")
 
 
-def _complain(done: "subprocess.CompletedProcess[bytes]", size: int) -> NoReturn:
+def _raise_error(done: "subprocess.CompletedProcess[bytes]", size: int) -> NoReturn:
     """Raise the error that SentencePiece's message means."""
     said = done.stderr.decode(errors="replace")
     too_large = re.search(r"Vocabulary size too high .*<= (\d+)", said)

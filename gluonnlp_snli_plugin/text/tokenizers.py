@@ -128,7 +128,7 @@ class _IdsOfWord(dict):
 
 
 class HuggingFaceBERTTokenizer(BERTTokenizer):
-    """Gives the tokens that Hugging Face's ``BertTokenizerFast`` gives; to be used as GluonNLP's own class is.
+    """Gives the tokens that Hugging Face's ``BertTokenizerFast`` gives, with the interface of GluonNLP's class.
 
     Parameters
     ----------

@@ -184,7 +184,7 @@ def _unused(i: int, index: Dict[str, int]) -> str:
 
 
 def require_wordpieces(path: Union[str, "os.PathLike[str]"], tokens: Iterable[str]) -> None:
-    """Complain about pieces of another kind, nearly all of which WordPiece would never find.
+    """Refuse pieces of another kind, most of which WordPiece would never find.
 
     Raises
     ------
