@@ -3,7 +3,7 @@
 ``test_huggingface.py`` imports each of the checkpoints and compares. To make them again, in an environment of its own::
 
     python -m venv /tmp/reference && /tmp/reference/bin/pip install torch==2.13.0 transformers==5.23.0 numpy
-    /tmp/reference/bin/python tests/model/golden/make_golden.py
+    /tmp/reference/bin/python tests/formats/golden/make_golden.py
 
 All parameters are drawn anew, biases and LayerNorms too: a fresh model has zeros and ones there, and an exchange of two
 of them would go unnoticed.
