@@ -156,6 +156,8 @@ class Predictor:
         _require_possible(dtype, native, devices)
         devices.configure()  # says what is missing before the model is read
         model = load_finetuned(folder, devices.contexts, dataset_name, backbone)
+        if _is_mxnets(model):
+            model.net.collect_params().setattr("grad_req", "null")  # gradients take as much memory as the parameters
         return cls(model, contexts, batch_size, dtype, native, engine)
 
     def __call__(self, pairs: Iterable[Tuple[str, str]]) -> List[Prediction]:

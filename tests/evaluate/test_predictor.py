@@ -57,3 +57,8 @@ def test_strange_text_gets_an_answer(tiny_run):
     strange = ["\x00", " ", "", "\u202e", "x" * 10_000, "a " * 10_000, "!?", "\ud800", "é\u0301", "日本語"]
     answers = Predictor.load(tiny_run)([(text, other) for text in strange for other in strange])
     assert len(answers) == 100 and all(np.isfinite(list(answer.probabilities.values())).all() for answer in answers)
+
+
+def test_a_predictor_that_reads_its_model_keeps_no_memory_for_gradients(tiny_run):
+    parameters = Predictor.load(tiny_run)._model.net.collect_params().values()
+    assert all(parameter._grad is None for parameter in parameters)
