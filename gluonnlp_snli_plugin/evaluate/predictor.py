@@ -15,6 +15,7 @@ from ..formats.reading import load_finetuned
 from ..model.inference import logits, probabilities
 from ..native import accelerate, dtype_for_inference, use_bfloat16
 from ..native.int8 import quantize
+from ..native.packed import pack_weights
 from ..parallel.devices import Devices, devices_of
 from ..system import threads
 from .explanation import Explanation, explain
@@ -264,8 +265,8 @@ def _prepared(net: mx.gluon.HybridBlock, dtype: str, native: bool) -> mx.gluon.H
     """The net that computes in that precision, ready to be called."""
     if dtype == "bfloat16":
         use_bfloat16(net)
-    elif native:
-        accelerate(net)
+    elif native and accelerate(net) and dtype == "float32":
+        net = pack_weights(net)
     net = quantize(net) if dtype == "int8" else net
     net.hybridize(static_alloc=True)
     return net

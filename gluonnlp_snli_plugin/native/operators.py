@@ -30,6 +30,11 @@ def has_int8() -> bool:
     return are_available() and bool(_loaded().snli_has_int8())
 
 
+def panel() -> int:
+    """How many units a panel of packed weights has; 0 where other products are faster."""
+    return 0 if not are_available() or has_amx() else int(_loaded().snli_panel())
+
+
 @functools.lru_cache(maxsize=None)
 def _loaded() -> Any:
     """The library (ctypes.CDLL), also loaded into MXNet; None if that fails."""

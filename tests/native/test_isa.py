@@ -81,7 +81,8 @@ def test_compilers_spell_instructions_in_their_own_way():
 
 # The same results -----------------------------------------------------------------------------------------------------
 
-TESTS = [f"test_{name}.py" for name in ("adam", "attention", "dense", "dense_int8", "dropout", "gelu", "layer_norm")]
+OPERATORS = ("adam", "attention", "dense", "dense_int8", "dense_packed", "dropout", "gelu", "layer_norm")
+TESTS = [f"test_{name}.py" for name in OPERATORS]
 # How a graph is run has nothing to do with the instructions in it.
 SELECTED = "not hybridized and not static"
 # Values and gradients of every operator, in every shape, for each instruction set has remainders of its own to get
@@ -90,7 +91,7 @@ if not os.environ.get("FUZZ_EXAMPLES"):
     SELECTED += (
         " and not trainer and (own or formula or clip_factor or alike or mask_of_the_result or keeps_the_share"
         " or exact or values_and_gradients or any_number or every_bit or gelu_is or half_way or the_operator_is"
-        " or finite or sums)"
+        " or finite or sums or values or bits)"
     )
 
 

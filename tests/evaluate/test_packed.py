@@ -1,0 +1,80 @@
+"""A net with packed weights gives the answers of the net that it was made of, and is what a predictor computes with."""
+
+import json
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from gluonnlp_snli_plugin import Predictor
+from gluonnlp_snli_plugin.formats.model_folder import load_model
+from gluonnlp_snli_plugin.model.inference import logits
+from gluonnlp_snli_plugin.native import accelerate, operators
+from gluonnlp_snli_plugin.native.packed import pack, pack_weights
+from gluonnlp_snli_plugin.tasks.snli import SNLI
+
+needs_operator = pytest.mark.usefixtures("packed_products")
+
+
+@pytest.fixture
+def packed_products(native_operators):
+    """Skips a test where packed products are not used."""
+    if not operators.panel():
+        pytest.skip("other products are faster on this processor")
+
+
+@pytest.fixture
+def model(tiny_run):
+    return load_model(tiny_run)
+
+
+@pytest.fixture
+def encoded(model, pairs_file):
+    pairs = SNLI(file=pairs_file)
+    return model.encoder().encode(pairs.premises[:48], pairs.hypotheses[:48], pairs.labels[:48])
+
+
+def _operators(net):
+    inputs = [mx.sym.var(name) for name in ("input_ids", "segment_ids", "valid_length")]
+    return [node["op"] for node in json.loads(net(*inputs).tojson())["nodes"]]
+
+
+@needs_operator
+@pytest.mark.parametrize("batch_size", [1, 32])
+def test_the_same_answers_and_the_net_itself_stays_as_it_is(model, encoded, batch_size):
+    before = logits(model.net, encoded, [mx.cpu()], batch_size)
+    accelerate(model.net)
+    accelerated = logits(model.net, encoded, [mx.cpu()], batch_size)
+    packed = pack_weights(model.net)
+    packed.hybridize(static_alloc=True)
+    np.testing.assert_allclose(logits(packed, encoded, [mx.cpu()], batch_size), before, rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(logits(model.net, encoded, [mx.cpu()], batch_size), accelerated)
+    assert packed.num_classes == model.net.num_classes
+
+
+@needs_operator
+def test_query_key_and_value_are_one_product_and_gelu_is_part_of_another(model):
+    accelerate(model.net)
+    found = _operators(pack_weights(model.net))
+    layers = len(model.net.bert.encoder.transformer_cells)
+    # Of a layer: query, key and value; output projection; two of the feed-forward layer. The last layer's query is of
+    # the first position alone, its key and value of all. The head has one more.
+    assert found.count("_snli_dense_packed") == 4 * layers + 2
+    assert found.count("FullyConnected") == 1  # the logits
+    assert "_snli_gelu" not in found
+
+
+@needs_operator
+def test_a_predictor_in_float32_computes_with_it(tiny_run):
+    assert "_snli_dense_packed" in _operators(Predictor.load(tiny_run)._net)
+    assert "_snli_dense_packed" not in _operators(Predictor.load(tiny_run, native=False)._net)
+
+
+def test_where_other_products_are_faster_a_net_is_left_as_it_is(model, monkeypatch):
+    monkeypatch.setattr(operators, "panel", lambda: 0)
+    assert pack_weights(model.net) is model.net
+
+
+def test_units_are_packed_in_panels_with_zeros_after_the_last():
+    weight = np.arange(10, dtype=np.float32).reshape(5, 2)
+    assert pack(weight, 4).tolist() == [[[0, 2, 4, 6], [1, 3, 5, 7]], [[8, 0, 0, 0], [9, 0, 0, 0]]]
