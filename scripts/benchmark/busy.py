@@ -68,7 +68,7 @@ def _rates(space, options, beside):
     with contextlib.ExitStack() as stack:
         contenders = {}
         for way, variables in WAYS.items():
-            job = space.job(at_least=pairs, settings={}, int8=False)
+            job = space.job(at_least=pairs, settings={}, scorer="float32")
             variables = {**environment(space.folder, options.threads), **variables}
             contender = Contender(way, sys.executable, "ours.py", job, variables)
             contenders[way] = stack.enter_context(contextlib.closing(contender))

@@ -90,6 +90,18 @@ def test_contenders_take_turns_on_the_same_pairs(compare, tmp_path):
 
 
 @pytest.mark.slow
+def test_onnx_runtime_scores_the_dev_pairs_with_the_same_weights(compare):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    contenders = ["ours", "onnx", "onnx-int8"]
+    measured, page, _ = compare(contenders)
+    check(measured, page, contenders)
+    accuracies = {name: [turn["evaluate"]["accuracy"] for turn in measured["answers"][name]] for name in contenders}
+    assert accuracies["onnx"] == accuracies["ours"]
+    assert accuracies["onnx-int8"] == pytest.approx(accuracies["ours"], abs=0.1)
+
+
+@pytest.mark.slow
 @pytest.mark.reference
 def test_hugging_face_reads_the_same_pairs_and_tokens(compare, reference_python):
     contenders = ["ours", "hugging-face", "hugging-face-bf16", "hugging-face-padded"]

@@ -1,6 +1,7 @@
 """This project: ``finetune`` as it is, held before the first update and where it shows its progress, after each one.
 
-``job.settings`` are further settings of ``finetune``, by name; with ``job.int8`` the dev pairs are scored in int8.
+``job.settings`` are further settings of ``finetune``. ``job.scorer`` names what scores the dev pairs: 'float32', as
+``evaluate`` does by default; 'int8', or ONNX Runtime, 'onnx' or 'onnx-int8'.
 """
 
 # This project first, as in its command: an MXNet that is imported before it takes half the cores.
@@ -8,7 +9,9 @@ import collections  # noqa: I001
 import tempfile
 
 from gluonnlp_snli_plugin.model.inference import for_evaluation, logits
+from gluonnlp_snli_plugin.native import is_accelerated
 from gluonnlp_snli_plugin.native.int8 import quantize
+from gluonnlp_snli_plugin.native.packed import pack_weights
 from gluonnlp_snli_plugin.train import finetuning, loop
 
 import mxnet as mx
@@ -49,8 +52,12 @@ def main():
             scored = [net]
 
             def prepare():
-                if job.int8:
-                    scored[:] = [quantize(net)]
+                if job.scorer.startswith("onnx"):
+                    from onnx_net import onnx_net
+
+                    scored[:] = [onnx_net(models[0], folder, job.scorer == "onnx-int8")]
+                elif job.scorer == "int8" or (net is not None and is_accelerated(net)):
+                    scored[:] = [quantize(net) if job.scorer == "int8" else pack_weights(net)]
                     scored[0].hybridize(static_alloc=True)
 
             def evaluate():

@@ -39,8 +39,8 @@ class Entry(NamedTuple):
     has_all_cores: bool = False
 
 
-def _ours(int8=False, **settings):
-    return {"settings": settings, "int8": int8}
+def _ours(scorer="float32", **settings):
+    return {"settings": settings, "scorer": scorer}
 
 
 def entries():
@@ -48,10 +48,12 @@ def entries():
     return {
         REFERENCE: Entry("this project", "ours.py", _ours()),
         "ours-no-native": Entry("this project, `--no-native`", "ours.py", _ours(no_native=True)),
-        "ours-int8": Entry("this project, evaluation with `--dtype int8`", "ours.py", _ours(int8=True)),
+        "ours-int8": Entry("this project, evaluation with `--dtype int8`", "ours.py", _ours("int8")),
         "ours-bf16": Entry(
             "this project, `--dtype bfloat16`", "ours.py", _ours(dtype="bfloat16"), is_low_precision=True
         ),
+        "onnx": Entry("ONNX Runtime, evaluation of this project's export", "ours.py", _ours("onnx")),
+        "onnx-int8": Entry("ONNX Runtime, the same with `quantize_dynamic`", "ours.py", _ours("onnx-int8")),
         **_gluonnlp(),
         "chapter": Entry("the *Dive into Deep Learning* chapter, reimplemented", "chapter.py"),
         "hugging-face": _hugging_face("fp32, by length"),

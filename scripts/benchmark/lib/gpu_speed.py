@@ -48,7 +48,7 @@ class Speed(NamedTuple):
 
 def ours(setup: Setup, dtype: str, num_devices: int = 1, title: str = "", **settings: Any) -> Program:
     """This project, with further settings of ``finetune``."""
-    job = {"settings": {**setup.device_settings(num_devices), "dtype": dtype, **settings}, "int8": False}
+    job = {"settings": {**setup.device_settings(num_devices), "dtype": dtype, **settings}, "scorer": "float32"}
     title = title or f"this project, {dtype}"
     return Program(title, "ours.py", job, steps=setup.sizes.our_steps, warmup=setup.sizes.our_warmup)
 
