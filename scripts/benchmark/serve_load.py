@@ -4,7 +4,8 @@
 
 starts ``gluonnlp-snli serve OUT`` as a process, and for each number of clients asks it for some seconds: every client
 has a connection of its own and sends the next pair of the file once it has the last answer. Rates are those of whole
-runs, in turn; latency is the median of all requests and what 95% and 99% of them do not exceed.
+runs, in turn; latency is the median of all requests and what 95% and 99% of them do not exceed. With ``--compare`` the
+same is measured with ``--dtype int8`` and with ONNX Runtime, on an export of the model: services of the same program.
 """
 
 import argparse
@@ -15,14 +16,18 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 from lib.machine import description
 from lib.report import spread, table, write_section
 
 from gluonnlp_snli_plugin import PluginError
 from gluonnlp_snli_plugin.data.reader import PairReader
+from gluonnlp_snli_plugin.formats.exporting import export
+from gluonnlp_snli_plugin.system.files import digest
 
 
 def main():
@@ -33,6 +38,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=10, metavar="S", help="of a measurement; default: 10")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="measurements of each; default: 3")
     parser.add_argument("--explain", action="store_true", help="ask for explanations too")
+    parser.add_argument("--compare", action="store_true", help="measure int8 and ONNX Runtime too")
     parser.add_argument("--write", metavar="F", help="put the table into this page, too")
     parser.add_argument("options", nargs="*", help="more options of serve, behind --")
     options = parser.parse_args()
@@ -45,19 +51,53 @@ def main():
         for premise, hypothesis in pairs
     ]
     numbers = [int(number) for number in options.clients.split(",")]
-    runs = {number: [] for number in numbers}
-    with service(options.model, options.options) as port:
-        measure(port, bodies, max(numbers), min(options.seconds, 5))  # batches of new lengths cost some preparation
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        services = compared(options.model, Path(folder)) if options.compare else {"this project": (options.model, [])}
+        ports = {
+            name: stack.enter_context(service(model, more + options.options))
+            for name, (model, more) in services.items()
+        }
+        for port in ports.values():  # batches of new lengths cost some preparation
+            measure(port, bodies, max(numbers), min(options.seconds, 5))
+        runs = {(name, number): [] for number in numbers for name in ports}
         for _ in range(options.rounds):
-            for number in numbers:
-                runs[number].append(measure(port, bodies, number, options.seconds))
-    rows = [row(number, runs[number]) for number in numbers]
+            for name, number in runs:
+                runs[name, number].append(measure(ports[name], bodies, number, options.seconds))
+    rows = [([name] if options.compare else []) + row(number, some) for (name, number), some in runs.items()]
     head = ["clients", "requests/s", "median, ms", "95%, ms", "99%, ms"]
+    head = (["computed by"] if options.compare else []) + head
     conditions = f"{description()}. {len(bodies)} pairs; {options.rounds} rounds of {options.seconds:g} s."
     result = f"{table(head, rows)}\n\n{conditions}"
     print(result)
     if options.write:
         write_section(options.write, "serving", result)
+
+
+def compared(model, folder):
+    """What computes, by name: the model or an export of it, and options of serve."""
+    in_float32, in_int8 = folder / "float32", folder / "int8"
+    for exported in (in_float32, in_int8):
+        export(model, "onnx", exported)
+    quantize(in_int8)
+    return {
+        "this project": (model, []),
+        "this project, `--dtype int8`": (model, ["--dtype", "int8"]),
+        "ONNX Runtime": (str(in_float32), []),
+        "ONNX Runtime, `quantize_dynamic`": (str(in_int8), []),
+    }
+
+
+def quantize(folder):
+    """Give the weights of an exported model 8 bits, by ONNX Runtime's own tool."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    graph, settings = folder / "model.onnx", folder / "settings.json"
+    quantize_dynamic(str(graph), str(folder / "quantized.onnx"), weight_type=QuantType.QInt8)
+    (folder / "quantized.onnx").replace(graph)
+    content = json.loads(settings.read_text(encoding="utf-8"))
+    content["sha256"]["model.onnx"] = digest(graph)
+    settings.write_text(json.dumps(content), encoding="utf-8")
 
 
 @contextlib.contextmanager

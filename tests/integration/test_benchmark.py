@@ -102,6 +102,20 @@ def test_onnx_runtime_scores_the_dev_pairs_with_the_same_weights(compare):
 
 
 @pytest.mark.slow
+def test_services_are_asked_in_turn_by_each_number_of_clients(tiny_run, pairs_file):
+    for package in ("onnxruntime", "onnx", "uvicorn"):
+        pytest.importorskip(package)
+    command = [sys.executable, BENCHMARK / "serve_load.py", tiny_run, "--file", pairs_file, "--clients", "1,2"]
+    command += ["--seconds", 0.3, "--rounds", 1, "--compare"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = rows_of(done.stdout)
+    assert [row["clients"] for row in rows] == ["1"] * 4 + ["2"] * 4
+    assert len({row["computed by"] for row in rows}) == 4
+    assert all(float(row["requests/s"]) > 0 for row in rows)
+
+
+@pytest.mark.slow
 @pytest.mark.reference
 def test_hugging_face_reads_the_same_pairs_and_tokens(compare, reference_python):
     contenders = ["ours", "hugging-face", "hugging-face-bf16", "hugging-face-padded"]
