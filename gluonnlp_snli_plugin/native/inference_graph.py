@@ -69,9 +69,11 @@ def convert(net: mx.gluon.HybridBlock, operator: DenseOperator) -> InferenceNet:
     shared = mx.gluon.ParameterDict()
     shared.update(parameters)
     for name, array in arrays.items():
-        constant = mx.gluon.Constant(name, mx.nd.array(array, dtype=array.dtype))
-        constant.initialize(ctx=contexts)
-        shared.update({name: constant})
+        # Not a Constant: MXNet keeps the value of each for ever, as a kind of initializer.
+        packed = mx.gluon.Parameter(name, grad_req="null", shape=array.shape, dtype=array.dtype)
+        packed.initialize(mx.init.Zero(), ctx=contexts)
+        packed.set_data(mx.nd.array(array, dtype=array.dtype))
+        shared.update({name: packed})
     return InferenceNet(mx.sym.load_json(json.dumps(graph)), inputs, shared, net)
 
 

@@ -78,3 +78,12 @@ def test_where_other_products_are_faster_a_net_is_left_as_it_is(model, monkeypat
 def test_units_are_packed_in_panels_with_zeros_after_the_last():
     weight = np.arange(10, dtype=np.float32).reshape(5, 2)
     assert pack(weight, 4).tolist() == [[[0, 2, 4, 6], [1, 3, 5, 7]], [[8, 0, 0, 0], [9, 0, 0, 0]]]
+
+
+@needs_operator
+def test_packed_weights_are_freed_with_their_net(model):
+    """MXNet registers the value of a Constant as an initializer, for ever."""
+    accelerate(model.net)
+    before = dict(mx.registry._REGISTRY[mx.init.Initializer])
+    pack_weights(model.net)
+    assert mx.registry._REGISTRY[mx.init.Initializer] == before
