@@ -1,7 +1,7 @@
 """Replaces the dense layers of a net by operators that need their weights in another form: for inference only."""
 
 import json
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -145,14 +145,22 @@ def _weights(graph: _Graph, parameters: mx.gluon.ParameterDict) -> Dict[int, Lis
         and int(node["attrs"]["num_hidden"]) >= _FEWEST_UNITS
         and all(is_constant[source] for source, *_ in node["inputs"][1:])
     ]
-    entries = [entry for i in layers for entry in nodes[i]["inputs"][1:]]
-    if not entries:
-        return {}
+    computed = _computed(graph, parameters, [entry for i in layers for entry in nodes[i]["inputs"][1:]])
+    return {i: [next(computed) for _ in nodes[i]["inputs"][1:]] for i in layers}
+
+
+def _computed(graph: _Graph, parameters: mx.gluon.ParameterDict, entries: List[_Entry]) -> Iterator[np.ndarray]:
+    """The values of some entries of a graph that depend on parameters alone."""
+    nodes = graph["nodes"]
+    if all(nodes[i]["op"] == "null" for i, *_ in entries):  # to bind a graph makes MXNet write a line
+        for i, *_ in entries:
+            yield parameters[nodes[i]["name"]].list_data()[0].asnumpy()
+        return
     symbol = mx.sym.load_json(json.dumps(_graph(nodes, entries, graph)))
     arguments = {name: parameters[name].list_data()[0] for name in symbol.list_arguments()}
     ctx = next(iter(arguments.values())).context
-    values = iter(symbol.bind(ctx, arguments, grad_req="null").forward())
-    return {i: [next(values).asnumpy() for _ in nodes[i]["inputs"][1:]] for i in layers}
+    for value in symbol.bind(ctx, arguments, grad_req="null").forward():
+        yield value.asnumpy()
 
 
 def _activation(node: Dict[str, Any]) -> Optional[str]:

@@ -72,7 +72,7 @@ void for_each_part(const Problem& problem, Function compute) {
   }
 }
 
-// Memory of a thread, which is kept: its pages need not be mapped anew for every layer.
+// Memory of a thread, which is kept: its pages need not be mapped again for every layer.
 enum Place { kQueries, kKeys, kValues, kContext, kDQueries, kDKeys, kDValues, kDContext, kKeysT, kValuesT, kScores,
              kDScores, kMask, kPlaces };
 

@@ -196,7 +196,7 @@ struct Block {
     for (const int end = std::min(height, row + count); row < end; ++row) write_row();
   }
 
-  // A row goes past the cache where it can: nobody reads it before many others have been written.
+  // A row goes past the cache where it can: it is not read before many others have been written.
   void write_row() const {
     const float *from = sums + row * kBlock, *inputs = to.inputs ? to.inputs + row * step : nullptr;
     float* data = to.data + row * step;
@@ -297,7 +297,7 @@ void multiply(const Tile* left, const Tile* right, int64_t depth_tiles, float* s
   }
 }
 
-// Room for tiles, which is kept: its pages need not be mapped anew for every layer.
+// Room for tiles, which is kept: its pages need not be mapped again for every layer.
 Tile* room_for(int64_t count, std::vector<Tile>* tiles) {
   if (count > static_cast<int64_t>(tiles->size())) tiles->resize(count);
   return tiles->data();

@@ -231,7 +231,7 @@ MXReturnValue forward(const Attributes& attributes, Tensors* inputs, Tensors* ou
   float* out = (*outputs)[0].data<float>();
   const int q_width = layer.quads * 4;
 
-  static thread_local Rows rows;  // kept: its pages need not be mapped anew for every layer
+  static thread_local Rows rows;  // kept: its pages need not be mapped again for every layer
   rows.make_room(layer.rows, q_width);
   uint8_t* q = rows.values.data()->bytes;
   float *lowest = rows.lowest.data(), *step = rows.step.data();
