@@ -106,8 +106,8 @@ class FinetuneConfig(RunConfig):
     cased: bool = option(False, "the vocabulary in the file given with --vocab is a cased one")
     head: str = option(
         "mlp",
-        "mlp, roberta: two layers on the encoding of the first token, with ReLU or tanh between them; pooled: one on "
-        "BERT's pooled output; mean: one on the mean over all tokens; see list heads",
+        "mlp: two layers on the encoding of the first token, with ReLU between them; roberta: the same with tanh; "
+        "pooled: one on BERT's pooled output; mean: one on the mean over all tokens; see list heads",
         metavar="NAME",
     )
     hidden_units: int = option(256, "units of the mlp head's first layer")
