@@ -11,7 +11,7 @@ from ..data.pretraining.batches import PretrainingBatches
 from ..data.pretraining.documents import encode_documents
 from ..errors import UsageError
 from ..formats.models import stored_bert
-from ..model.family import hparams_of, parts_of
+from ..model.family import hparams_of, parts_of, require_special_tokens
 from ..model.pretraining import PretrainingNet, new_bert, parameters_of
 from ..store import PretrainedBert, keep, require_free
 from ..system.files import digest
@@ -95,6 +95,7 @@ class Pretraining:
             store.require(backbone, config.init_from)
         self._vocab_file = _vocabulary_file(config)
         self._vocab, self._special_tokens = read_vocabulary(self._vocab_file)
+        require_special_tokens(backbone, self._vocab)
         self._is_spiece = is_sentencepiece(self._vocab_file)
         self._vocab_content = read_bytes(self._vocab_file) if self._is_spiece else self._vocab.to_json().encode()
         self._source = os.path.realpath(config.output_dir)

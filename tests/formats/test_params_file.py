@@ -12,6 +12,7 @@ import sentencepiece
 from gluonnlp_snli_plugin import import_bert, store
 from gluonnlp_snli_plugin.errors import CheckpointError, UsageError
 from gluonnlp_snli_plugin.model.classifier import SNLIBertClassifier
+from gluonnlp_snli_plugin.text.byte_pairs import byte_characters, byte_pair_vocab
 
 INPUTS = mx.nd.array([[2, 6, 7, 3, 8, 3]]), mx.nd.array([[0, 0, 0, 0, 1, 1]]), mx.nd.array([6])
 POSITIONS = mx.nd.array([[1, 4]])
@@ -168,6 +169,13 @@ def test_a_sentencepiece_vocabulary(file, root, tmp_path, train_sentencepiece):
     assert len(build(checkpoint, root)[1]) == size
     again = bring(file, root, "other_uncased", vocab="mine_uncased")
     assert (again.vocab_sha1, again.special_tokens) == (checkpoint.vocab_sha1, checkpoint.special_tokens)
+
+
+def test_a_vocabulary_of_another_family_is_refused(file, root, tmp_path):
+    tokens = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *byte_characters()]
+    (tmp_path / "other.vocab").write_text(byte_pair_vocab(tokens, []).to_json())
+    match = "the vocabulary has no cls_token and no sep_token, which pairs for bert_2_16_2 need"
+    refused(file, root, match, UsageError, vocab=tmp_path / "other.vocab", name="mine_cased")
 
 
 def test_a_vocabulary_of_another_size_is_named_with_both_numbers(file, root, tmp_path):

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 from gluonnlp_snli_plugin import finetune, import_bert, pretrain, store, train_vocabulary
 from gluonnlp_snli_plugin.cli import main
 from gluonnlp_snli_plugin.errors import DataError, PluginError, Stopped, UsageError
+from gluonnlp_snli_plugin.text.byte_pairs import byte_characters, byte_pair_vocab
 
 AT_ONCE = 1e-9  # seconds: a run with this limit makes one update
 SUBJECTS = {"man": "runs", "dog": "sleeps", "cat": "eats"}
@@ -175,6 +176,13 @@ def test_what_cannot_be_used_is_named_in_one_line(settings, more, error, complai
     with pytest.raises(error, match=complaint) as refused:
         pretrain(**{**settings, **more})
     assert "\n" not in str(refused.value)
+
+
+def test_a_vocabulary_of_another_family_is_refused(settings, tmp_path):
+    index = {token: i for i, token in enumerate(["<s>", "<pad>", "</s>", "<unk>", "<mask>", *byte_characters()])}
+    (tmp_path / "roberta.vocab").write_text(byte_pair_vocab(list(index), []).to_json())
+    with pytest.raises(UsageError, match="the vocabulary has no cls_token and no sep_token, which pairs for bert_"):
+        pretrain(**{**settings, "vocab": str(tmp_path / "roberta.vocab"), "name": "other_cased"})
 
 
 @pytest.mark.parametrize("text, complaint", [("", "text.txt"), ("one\ntwo\nthree\n", "document")])

@@ -15,7 +15,7 @@ from gluonnlp.vocab import Vocab
 
 from ... import store
 from ...errors import CheckpointError, UsageError
-from ...model.family import Family, families, family_of, hparams_of
+from ...model.family import Family, families, family_of, hparams_of, require_special_tokens
 from ...store.pretrained import PretrainedBert, add_missing_pooler
 from ...system.params_layout import read_layout
 from ...system.reading import read_bytes
@@ -79,6 +79,7 @@ def read_bert(
             raise UsageError(f"--vocab {vocab} and --name {name} disagree about the case")
         hparams = with_settings(hparams, backbone, str(vocab), root)
     tokens, special_tokens = read_vocabulary(file)
+    require_special_tokens(backbone, tokens)
     if len(tokens) != vocab_size:
         raise CheckpointError(f"{file} has {len(tokens)} tokens, {path} is for {vocab_size}")
     parts = check_bert(path, family, parameters, hparams, vocab_size)
