@@ -245,6 +245,9 @@ class EncoderFamily:
         """GluonNLP's sizes from those of ``config.json``; a CheckpointError if they do not fit."""
         return sizes
 
+    def padding_in(self, config: Dict[str, Any]) -> Optional[int]:
+        return None
+
     def write_config(self, hparams: Dict[str, Any], pad_id: int) -> Dict[str, Any]:
         names = self.huggingface
         return {

@@ -100,6 +100,9 @@ class Family(Protocol):
             If GluonNLP does not support it; names `path`.
         """
 
+    def padding_in(self, config: Dict[str, Any]) -> Optional[int]:
+        """The id of the padding token that a ``config.json`` counts positions from; None if positions start at 0."""
+
     def write_config(self, hparams: Dict[str, Any], pad_id: int) -> Dict[str, Any]:
         """The entries of Hugging Face's ``config.json`` that describe an architecture.
 

@@ -15,8 +15,10 @@ from .encoder_family import (
     dense,
     layer_norm,
     register,
+    size_in,
 )
 
+_SEGMENTS_BY_DEFAULT = 2  # what Hugging Face takes where config.json does not say it
 _POSITIONS, _SEGMENTS = "embeddings.position_embeddings.weight", "embeddings.token_type_embeddings.weight"
 
 
@@ -74,10 +76,17 @@ class RobertaFamily(EncoderFamily):
         return config.get("layer_norm_eps", 1e-12)  # what Hugging Face takes where config.json does not say it
 
     def sizes_in(self, config: Dict[str, Any], sizes: Dict[str, int], path: Any) -> Dict[str, int]:
-        unused = _first_position(config)
+        unused = self._first_position(config)
         if not 0 < unused < sizes["max_length"]:
-            raise CheckpointError(f"{path}: pad_token_id is {config.get('pad_token_id')!r}")
+            raise CheckpointError(
+                f"{path}: pad_token_id is {self.padding_in(config)!r} and max_position_embeddings is "
+                f"{sizes['max_length']}: the first token has the position pad_token_id + 1"
+            )
+        size_in({"type_vocab_size": _SEGMENTS_BY_DEFAULT, **config}, "type_vocab_size", path)
         return {**sizes, "max_length": sizes["max_length"] - unused}
+
+    def padding_in(self, config: Dict[str, Any]) -> Any:
+        return config.get("pad_token_id", 1)
 
     def write_config(self, hparams: Dict[str, Any], pad_id: int) -> Dict[str, Any]:
         return {
@@ -91,15 +100,15 @@ class RobertaFamily(EncoderFamily):
         self, config: Dict[str, Any], hparams: Dict[str, Any], vocab_size: int, parts: Sequence[str] = ()
     ) -> Dict[str, Tuple[int, ...]]:
         found = super().tensors(config, hparams, vocab_size, parts)
-        found[_POSITIONS] = (hparams["max_length"] + _first_position(config), hparams["units"])
-        found[_SEGMENTS] = (config.get("type_vocab_size", 2), hparams["units"])
+        found[_POSITIONS] = (hparams["max_length"] + self._first_position(config), hparams["units"])
+        found[_SEGMENTS] = (config.get("type_vocab_size", _SEGMENTS_BY_DEFAULT), hparams["units"])
         return found
 
     def from_huggingface(
         self, name: str, theirs: str, tensor_of: Callable[[str], np.ndarray], config: Dict[str, Any]
     ) -> np.ndarray:
         if theirs == _POSITIONS:
-            return tensor_of(_POSITIONS)[_first_position(config) :] + tensor_of(_SEGMENTS)[0]
+            return tensor_of(_POSITIONS)[self._first_position(config) :] + tensor_of(_SEGMENTS)[0]
         return tensor_of(theirs)
 
     def to_huggingface(
@@ -110,11 +119,10 @@ class RobertaFamily(EncoderFamily):
         found[_SEGMENTS] = np.zeros((1, hparams["units"]), np.float32)
         return found
 
-
-def _first_position(config: Dict[str, Any]) -> int:
-    """The row of the table of positions that the first token has; 0 if ``config.json`` is wrong."""
-    padding = config.get("pad_token_id", 1)
-    return padding + 1 if type(padding) is int and padding >= 0 else 0
+    def _first_position(self, config: Dict[str, Any]) -> int:
+        """The row of the table of positions that the first token has; 0 if ``config.json`` is wrong."""
+        padding = self.padding_in(config)
+        return padding + 1 if type(padding) is int and padding >= 0 else 0
 
 
 ROBERTA = register(RobertaFamily())

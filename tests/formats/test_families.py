@@ -150,6 +150,10 @@ def test_the_first_configs_have_no_model_type(golden, root):
     [
         ("roberta", {"position_embedding_type": "relative_key"}, "position_embedding_type is 'relative_key'"),
         ("roberta", {"pad_token_id": -1}, "pad_token_id is -1"),
+        ("roberta", {"pad_token_id": 0}, "pad_token_id is 0, .* and <pad> has the id 1; correct the wrong one"),
+        ("roberta", {"max_position_embeddings": 2}, "pad_token_id is 1 and max_position_embeddings is 2"),
+        ("roberta", {"type_vocab_size": 0}, "type_vocab_size is 0"),
+        ("roberta", {"type_vocab_size": "1"}, "type_vocab_size is '1'"),
         ("roberta", {"vocab_size": 511}, "is of shape"),
         (
             "roberta",

@@ -44,7 +44,7 @@ def read_huggingface(source: PathLike, name: str) -> PretrainedBert:
     tensors = Tensors(folder)
     # The vocabulary is filled up to that size, which so far only config.json knows.
     tensors.require("embeddings.word_embeddings.weight", (config["vocab_size"], hparams["units"]))
-    tokenizer = tokenizer_of(family, folder, config["vocab_size"], name.endswith("_uncased"))
+    tokenizer = tokenizer_of(family, folder, config, name.endswith("_uncased"))
     parameters, parts = convert_weights(family, config, hparams, len(tokenizer.vocab), tensors)
     return PretrainedBert(
         backbone,
@@ -72,15 +72,15 @@ def read_architecture(config: Dict[str, Any], path: Path) -> Tuple[Family, str, 
     raise CheckpointError(f"{path}: the architecture is {kind!r}; only {known} can be imported")
 
 
-def tokenizer_of(family: Family, folder: Path, size: int, uncased: Optional[bool] = None) -> Tokenizer:
+def tokenizer_of(family: Family, folder: Path, config: Dict[str, Any], uncased: Optional[bool] = None) -> Tokenizer:
     """The tokenizer of a checkpoint, which must have the special tokens of the family's pairs.
 
     Parameters
     ----------
     family : Family
     folder : Path
-    size : int
-        Rows of the word embedding.
+    config : dict
+        The ``config.json`` in it, which the family has read.
     uncased : bool or None
         The case that the checkpoint's name in the store says.
 
@@ -89,12 +89,18 @@ def tokenizer_of(family: Family, folder: Path, size: int, uncased: Optional[bool
     UsageError
         If `uncased` contradicts the files.
     CheckpointError
-        If the tokenizer is that of another family, or cannot be reproduced.
+        If the tokenizer is that of another family, contradicts `config`, or cannot be reproduced.
     """
-    tokenizer = establish(folder, size, uncased)
+    tokenizer = establish(folder, config["vocab_size"], uncased)
     if family.layout.missing(tokenizer.vocab):
         raise CheckpointError(
             f"{tokenizer.file}: its tokenizer is {tokenizer.kind}, which no {family.model_type} has; take a "
             "checkpoint whose config.json and tokenizer agree"
+        )
+    padding, vocab = family.padding_in(config), tokenizer.vocab
+    if padding is not None and padding != vocab[vocab.padding_token]:
+        raise CheckpointError(
+            f"{folder / 'config.json'}: pad_token_id is {padding}, from which positions are counted, and "
+            f"{vocab.padding_token} has the id {vocab[vocab.padding_token]}; correct the wrong one"
         )
     return tokenizer

@@ -74,7 +74,7 @@ def read_classifier(source: PathLike, labels: Optional[Sequence[str]] = None, ct
     names = LABELS if sorted(order) == sorted(LABELS) else tuple(order)
     parameters, used = _head_parameters(family, head, units, [order.index(label) for label in names], tensors)
     tensors.require("embeddings.word_embeddings.weight", (config["vocab_size"], units))
-    tokenizer = tokenizer_of(family, folder, config["vocab_size"])
+    tokenizer = tokenizer_of(family, folder, config)
     of_bert, _ = convert_weights(family, config, hparams, len(tokenizer.vocab), tensors, used)
     for name, array in of_bert.items():
         if name.split(".")[0] not in family.parts:  # the head's layers are those above
