@@ -154,6 +154,7 @@ def test_the_first_configs_have_no_model_type(golden, root):
         ("roberta", {"max_position_embeddings": 2}, "pad_token_id is 1 and max_position_embeddings is 2"),
         ("roberta", {"type_vocab_size": 0}, "type_vocab_size is 0"),
         ("roberta", {"type_vocab_size": "1"}, "type_vocab_size is '1'"),
+        ("roberta", {"model_type": None, "architectures": ["RobertaPreLayerNormModel"]}, "'RobertaPreLayerNormModel'"),
         ("roberta", {"vocab_size": 511}, "is of shape"),
         (
             "roberta",

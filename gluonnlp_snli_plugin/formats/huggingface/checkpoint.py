@@ -66,7 +66,7 @@ def read_architecture(config: Dict[str, Any], path: Path) -> Tuple[Family, str, 
         kind = classes[0] if isinstance(classes, list) else classes
     for family in families():
         classes_of = family.huggingface.classifier.partition("For")[0]
-        if kind == family.model_type or str(kind).startswith(classes_of):
+        if kind == family.model_type or str(kind).startswith((f"{classes_of}Model", f"{classes_of}For")):
             return (family, *family.read_config(config, path))
     known = ", ".join(repr(family.model_type) for family in families())
     raise CheckpointError(f"{path}: the architecture is {kind!r}; only {known} can be imported")
