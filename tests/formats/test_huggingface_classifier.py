@@ -126,6 +126,7 @@ def test_a_sentencepiece_vocabulary_is_kept(folder, train_sentencepiece, pairs_f
             UsageError,
         ),
         ({"id2label": {"0": "bad", "1": "good"}}, "has 2 classes; SNLI has 3", CheckpointError),
+        ({"id2label": {"0": "LABEL_0"}}, "has one output, a score of the pair", CheckpointError),
         ({"id2label": None}, "has no id2label: it is not a fine-tuned classifier", CheckpointError),
         ({"model_type": "deberta-v2"}, "a DeBERTa; of these, only what export", CheckpointError),
         ({"model_type": "electra"}, "the architecture is 'electra'", CheckpointError),

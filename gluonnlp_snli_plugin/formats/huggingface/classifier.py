@@ -123,6 +123,8 @@ def _head_parameters(
 def _labels(config: Dict[str, Any], path: Path, labels: Optional[Sequence[str]]) -> List[str]:
     """The names of the classes in the order of the logits."""
     names = config.get("id2label")
+    if isinstance(names, dict) and len(names) == 1:
+        raise CheckpointError(f"{path} has one output, a score of the pair: a classifier has two classes or more")
     if labels is None and isinstance(names, dict) and content_of(path.parent / MARK).get("format") == "huggingface":
         own: List[Any] = [names.get(str(i)) for i in range(len(names))]  # which export took from the model
         labels = own if all(map(is_class_name, own)) else None
@@ -138,7 +140,9 @@ def _labels(config: Dict[str, Any], path: Path, labels: Optional[Sequence[str]])
             raise UsageError(f"--labels {','.join(labels)}: {path} has these classes in the order {','.join(there)}")
         return order
     if not isinstance(names, dict):
-        raise CheckpointError(f"{path} has no id2label: it is not a fine-tuned classifier; import a BERT with --name")
+        raise CheckpointError(
+            f"{path} has no id2label: it is not a fine-tuned classifier; import a backbone with --name"
+        )
     if len(names) != len(LABELS):
         raise CheckpointError(
             f"{path} has {len(names)} classes; SNLI has {len(LABELS)}: {', '.join(sorted(LABELS))}; others "
