@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ..errors import CheckpointError
+from ..system.filetypes import what_is
 from ..system.reading import VOCABULARY_BYTES, read_json, read_text, reading
 from .byte_pairs import SPECIAL_TOKENS, BytePairVocab, byte_pair_vocab, problem_of_byte_pairs
 
@@ -35,10 +36,9 @@ def read_byte_pairs(path: _PathLike, content: Dict[str, Any]) -> BytePairVocab:
     """
     if isinstance(content.get("model"), dict):
         index, merges = byte_pairs_of_json(path, content)
-        for token in content.get("added_tokens") or ():
-            with reading(path, CheckpointError):
-                index.setdefault(token["content"], token["id"])
-        index = _checked_index(path, index)
+        with reading(path, CheckpointError):
+            added = {token["content"]: token["id"] for token in content.get("added_tokens") or ()}
+        index = _checked_index(path, {**added, **index})
     else:
         index, merges = _checked_index(path, content), read_merges(Path(path).with_name(MERGES))
     return vocab_of_byte_pairs(path, index, merges)
@@ -51,7 +51,8 @@ def byte_pair_index(path: _PathLike) -> Dict[str, int]:
     ------
     CheckpointError
     """
-    with reading(path, CheckpointError, damaged=f"{path} is not valid JSON"):
+    _require_text(path)
+    with reading(path, CheckpointError, damaged=f"{path} is not valid JSON", missing=f"{path} is missing"):
         content = read_json(path, VOCABULARY_BYTES)
     return _checked_index(path, content)
 
@@ -63,11 +64,18 @@ def read_merges(path: _PathLike) -> List[str]:
     ------
     CheckpointError
     """
+    _require_text(path)
     with reading(path, CheckpointError, damaged=f"{path} is not valid UTF-8", missing=f"{path} is missing"):
         lines = read_text(path).rstrip("\n").split("\n")
     if not lines[0].startswith("#version"):
         raise CheckpointError(f"{path}: its first line is not #version: 0.2, as in the merges of a byte-level BPE")
     return lines[1:]
+
+
+def _require_text(path: _PathLike) -> None:
+    what = what_is(path)
+    if what:
+        raise CheckpointError(f"{path} is {what}; a vocabulary is expected")
 
 
 def byte_pairs_of_json(path: _PathLike, content: Dict[str, Any]) -> Tuple[Dict[str, int], List[str]]:

@@ -240,7 +240,7 @@ def test_byte_level_text_is_cased(folder):
     [
         ((), "has no vocabulary: neither vocab.json and merges.txt nor tokenizer.json"),
         (("vocab.json",), "merges.txt is missing"),
-        (("merges.txt",), "vocab.json: No such file"),
+        (("merges.txt",), "vocab.json is missing"),
     ],
 )
 def test_missing_files_are_named(folder, there, told):
@@ -253,6 +253,20 @@ def test_half_a_character_in_an_added_token_is_damage(folder):
     edit(folder, added_tokens=[{"content": "\ud800", "id": 512, **FLAGS}])
     assert "tokenizer.json: a token has half a character in it" in complaint(folder, CheckpointError)
     with pytest.raises(CheckpointError, match=r"tokenizer\.json does not hold a BPE vocabulary"):
+        read_vocabulary(folder / "tokenizer.json")
+
+
+@pytest.mark.parametrize("name", ["vocab.json", "merges.txt"])
+def test_a_file_of_another_type_is_named(folder, name):
+    (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n")
+    assert f"{name} is a Git LFS pointer" in complaint(folder, CheckpointError)
+
+
+@pytest.mark.parametrize("added", [5, "<s>", {"<s>": 0}, [5], [{"content": "<new>", "id": "0"}]], ids=str)
+def test_added_tokens_that_cannot_be_are_refused(folder, added):
+    edit(folder, added_tokens=added)
+    assert "tokenizer.json is damaged: " in complaint(folder, CheckpointError)
+    with pytest.raises(CheckpointError, match="tokenizer.json (is damaged|does not hold a BPE vocabulary)$"):
         read_vocabulary(folder / "tokenizer.json")
 
 

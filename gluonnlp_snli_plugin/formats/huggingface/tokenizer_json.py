@@ -141,6 +141,8 @@ def read_pipeline(path: Path) -> Pipeline:
 
 def _added(path: Path, content: Dict[str, Any]) -> List[Tuple[AddedToken, int]]:
     listed = content.get("added_tokens") or []
+    if not isinstance(listed, list):
+        raise CheckpointError(f"{path} is damaged: added_tokens is {str(listed)[:60]}")
     return [(added_token(path, token), token_id(path, token.get("id"))) for token in listed if _is_object(path, token)]
 
 
