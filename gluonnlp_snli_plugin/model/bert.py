@@ -43,6 +43,7 @@ class BertFamily(EncoderFamily):
         dropout="hidden_dropout_prob",
         attention_dropout="attention_probs_dropout_prob",
         activation="hidden_act",
+        fits_deberta=True,
     )
     sizes = {
         "num_hidden_layers": "num_layers",

@@ -56,6 +56,7 @@ class HuggingFaceNames(NamedTuple):
     dropout: str  #: the rate for hidden layers
     attention_dropout: str
     activation: str
+    fits_deberta: bool = False  #: whether DeBERTa-v2 without relative positions and convolution computes the same
 
 
 class HostClassifier(NamedTuple):

@@ -217,7 +217,9 @@ def test_classifiers_come_back_from_an_export_the_same(golden, pairs_file, tmp_p
 
 def test_a_head_without_a_class_in_transformers_is_one_line(golden, pairs_file, tmp_path):
     out = with_head(read_classifier(golden("roberta_classifier")), tmp_path / "out", "mlp", 5)
-    with pytest.raises(UsageError, match="no class of roberta_1_16_4 with the head 'mlp': --format onnx or symbol"):
+    with pytest.raises(
+        UsageError, match="no class of roberta_1_16_4 with the head 'mlp', only with 'roberta': --format onnx"
+    ):
         export(out, "huggingface", tmp_path / "to", pairs_file)
 
 

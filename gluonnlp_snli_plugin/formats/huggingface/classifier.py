@@ -8,7 +8,7 @@ import mxnet as mx
 from ...data.schema import is_class_name
 from ...errors import CheckpointError, UsageError
 from ...model.encoder_family import is_dropout
-from ...model.family import Family
+from ...model.family import Family, families
 from ...model.heads import head_named
 from ...tasks.snli import LABELS
 from ..format import MARK, PathLike, content_of
@@ -66,7 +66,9 @@ def read_classifier(source: PathLike, labels: Optional[Sequence[str]] = None, ct
     path = folder / "config.json"
     config = read_config(path)
     is_relu = _is_relu(config, path)
-    family, backbone, hparams = read_architecture({**config, "model_type": "bert"} if is_relu else config, path)
+    if is_relu:
+        config["model_type"] = next(family.model_type for family in families() if family.huggingface.fits_deberta)
+    family, backbone, hparams = read_architecture(config, path)
     head = "mlp" if is_relu else family.own_head
     order = _labels(config, path, labels)
     tensors = Tensors(folder)

@@ -8,7 +8,6 @@ from safetensors.numpy import save_file
 
 from ...data.layout import BERT_LAYOUT
 from ...errors import UsageError
-from ...model.bert import BERT
 from ...model.family import family_of
 from ...model.heads import DenseLayer, head_named
 from ...system.files import write_json
@@ -62,18 +61,19 @@ def _dense_layers(model: Model) -> List[DenseLayer]:
     family, head, units = family_of(settings.backbone), head_named(settings.head), settings.hparams["units"]
     layers = head.dense_layers(units, len(settings.labels), settings.hidden_units)
     own = head_named(family.own_head).dense_layers(units, len(settings.labels), units)
-    possible = [[layer.activation for layer in own]] + [["relu", None]] * (family is BERT)
+    possible = [[layer.activation for layer in own]] + [["relu", None]] * family.huggingface.fits_deberta
     if head.pooling == "first" and [layer.activation for layer in layers] in possible:
         return layers
+    known = dict.fromkeys([family.own_head, *["mlp"] * family.huggingface.fits_deberta])
     raise UsageError(
-        f"transformers has no class of {settings.backbone} with the head {head.name!r}: "
-        "--format onnx or symbol takes it"
+        f"transformers has no class of {settings.backbone} with the head {head.name!r}, only with "
+        f"{' or '.join(map(repr, known))}: --format onnx or symbol takes any"
     )
 
 
 def _is_relu(model: Model) -> bool:
-    """Whether it is a BERT whose head no class of BERT's has."""
-    return family_of(model.settings.backbone) is BERT and _dense_layers(model)[0].activation == "relu"
+    """Whether its head is one that the family's own class lacks, and DeBERTa's has."""
+    return family_of(model.settings.backbone).huggingface.fits_deberta and _dense_layers(model)[0].activation == "relu"
 
 
 def _config(model: Model) -> Dict[str, Any]:
