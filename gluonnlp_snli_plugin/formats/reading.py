@@ -8,6 +8,7 @@ import mxnet as mx
 from gluonnlp.vocab import BERTVocab
 
 from ..errors import CheckpointError, UsageError
+from ..model.family import require_special_tokens
 from .format import PathLike, format_of
 from .model_folder import Model, build_net
 from .model_settings import ModelSettings
@@ -55,7 +56,12 @@ def load_finetuned(
                 raise UsageError(f"--{option} goes with a .params file; the folder {path} has its own")
     found = format_of(path, default="model")
     found.require()
-    return found.read(Path(path), mx.cpu() if ctx is None else ctx, dataset_name, backbone, root)
+    model = found.read(Path(path), mx.cpu() if ctx is None else ctx, dataset_name, backbone, root)
+    try:
+        require_special_tokens(model.settings.backbone, model.vocab)
+    except UsageError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    return model
 
 
 def model_of(

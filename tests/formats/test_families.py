@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from gluonnlp_snli_plugin import PairEncoder, import_bert, store
-from gluonnlp_snli_plugin.errors import UsageError
+from gluonnlp_snli_plugin.errors import CheckpointError, UsageError
 from gluonnlp_snli_plugin.formats import export
 from gluonnlp_snli_plugin.formats.huggingface.classifier import read_classifier
 from gluonnlp_snli_plugin.formats.importing import import_classifier
@@ -213,6 +213,14 @@ def test_classifiers_come_back_from_an_export_the_same(golden, pairs_file, tmp_p
     assert again.vocab.to_json() == first.vocab.to_json() and again.settings.tokenizer == first.settings.tokenizer
     logits = [logits_of(model.net, model.encoder().encode(*zip(*PAIRS))) for model in (first, again)]
     np.testing.assert_allclose(*logits, atol=1e-5)
+
+
+def test_a_model_folder_of_another_family_than_its_vocabulary_is_refused(golden, tmp_path):
+    out = with_head(read_classifier(golden("roberta_classifier")), tmp_path / "out", "mlp", 5)
+    path = out / "model" / "config.json"
+    path.write_text(path.read_text().replace('"roberta_1_16_4"', '"distilbert_1_16_4"'))  # with the same parameters
+    with pytest.raises(CheckpointError, match="out: the vocabulary has no cls_token and no sep_token, .* distilbert_"):
+        load_finetuned(out)
 
 
 def test_a_head_without_a_class_in_transformers_is_one_line(golden, pairs_file, tmp_path):
