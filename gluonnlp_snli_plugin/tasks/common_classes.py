@@ -146,12 +146,14 @@ def _of_file(answers: Sequence[str], model: Classes, present: Collection[str], n
     if not found:
         numbers = tuple(range(len(labels))) + (0,) * (len(read) - len(labels))
         return CommonClasses(labels, tuple(map(labels.index, answers)), numbers)
-    of_three = [label for label in (*nli.LABELS, *labels) if label in present and label in nli.OF_THREE]
+    of_three = [label for label in read if label in present and label.lower() in nli.OF_THREE]
     of_two = [label for label in read if label in present and label.lower() in nli.OF_NOT_ENTAILMENT]
     if of_two and of_three:
+        other = of_two[0]
+        meaning = ",".join(f"{label}={other}" for label in of_three)
         raise DataError(
-            f"{name} has the labels {of_three[0]} and {of_two[0]}: a file has two classes or three; divide it, or say "
-            f"what the labels mean: --labels {of_three[0]}={of_two[0]}"
+            f"{name} has the labels {in_words(of_three)} and {other}: a file has two classes or three; divide it, or "
+            f"say what the labels mean: --labels {meaning}"
         )
     assert model.entailment is not None
     if len(labels) > 2:

@@ -55,10 +55,23 @@ def test_names_of_the_same_two_classes_need_no_remark():
     assert counted(RTE, "non-entailment", "entailment") == (["not_entailment", E], ["not_entailment", E], None)
 
 
-@pytest.mark.parametrize("model", [SNLI, RTE, find_task("SciTail").classes])
+@pytest.mark.parametrize("model", [SNLI, RTE, find_task("SciTail").classes, HANS])
 def test_labels_of_two_classes_and_of_three_in_one_file_are_refused(model):
-    with pytest.raises(DataError, match="F has the labels neutral and not_entailment: .* --labels neutral=not_ent"):
+    other = "non-entailment" if model is HANS else "not_entailment"
+    with pytest.raises(DataError, match=f"F has the labels neutral and {other}: .* --labels neutral={other}$"):
         read(model, "entailment", "neutral", "not_entailment")
+    meaning = f"contradiction={other},neutral={other}"
+    both = f"{meaning}|neutral={other},contradiction={other}"
+    with pytest.raises(DataError, match=f"(contradiction, neutral|neutral, contradiction) and {other}: .* ({both})$"):
+        read(model, "neutral", "not_entailment", "contradiction")
+    labels = Labels(schema_for_files(model), meaning)  # as the message says
+    present = [labels.of(spelling, "label") for spelling in ("neutral", "not_entailment", "contradiction")]
+    assert set(present) == {other} and common_classes(model.schema.labels, model, present, "F")
+
+
+def test_upper_and_lower_case_are_the_same_in_classes_that_are_refused_together():
+    with pytest.raises(DataError, match="F has the labels Neutral and not_entailment"):
+        read(classes_of(("Entailment", "Contradiction", "Neutral"), ""), "neutral", "not_entailment")
 
 
 @pytest.mark.parametrize("labels", [("supports", "refutes", "not enough info"), (E, "paraphrase"), (E, C, N, "other")])

@@ -254,9 +254,13 @@ def test_xnli_is_a_task_for_each_language_and_gluonnlps_own_stays(place):
     assert type(nlp.data.get_task("XNLI")).__module__ == "gluonnlp.data.classification"
 
 
-def test_hans_reads_three_way_labels_as_two(tmp_path):
+def test_hans_reads_three_way_labels_as_two_only_where_it_is_told(tmp_path):
     (tmp_path / "a.tsv").write_text(table(OF_HANS, pairs(LABELS)))
-    labels = nlp.data.create("HANS", segment="dev", file=str(tmp_path / "a.tsv")).labels
+    file = {"segment": "dev", "file": str(tmp_path / "a.tsv")}
+    with pytest.raises(DataError, match="unknown gold_label 'contradiction'; expected one of entailment, non-entail"):
+        nlp.data.create("HANS", **file)
+    meaning = {"contradiction": "non-entailment", "neutral": "non-entailment"}
+    labels = nlp.data.create("HANS", labels=meaning, **file).labels
     assert labels[:3] == ["entailment", "non-entailment", "non-entailment"]
 
 

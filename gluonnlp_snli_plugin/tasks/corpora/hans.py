@@ -6,13 +6,13 @@ ACL 2019. Licence: MIT.
 
 from typing import Dict
 
-from ..nli import LABEL_ALIAS, OF_NOT_ENTAILMENT, OF_THREE
+from ..nli import ENTAILMENT, LABEL_ALIAS, OF_NOT_ENTAILMENT
 from ..task import PairTask, register
 
 OTHER = "non-entailment"
 _ALIAS: Dict[str, str] = {
-    **{spelling: label if label == "entailment" else OTHER for spelling, label in LABEL_ALIAS.items()},
-    **dict.fromkeys((*OF_THREE, *OF_NOT_ENTAILMENT), OTHER),
+    **{spelling: label for spelling, label in LABEL_ALIAS.items() if label == ENTAILMENT},
+    **dict.fromkeys(OF_NOT_ENTAILMENT, OTHER),
 }
 
 
@@ -27,7 +27,7 @@ class HANSTask(PairTask):
     """
 
     name = "HANS"
-    class_labels = ("entailment", OTHER)
+    class_labels = (ENTAILMENT, OTHER)
     label_alias = _ALIAS
     files = {"train": ("heuristics_train_set.txt",), "dev": ("heuristics_evaluation_set.txt",)}
     page = "https://github.com/tommccoy1/hans"
