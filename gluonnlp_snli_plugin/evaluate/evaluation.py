@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 import mxnet as mx
 import numpy as np
@@ -11,13 +11,13 @@ import numpy as np
 from ..data.assignments import Assignments, in_words
 from ..data.encoding import EncodedPairs
 from ..data.losses import tell_left_out, tell_merged, tell_truncated
-from ..errors import UsageError
+from ..errors import DataError, UsageError
 from ..formats.model_folder import weights_sha256
 from ..model.inference import probabilities
 from ..tasks.common_classes import CommonClasses
 from ..tasks.task import classes_of
 from .labelled_pairs import LabelledPairs, Read, read, segments_of
-from .predictions import Pairs, PathLike, Predictions, read_record, write_predictions
+from .predictions import Pairs, PathLike, Predictions, read_predictions, read_record, write_predictions
 from .predictor import Predictor
 from .scores import Evaluation
 
@@ -215,7 +215,8 @@ def save_answers(folder: PathLike, answers: Answers, dtype: str = "float32") -> 
     """Save a model's predictions in its output folder, as ``predictions/NAME.jsonl``.
 
     NAME is that of the file with the pairs, or of the corpus and the segment, followed by the first digits of its hash
-    if other pairs have that name.
+    if other pairs have that name. Predictions for the same pairs are replaced; the columns that these were scored by
+    are kept.
 
     Parameters
     ----------
@@ -234,4 +235,18 @@ def save_answers(folder: PathLike, answers: Answers, dtype: str = "float32") -> 
     there = read_record(folder, name)
     if there and any(there.get(key) != about[key] for key in ("sha256", "dtype")):
         name = f"{name}-{dtype}-{about['sha256'][:8]}"
-    write_predictions(folder, name, Predictions(**{**vars(answers.predictions), "about": about}))
+        there = read_record(folder, name)
+    pairs = answers.predictions.pairs
+    if there:
+        pairs = dataclasses.replace(pairs, fields={**_fields_there(folder, name, pairs), **pairs.fields})
+    write_predictions(folder, name, dataclasses.replace(answers.predictions, pairs=pairs, about=about))
+
+
+def _fields_there(folder: PathLike, name: str, pairs: Pairs) -> Mapping[str, Sequence[str]]:
+    """The columns of the predictions saved under a name; none if these are for other pairs, or damaged."""
+    try:
+        there = read_predictions(folder, name).pairs
+    except DataError:
+        return {}
+    is_same = (there.premises, there.hypotheses) == (pairs.premises, pairs.hypotheses)
+    return there.fields if is_same else {}

@@ -1,6 +1,7 @@
 """A model's answers for files of another number of classes, and the scores by the columns of a file."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -243,3 +244,21 @@ def test_predictions_carry_the_values(ask, hans, tmp_path, rows):
     answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
     assert [answer["fields"] for answer in answers] == [{"heuristic": row["heuristic"]} for row in rows]
     assert answers[0]["gold_label"] in ("entailment", "not_entailment")
+
+
+def test_the_report_keeps_the_columns_that_the_same_pairs_were_scored_by(tiny_run, hans, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(str(tiny_run), str(run))
+    for by, there in ((["heuristic"], 1), ([], 1), (["subcase"], 2)):
+        assert main(["evaluate", str(run), "--file", str(hans), *(["--by", *by] if by else [])]) == 0
+        page = (run / "report.html").read_text(encoding="utf-8")
+        assert page.count("Scores by <bdi>") == there
+    other = tmp_path / "other" / hans.name
+    other.parent.mkdir()
+    other.write_text("\n".join(hans.read_text().splitlines()[:-1]))
+    assert main(["evaluate", str(run), "--file", str(other)]) == 0
+    assert (run / "report.html").read_text(encoding="utf-8").count("Scores by <bdi>") == 2
+    lines = run / "predictions" / f"{hans.stem}.jsonl"
+    lines.write_text("damaged")
+    assert main(["evaluate", str(run), "--file", str(hans)]) == 0  # which replaces it
+    assert "fields" not in json.loads(lines.read_text().splitlines()[0])
