@@ -3,7 +3,6 @@
 The first file for development selects the best model. All others are scored once, at the end.
 """
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, NamedTuple, Sequence, Tuple
@@ -12,7 +11,7 @@ from ..evaluate.labelled_pairs import LabelledPairs
 from ..tasks.dataset import has_segment, segment_source
 from ..tasks.task import find_task
 from .settings.scored_files import scored_file
-from .settings.training_files import may_be_corpus
+from .settings.training_files import require_known
 
 if TYPE_CHECKING:
     from .settings.finetune_config import FinetuneConfig
@@ -57,8 +56,7 @@ def evaluation_files(config: "FinetuneConfig") -> Dict[str, EvaluationFile]:
 def _given(text: str, use: str, config: "FinetuneConfig") -> Tuple[str, EvaluationFile]:
     """A file that the user names, and what to call it."""
     named = scored_file(text)
-    if may_be_corpus(named.place) and not (named.task or os.path.exists(named.place)):
-        find_task(named.place.partition(":")[0])  # reports that there is none
+    require_known(f"--{use}-file", named)
     task = find_task(named.task or config.task)
     if named.is_corpus:
         source = segment_source(task, named.place, config.corpus_root)

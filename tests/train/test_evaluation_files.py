@@ -118,6 +118,8 @@ def test_a_file_may_be_of_another_task(train, hans_folder, glue_folder):
 def test_a_task_that_does_not_exist_is_named(train):
     with pytest.raises(UsageError, match="no task 'HANZ'; there are"):
         train(test_file="HANZ:dev")
+    with pytest.raises(UsageError, match="--dev-file HANS:test: .* HANS has no segment of that name; there are train"):
+        train(dev_file="HANS:test")
 
 
 def test_all_segments_of_a_corpus_that_are_there_are_scored(train, glue_folder, tmp_path):

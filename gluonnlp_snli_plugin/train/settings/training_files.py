@@ -12,6 +12,7 @@ from ...errors import UsageError
 TrainFiles = Union[str, Mapping[str, float], Sequence[str], None]
 
 _TASK = re.compile(r"([\w.-]+):(.+)", re.DOTALL)
+_SEGMENT = re.compile(r"\w+")
 _LARGEST_SHARE = 1000
 
 
@@ -121,13 +122,28 @@ def complaints(texts: Sequence[str]) -> Iterator[str]:
         seen.append(path)
 
 
+def require_known(option: str, file: TrainingFile) -> None:
+    """Raise a UsageError if a value that is not a file names a task, or a segment of a corpus, that does not exist."""
+    from ...tasks.task import find_task
+
+    if file.is_corpus or os.path.exists(file.place):
+        return
+    if not file.task and may_be_corpus(file.place):
+        find_task(file.place.partition(":")[0])  # reports that there is none
+    if file.task and _SEGMENT.fullmatch(file.place):
+        task = find_task(file.task)
+        segments = f"there are {', '.join(task.files)}" if task.files else "it has no corpus"
+        raise UsageError(
+            f"{option} {file}: there is no file {file.place}, and {task.name} has no segment of that name; {segments}"
+        )
+
+
 def require_same_classes(files: Sequence[TrainingFile], labels: Sequence[str]) -> None:
     """Raise a UsageError if a task of a file does not exist, or has other classes than the run."""
     from ...tasks.task import find_task
 
     for file in files:
-        if may_be_corpus(file.place) and not (file.task or os.path.exists(file.place)):
-            find_task(file.place.partition(":")[0])  # reports that there is none
+        require_known("--train-file", file)
         others = find_task(file.task).schema.labels if file.task else labels
         if sorted(others) != sorted(labels):
             raise UsageError(

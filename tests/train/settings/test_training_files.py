@@ -105,15 +105,20 @@ def _config(**options):
         ),
         ({"train_file": ["SNLI:train", "a"], "dev_file": None}, "--train-file and --dev-file go together"),
         ({"train_file": "MutliNLI:train", "dev_file": None}, "no task 'MutliNLI'; there are: .*MultiNLI"),
-        ({"train_file": "SNLI:no_segment", "dev_file": None}, "--train-file and --dev-file go together"),
+        (
+            {"train_file": "SNLI:trian", "dev_file": None},
+            "--train-file SNLI:trian: there is no file trian, and SNLI has no segment of that name; there are train, "
+            "dev, test",
+        ),
+        ({"train_file": "SNLI:a.jsonl", "dev_file": None}, "--train-file and --dev-file go together"),
         ({"train_file": "a", "corpus_root": "d"}, "--corpus-root names all files of a corpus: omit --train-file"),
-        ({"train_file": "SNLI:a", "corpus_root": "d"}, "--corpus-root names all files of a corpus"),
+        ({"train_file": "SNLI:a.jsonl", "corpus_root": "d"}, "--corpus-root names all files of a corpus"),
         (
             {"train_file": ["a", "HANS:train"]},
             "--train-file HANS:train: HANS has the classes entailment, non-entailment, this run has entailment, "
             "contradiction, neutral; only files with the same classes are mixed",
         ),
-        ({"train_file": ["a", "SNLI:b"], "labels": "yes,no"}, "SNLI has the classes .*, this run has yes, no"),
+        ({"train_file": ["a", "SNLI:b.jsonl"], "labels": "yes,no"}, "SNLI has the classes .*, this run has yes, no"),
         ({"corpus_root": "d", "snli_root": "e", "dev_file": None}, "the same setting: omit snli_root"),
     ],
 )
