@@ -132,13 +132,14 @@ def _run_begun(config: RunConfig) -> Optional[str]:
         if field.name in config.PATHS:
             then, now = (absolute(type(config), field.name, value) for value in (then, now))
         if field.name not in (*CHANGEABLE, "overwrite") and then != now:
-            then, now = map(_shown, (then, now))
-            raise UsageError(f"{folder} holds a run with {option_name(field.name)} {then}, not {now}")
+            then, now = (_shown(option_name(field.name), value) for value in (then, now))
+            raise UsageError(f"{folder} holds a run {then}, not one {now}")
     return folder
 
 
-def _shown(value: Any) -> str:
-    """A setting in a message."""
-    if isinstance(value, tuple):
-        return " ".join(map(str, value)) or "not given"
-    return "not given" if value is None else str(value)
+def _shown(option: str, value: Any) -> str:
+    """A setting in a message: 'with --lr 0.1'."""
+    if value is None or value is False or value == ():
+        return f"without {option}"
+    values = () if value is True else value if isinstance(value, tuple) else (value,)
+    return " ".join(["with", option, *map(str, values)])

@@ -265,7 +265,11 @@ def test_the_same_command_with_resume_goes_on(settings, tmp_path, capsys):
     assert main([*arguments, "--max-seconds", str(AT_ONCE)]) == 75  # nothing there yet: it begins
     assert main(arguments[:-1]) == 2 and "holds another run" in capsys.readouterr().err
     assert main([*arguments, "--lr", "0.1"]) == 2
-    assert "holds a run with --lr 0.003, not 0.1" in capsys.readouterr().err
+    assert "holds a run with --lr 0.003, not one with --lr 0.1" in capsys.readouterr().err
+    assert main([*arguments, "--dev-corpus", "a", "b"]) == 2
+    assert "holds a run without --dev-corpus, not one with --dev-corpus" in capsys.readouterr().err
+    assert main([*arguments, "--tensorboard"]) == 2
+    assert "holds a run without --tensorboard, not one with --tensorboard\n" in capsys.readouterr().err
     capsys.readouterr()
     assert main([*arguments, "--max-seconds", "0"]) == 0
     shown, said = capsys.readouterr()
