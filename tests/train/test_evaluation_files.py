@@ -115,6 +115,17 @@ def test_a_file_may_be_of_another_task(train, hans_folder, glue_folder):
         train("mrpc", test_file=f"MRPC:{glue_folder}/MRPC/dev.tsv")
 
 
+def test_a_file_for_training_and_a_corpus_for_evaluation_go_together(train, hans_folder):
+    summary, folder = train(test_file="HANS:dev", corpus_root=hans_folder)
+    assert summary["test_accuracy"] == evaluate(folder, task="HANS", corpus_root=hans_folder).accuracy
+    with pytest.raises(Stopped):
+        train("broken", dev_file="HANS:dev", corpus_root=hans_folder, max_seconds=1e-9)
+    moved = folder.parent / "moved"
+    shutil.copytree(str(hans_folder), str(moved))
+    resumed = finetune(resume=str(folder.parent / "broken"), max_seconds=0, corpus_root=moved)
+    assert 0 < resumed["dev_accuracy"] < 1
+
+
 def test_a_task_that_does_not_exist_is_named(train):
     with pytest.raises(UsageError, match="no task 'HANZ'; there are"):
         train(test_file="HANZ:dev")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Dict, Iterator, Mapping, Option
 from ...data.assignments import Assignments, in_words, listed
 from ...errors import UsageError
 from .config import RunConfig, option, option_name
-from .scored_files import as_scored_texts, complaints_about, require_scored_moved, split_scored_path
+from .scored_files import as_scored_texts, complaints_about, require_scored_moved, scored_file, split_scored_path
 from .training_files import (
     TrainingFile,
     as_texts,
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from ...data.schema import PairSchema
 
 _OF_EVALUATION = ("dev_file", "test_file")
+_FILES = ("train_file", *_OF_EVALUATION)
 _CLASSES = "NAME,NAME,..."
 _TOGETHER = "--train-file and --dev-file go together"
-_NAMES_ALL = "--corpus-root names all files of a corpus: omit --train-file, --dev-file and --test-file"
+_NO_CORPUS = "--corpus-root is for corpora, and only files are given: omit it, or name a corpus, TASK:SEGMENT"
 
 # What suits the embedded sample: a small BERT that starts from random weights.
 _SAMPLE_SETTINGS = {
@@ -73,7 +74,7 @@ class FinetuneConfig(RunConfig):
     )
     corpus_root: Optional[str] = option(
         None,
-        "folder of the task's corpus (default: its own in $MXNET_HOME/datasets)",
+        "folder of the corpora (default: each in its own in $MXNET_HOME/datasets)",
         metavar="D",
         names=("--corpus-root", "--snli-root"),
     )
@@ -227,8 +228,9 @@ class FinetuneConfig(RunConfig):
         require_same_classes(files, self.schema.labels)
         if not (self.dev_file or all(file.is_corpus for file in files)):
             raise UsageError(_TOGETHER)
-        if self.corpus_root and files and not any(file.is_corpus for file in files):
-            raise UsageError(_NAMES_ALL)
+        scored = map(scored_file, (*(self.dev_file or ()), *(self.test_file or ())))
+        if self.corpus_root and files and not any(file.is_corpus for file in (*files, *scored)):
+            raise UsageError(_NO_CORPUS)
 
     @classmethod
     def usual(cls, options: Dict[str, Any]) -> Dict[str, Any]:
@@ -260,8 +262,9 @@ class FinetuneConfig(RunConfig):
             yield _TOGETHER
         if self.test_file and not self.train_file:
             yield "--test-file goes with --train-file and --dev-file"
-        if self.corpus_root and self.train_file and not any(map(may_be_corpus, self.train_file)):
-            yield _NAMES_ALL
+        given = [text for name in _FILES for text in getattr(self, name) or ()]
+        if self.corpus_root and self.train_file and not any(map(may_be_corpus, given)):
+            yield _NO_CORPUS
         if self.init_from:
             yield from self._contradictions_of_model(self.init_from)
         if self.dataset_name and self.vocab:

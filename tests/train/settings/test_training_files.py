@@ -111,8 +111,8 @@ def _config(**options):
             "dev, test",
         ),
         ({"train_file": "SNLI:a.jsonl", "dev_file": None}, "--train-file and --dev-file go together"),
-        ({"train_file": "a", "corpus_root": "d"}, "--corpus-root names all files of a corpus: omit --train-file"),
-        ({"train_file": "SNLI:a.jsonl", "corpus_root": "d"}, "--corpus-root names all files of a corpus"),
+        ({"train_file": "a", "corpus_root": "d"}, "--corpus-root is for corpora, and only files are given: omit it, "),
+        ({"train_file": "SNLI:a.jsonl", "corpus_root": "d"}, "--corpus-root is for corpora, and only files are given"),
         (
             {"train_file": ["a", "HANS:train"]},
             "--train-file HANS:train: HANS has the classes entailment, non-entailment, this run has entailment, "
