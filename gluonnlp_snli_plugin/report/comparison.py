@@ -32,6 +32,7 @@ def comparison(runs: Sequence[RecordedRun], folders: Sequence[str]) -> Dict[str,
         "names": names,
         "curves": learning_curves(runs, names),
         "of_other_classes": _of_other_classes(runs),
+        "of_other_pairs": _of_other_pairs(runs),
         "figures_of_runs": _figures(runs),
         "settings": _differing([run.settings for run in runs], _IRRELEVANT),
         "circumstances": _differing(
@@ -48,6 +49,18 @@ def _of_other_classes(runs: Sequence[RecordedRun]) -> List[str]:
     return [name for name in sets if len(classes[name]) > 1]
 
 
+def _of_other_pairs(runs: Sequence[RecordedRun]) -> List[str]:
+    """The sets of predictions of one name that are not for the same pairs in all runs that have them."""
+    found: Dict[str, Tuple[List[str], List[str]]] = {}
+    different: Dict[str, None] = {}
+    for run in runs:
+        for name, predictions in run.predictions.items():
+            texts = predictions.pairs.premises, predictions.pairs.hypotheses
+            if found.setdefault(name, texts) != texts:
+                different[name] = None
+    return list(different)
+
+
 def _classes(runs: Sequence[RecordedRun], name: str) -> List[Tuple[str, ...]]:
     """The classes of a set of predictions in each run; empty where a run has none of that name."""
     return [run.predictions[name].pairs.labels if name in run.predictions else () for run in runs]
@@ -58,6 +71,7 @@ def _figures(runs: Sequence[RecordedRun]) -> List[Tuple[str, List[str], Optional
     rows: List[Tuple[str, List[str], Optional[int]]] = []
     sets = list(dict.fromkeys(name for run in runs for name in run.predictions))
     different = _of_other_classes(runs)
+    incomparable = {*different, *_of_other_pairs(runs)}
     for name in sets:
         if name in different:
             rows.append((f"{name}: classes", [in_words(labels) or "–" for labels in _classes(runs, name)], None))
@@ -68,7 +82,7 @@ def _figures(runs: Sequence[RecordedRun]) -> List[Tuple[str, List[str], Optional
             ("calibration_error", "expected calibration error", -1),
         ):
             values = [one[figure] if one else None for one in found]
-            best = None if name in different else _best(values, sign)
+            best = None if name in incomparable else _best(values, sign)
             rows.append((f"{name}: {what}", [_number(value) for value in values], best))
         rows.append((f"{name}: pairs", [_count(one and one["pairs"]) for one in found], None))
         rows.append((f"{name}: pairs truncated", [_count(one and one["truncated"]) for one in found], None))

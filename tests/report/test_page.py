@@ -158,6 +158,14 @@ def test_scores_of_different_classes_are_not_compared(make_run, tmp_path):
     assert "different classes" not in same and "<strong>" in same
 
 
+def test_scores_on_different_pairs_of_one_name_are_not_compared(make_run, tmp_path):
+    runs = [make_run("one", sets=["dev", "test"]), make_run("two", seed=2, num_pairs=200)]
+    page = write_report(runs, tmp_path / "both.html").read_text(encoding="utf-8")
+    words = re.sub(r"\s+", " ", " ".join(data for _, data in Outline(page).texts))
+    assert "on different pairs under the name dev : these scores cannot be compared." in words
+    assert "<strong>" not in page
+
+
 def test_runs_of_one_name_are_told_apart(make_run, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
