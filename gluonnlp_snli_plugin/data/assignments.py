@@ -33,6 +33,8 @@ def parsed(option: str, given: Assignments, example: str) -> Dict[str, str]:
     """
     if given is None or isinstance(given, Mapping):
         return {str(name).strip(): str(value).strip() for name, value in (given or {}).items()}
+    if not isinstance(given, str):
+        raise UsageError(f"{option} is {given!r}; it must be a dict, or a text: {example}")
     found: Dict[str, str] = {}
     for part in _parts(option, given, example):
         name, equals, value = (_unquoted(text.strip()) for text in part.partition("="))

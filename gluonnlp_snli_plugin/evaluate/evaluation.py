@@ -1,6 +1,7 @@
 """Scores a fine-tuned model on labelled pairs, or several models whose probabilities are averaged."""
 
 import dataclasses
+import os
 import time
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
@@ -49,7 +50,7 @@ def evaluate(
     engine: str = "auto",
     columns: Assignments = None,
     labels: Assignments = None,
-    by: Union[str, Sequence[str]] = (),
+    by: Union[str, Sequence[str], None] = (),
     task: Optional[str] = None,
     segment: Optional[str] = None,
     corpus_root: Optional[PathLike] = None,
@@ -78,7 +79,7 @@ def evaluate(
         How to compute, ignored with a predictor; see :class:`Predictor`.
     columns, labels : dict of str to str, or None
         Names of columns and meanings of labels that are not recognized, as :class:`.PairReader` takes them.
-    by : str or list of str
+    by : str, list of str, or None
         Columns of the file, 'genre' for example: the scores of the pairs with each value of it are in ``by`` of the
         result.
     task : str or None
@@ -100,6 +101,9 @@ def evaluate(
         If the arguments make no sense, or the classes of model and file cannot be compared.
     """
     pairs: Any = file
+    for name, value in (("file", file), ("segment", segment)):
+        if not (value is None or isinstance(value, (str, os.PathLike))):
+            raise UsageError(f"{name} is {value!r}; evaluate scores one: call it for each")
     if file is None:
         if task is None:
             raise UsageError("which pairs? give a file, or the task whose corpus to read")
@@ -114,7 +118,7 @@ def evaluate(
         for one in models
     ]
     (answers,) = predict_files(
-        predictors, [pairs], on_bad_row, columns, labels, [by] if isinstance(by, str) else by, task
+        predictors, [pairs], on_bad_row, columns, labels, [by] if isinstance(by, str) else by or (), task
     )
     return answers.evaluation
 

@@ -164,6 +164,16 @@ def test_what_makes_no_sense_is_one_line(ask, tmp_path, options, told, monkeypat
     assert told in said
 
 
+def test_python_takes_one_file_and_says_so(tiny_run, hans, hans_folder):
+    with pytest.raises(UsageError, match=r"file is \[.*\]; evaluate scores one: call it for each"):
+        evaluate(tiny_run, [hans, hans])
+    with pytest.raises(UsageError, match=r"segment is \['dev', 'train'\]; evaluate scores one"):
+        evaluate(tiny_run, task="HANS", corpus_root=hans_folder, segment=["dev", "train"])
+    with pytest.raises(UsageError, match=r"--labels is \['a', 'b'\]; it must be a dict, or a text: SPELLING=CLASS"):
+        evaluate(tiny_run, hans, labels=["a", "b"])
+    assert not evaluate(tiny_run, hans, by=None).by
+
+
 def test_python_wants_a_file_or_a_task(tiny_run, hans, hans_folder):
     with pytest.raises(UsageError, match="which pairs"):
         evaluate(tiny_run)
