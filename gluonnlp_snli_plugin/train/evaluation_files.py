@@ -64,9 +64,8 @@ def _given(text: str, use: str, config: "FinetuneConfig") -> Tuple[str, Evaluati
     else:
         source = segment_source(task, use, file=named.place)
         name = _stem(named.place)
-    return f"{use}_{re.sub(r'[^0-9A-Za-z]+', '_', name)[:_LONGEST_NAME]}", EvaluationFile(
-        LabelledPairs(source), named.task
-    )
+    name = re.sub(r"[\W_]+", "_", name)[:_LONGEST_NAME]  # letters and digits of any script
+    return f"{use}_{name}", EvaluationFile(LabelledPairs(source), named.task)
 
 
 def _of_corpus(use: str, config: "FinetuneConfig") -> List[Tuple[str, EvaluationFile]]:

@@ -74,8 +74,13 @@ def _dev(folder):
 
 
 def test_names_of_files_that_are_the_same_are_told_apart(train, files, pairs_file):
-    summary, _ = train(test_file=[pairs_file, files / "half.jsonl", files / "b" / "half.jsonl"])
-    assert {"test_accuracy", "test_half_accuracy", "test_half_2_accuracy"} <= set(summary)
+    other = files / "b" / "prüfung - 测试.jsonl"
+    shutil.copy(str(pairs_file), str(other))
+    summary, folder = train(test_file=[pairs_file, files / "half.jsonl", files / "b" / "half.jsonl", other])
+    names = {"test", "test_half", "test_half_2", "test_prüfung_测试"}
+    assert {f"{name}_accuracy" for name in names} <= set(summary)
+    assert names <= {path.stem for path in (folder / "predictions").glob("*.jsonl")}
+    assert "Answers: <bdi>test_prüfung_测试</bdi>" in (folder / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("use", ["dev_file", "test_file"])
