@@ -44,8 +44,8 @@ def main():
     class HeldBest(finetuning.Best):
         """Scores the dev pairs for the benchmark, with the net and the encoded pairs that are being trained with."""
 
-        def __init__(self, run, engine, encoded, save):
-            super().__init__(run, engine, encoded, save)
+        def __init__(self, run, engine, encoded, classes, save):
+            super().__init__(run, engine, encoded, classes, save)
             places = run.devices.places
             uses_xla = run.devices.uses_xla
             net = None if uses_xla else for_evaluation(models[0].net)
