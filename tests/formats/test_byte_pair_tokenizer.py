@@ -256,6 +256,12 @@ def test_half_a_character_in_an_added_token_is_damage(folder):
         read_vocabulary(folder / "tokenizer.json")
 
 
+@pytest.mark.parametrize("content", [" x", "x\n"])
+def test_added_tokens_that_begin_or_end_with_white_space_are_refused(folder, content):
+    edit(folder, added_tokens=[{"content": content, "id": 512, **FLAGS}])
+    assert f"the added token {content!r} begins or ends with white space" in complaint(folder, CheckpointError)
+
+
 @pytest.mark.parametrize("name", ["vocab.json", "merges.txt"])
 def test_a_file_of_another_type_is_named(folder, name):
     (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n")

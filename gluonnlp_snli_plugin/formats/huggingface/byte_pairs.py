@@ -69,6 +69,9 @@ def establish(folder: Path, config: Dict[str, Any], size: Optional[int], uncased
 
     names = [*special.values(), *filter(None, outer)]
     added = added_tokens(folder, config, pipeline, index, names, size, default)
+    for token in added:
+        if token.content != token.content.strip():  # in some texts the package `tokenizers` ends in a panic
+            refuse(folder, f"the added token {token.content!r} begins or ends with white space")
     settings = TokenizerSettings.byte_pairs(added, _add_prefix_space(folder, config, pipeline))
     return Tokenizer(vocab_of_byte_pairs(file, index, merges, size, special), settings, file, {})
 
