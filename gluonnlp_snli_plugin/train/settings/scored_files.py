@@ -7,7 +7,7 @@ import os
 from typing import Any, Iterator, List, Sequence, Tuple
 
 from ...errors import UsageError
-from .training_files import TrainingFile, may_be_corpus, split_path, training_file
+from .training_files import TrainingFile, may_be_corpus, require_some, split_path, training_file
 
 ScoredFile = TrainingFile  # whose share is 1
 
@@ -38,6 +38,7 @@ def as_scored_texts(option: str, given: Any) -> Tuple[str, ...]:
     UsageError
         If it is something else.
     """
+    require_some(option, given)
     files: Any = () if given is None else [given] if isinstance(given, (str, os.PathLike)) else given
     if not isinstance(files, (list, tuple)):
         raise UsageError(f"{option} is {given!r}; it must be a file, or a list of files")

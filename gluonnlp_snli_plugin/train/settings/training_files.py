@@ -87,12 +87,19 @@ def as_texts(given: Any) -> Tuple[str, ...]:
     UsageError
         If it is something else.
     """
+    require_some("--train-file", given)
     if isinstance(given, Mapping):
         return tuple(f"{_named(file)}={_number(file, share)}" for file, share in given.items())
     files: Any = () if given is None else [given] if isinstance(given, (str, os.PathLike)) else given
     if not isinstance(files, (list, tuple)):
         raise UsageError(f"--train-file is {given!r}; it must be a file, or a list of files")
     return tuple(exactly(os.fsdecode(file)) if isinstance(file, os.PathLike) else _named(file) for file in files)
+
+
+def require_some(option: str, given: Any) -> None:
+    """Raise a UsageError for an empty list of files, which does not mean the corpus, as None does."""
+    if isinstance(given, (list, Mapping)) and not given:
+        raise UsageError(f"{option} is {given!r}: name a file, or omit it")
 
 
 def exactly(path: str) -> str:
