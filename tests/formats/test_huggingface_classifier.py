@@ -184,8 +184,8 @@ def test_labels_must_name_each_class_once(folder, labels):
 @pytest.mark.parametrize(
     "arguments, complaint",
     [
-        ([], "give --name NAME for a BERT to fine-tune, or --output-dir OUT for a classifier that is"),
-        (["--name", "a_uncased", "--output-dir", "out"], "give --name NAME for a BERT"),
+        ([], "give --name NAME for a backbone to fine-tune, or --output-dir OUT for a classifier that is"),
+        (["--name", "a_uncased", "--output-dir", "out"], "give --name NAME for a backbone"),
         (["--name", "a_uncased", "--labels", "a,b,c"], "--labels goes with --output-dir"),
         (["--output-dir", "out", "--vocab", "v"], "--vocab goes with --name"),
         (["--output-dir", "{folder}"], "holds other files, and no import.json"),

@@ -1,4 +1,4 @@
-"""Fine-tune a BERT for natural language inference."""
+"""Fine-tune a BERT, RoBERTa or DistilBERT for natural language inference."""
 
 import argparse
 import os

@@ -29,9 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def check(options: argparse.Namespace) -> None:
     if (options.name is None) == (options.output_dir is None):
-        raise UsageError("give --name NAME for a BERT to fine-tune, or --output-dir OUT for a classifier that is")
+        raise UsageError("give --name NAME for a backbone to fine-tune, or --output-dir OUT for a classifier that is")
     if options.output_dir is None and options.labels is not None:
-        raise UsageError("--labels goes with --output-dir: a BERT has none")
+        raise UsageError("--labels goes with --output-dir: a backbone has no classes")
     for option in ("vocab", "backbone", "root") if options.output_dir is not None else ():
         if getattr(options, option) is not None:
             raise UsageError(f"--{option} goes with --name: a classifier is a folder of its own")
