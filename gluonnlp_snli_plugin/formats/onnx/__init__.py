@@ -11,6 +11,7 @@ from ..format import Format
 from ..job import Job, encode_rows, logits_of
 from ..model_folder import Model
 from . import export
+from .layout import GRAPH
 
 
 @registry.format("onnx")
@@ -22,7 +23,7 @@ class Onnx(Format):
     extra = "onnx"
 
     def can_read(self, path: Path) -> bool:
-        return os.path.isfile(path / export.GRAPH)
+        return os.path.isfile(path / GRAPH)
 
     def read(
         self,

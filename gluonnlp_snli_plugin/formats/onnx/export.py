@@ -2,7 +2,6 @@
 
 import dataclasses
 from pathlib import Path
-from typing import List
 
 from ...data.layout import PairLayout
 from ...errors import UsageError
@@ -10,8 +9,8 @@ from ...system.files import digest, json_text, write_json
 from ...text.vocabulary import SPECIAL_TOKENS
 from ..huggingface.export_tokenizer import write_tokenizer, write_vocabulary
 from ..job import Job
+from .layout import GRAPH, SETTINGS
 
-GRAPH, SETTINGS = "model.onnx", "settings.json"
 _LARGEST = (2 << 30) - (1 << 20)  # bytes; protobuf's messages are smaller than 2 GiB
 
 _EXAMPLE = Path(__file__).with_name("example.py")
@@ -66,11 +65,6 @@ def write(job: Job, folder: Path) -> None:
         "model": dataclasses.asdict(settings),
     }
     write_json(folder / SETTINGS, content)
-
-
-def inputs_of(has_segments: bool) -> List[str]:
-    """The names of the graph's inputs."""
-    return ["input_ids", "attention_mask", *(["token_type_ids"] if has_segments else [])]
 
 
 def _example(truncation: str, layout: PairLayout, by_pieces: bool) -> str:

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ...errors import UsageError
 from ...model.heads import DenseLayer, head_named
 from ..model_settings import ModelSettings
-from .export import inputs_of
+from .layout import inputs_of
 
 OPSET = 13
 _ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh"}  # of a head

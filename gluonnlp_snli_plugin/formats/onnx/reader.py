@@ -21,7 +21,7 @@ from ..format import content_of
 from ..huggingface.export_tokenizer import BYTE_PAIRS
 from ..model_folder import Model
 from ..model_settings import settings_from_json
-from .export import GRAPH, SETTINGS, inputs_of
+from .layout import GRAPH, SETTINGS, inputs_of
 
 _WORD_PIECES = "vocab.txt"
 
