@@ -89,7 +89,7 @@ def test_contenders_take_turns_on_the_same_pairs(compare, tmp_path):
     assert rows_of(done.stdout) == rows_of(page)
 
 
-@pytest.mark.slow
+@pytest.mark.whole_benchmarks
 def test_onnx_runtime_scores_the_dev_pairs_with_the_same_weights(compare):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")
@@ -101,7 +101,7 @@ def test_onnx_runtime_scores_the_dev_pairs_with_the_same_weights(compare):
     assert accuracies["onnx-int8"] == pytest.approx(accuracies["ours"], abs=0.1)
 
 
-@pytest.mark.slow
+@pytest.mark.whole_benchmarks
 def test_services_are_asked_in_turn_by_each_number_of_clients(tiny_run, pairs_file):
     for package in ("onnxruntime", "onnx", "uvicorn"):
         pytest.importorskip(package)

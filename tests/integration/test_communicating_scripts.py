@@ -98,7 +98,7 @@ def test_a_script_that_communicates_by_itself_is_left_to_do_so(command, tmp_path
     "where, asks, reduce",
     [
         ("cpu", "nothing", np.mean),
-        ("gpu", "store", np.sum),
+        pytest.param("gpu", "store", np.sum, marks=pytest.mark.long),
         pytest.param("cpu", "store", np.sum, marks=pytest.mark.long),
         pytest.param("gpu", "nothing", np.mean, marks=pytest.mark.long),
     ],

@@ -54,8 +54,14 @@ def metrics(folder, kind):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"accumulate": 3, "head": "pooled", "optimizer": "adam", "weight_decay": 0.0}],
-    ids=["mlp", "pooled, adam, accumulated"],
+    [
+        pytest.param({}, id="mlp"),
+        pytest.param(
+            {"accumulate": 3, "head": "pooled", "optimizer": "adam", "weight_decay": 0.0},
+            id="pooled, adam, accumulated",
+            marks=pytest.mark.long,
+        ),
+    ],
 )
 def test_a_run_ends_as_mxnets(run, options):
     ours, mxnets = run(dropout=0.0, **XLA, **options), run(dropout=0.0, **options)
