@@ -6,7 +6,8 @@ import mxnet as mx
 import numpy as np
 
 from ..errors import UsageError
-from ..text.tokenizers import CachedTokenizer, flat_ids
+from ..text.tokenizers import CachedTokenizer
+from ..text.word_cache import flat_ids
 from . import truncation as truncations
 from .layout import BERT_LAYOUT, PairLayout
 from .schema import schema_or_default

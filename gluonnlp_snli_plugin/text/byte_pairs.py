@@ -6,13 +6,14 @@ The tokens are those of Hugging Face's package `tokenizers`, which does the enco
 import importlib
 import itertools
 import json
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import gluonnlp as nlp
 import numpy as np
 
 from ..errors import UsageError
 from .tokenizer_settings import TokenizerSettings
+from .word_cache import ID, WordCache, flat_ids
 
 #: What the special tokens are called in most checkpoints, by GluonNLP's names for them.
 SPECIAL_TOKENS = {
@@ -22,10 +23,7 @@ SPECIAL_TOKENS = {
     "unknown_token": "<unk>",
     "mask_token": "<mask>",
 }
-_ID = np.dtype(np.int32)
 _FIRST = "\0"  # before the first part of a text in the cache, where no space comes before it
-_LONGEST_REMEMBERED = 64  # characters
-_MOST_REMEMBERED = 1 << 20
 
 
 class BytePairVocab(nlp.vocab.Vocab):
@@ -164,26 +162,19 @@ class BytePairTokenizer:
             How many of them are each text's.
         """
         if not texts:
-            return np.zeros(0, _ID), np.zeros(0, np.int64)
+            return flat_ids([])
         texts = list(map(_valid, texts))
-        added = [name for name in self._added if name in "".join(texts)]
+        together = "".join(texts)
+        added = [name for name in self._added if name in together]
         whole = {i: text for i, text in enumerate(texts) if not _is_plain(text) or any(name in text for name in added)}
-        ids, lengths = self._ids_of_plain([text if i not in whole else "" for i, text in enumerate(texts)])
+        plain = [text if i not in whole else "" for i, text in enumerate(texts)]
+        ids, lengths = self._ids_of_part.of_all((_FIRST + f" {_FIRST}".join(plain)).split(" "), plain)
         if not whole:
             return ids, lengths
         parts = np.split(ids, np.cumsum(lengths)[:-1])
         for i, text in whole.items():
-            parts[i] = np.array(self._engine.encode(text, add_special_tokens=False).ids, _ID)
+            parts[i] = np.array(self._engine.encode(text, add_special_tokens=False).ids, ID)
         return np.concatenate(parts), np.fromiter(map(len, parts), np.int64, len(parts))
-
-    def _ids_of_plain(self, texts: Sequence[str]) -> Tuple[np.ndarray, np.ndarray]:
-        # Python's own loops, one call for all parts: a corpus has millions of them.
-        parts = (_FIRST + f" {_FIRST}".join(texts)).split(" ")
-        ids = list(map(self._ids_of_part.__getitem__, parts))
-        ends = np.cumsum(np.fromiter(map(len, ids), np.int64, len(ids)))
-        counts = np.fromiter(map(str.count, texts, itertools.repeat(" ")), np.int64, len(texts)) + 1
-        lengths = np.diff(ends[np.cumsum(counts) - 1], prepend=0) // _ID.itemsize
-        return np.frombuffer(b"".join(ids), _ID), lengths
 
     def words(self, text: str) -> Iterator[Tuple[str, int]]:
         """Parts of `text` and how many tokens each has; together the parts are the text.
@@ -225,18 +216,16 @@ def _is_plain(text: str) -> bool:
     return " ".join(text.split()) == text and _FIRST not in text
 
 
-class _IdsOfPart(Dict[str, bytes]):
-    """The cache: the ids, as bytes, of a word after a space, or after ``_FIRST`` of the first word of a text."""
+class _IdsOfPart(WordCache):
+    """The ids of a word after a space, or after ``_FIRST`` of the first word of a text."""
 
     def __init__(self, engine: Any) -> None:
         super().__init__()
         self._engine = engine
 
-    def __missing__(self, part: str) -> bytes:
-        text = part[1:] if part.startswith(_FIRST) else f" {part}"
-        ids = np.array(self._engine.encode(text, add_special_tokens=False).ids, _ID).tobytes()
-        if len(part) <= _LONGEST_REMEMBERED and len(self) < _MOST_REMEMBERED:
-            self[part] = ids
+    def encode(self, word: str) -> List[int]:
+        text = word[1:] if word.startswith(_FIRST) else f" {word}"
+        ids: List[int] = self._engine.encode(text, add_special_tokens=False).ids
         return ids
 
 

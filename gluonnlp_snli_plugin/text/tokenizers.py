@@ -1,6 +1,5 @@
 """From text to token ids: Hugging Face's tokenizers or GluonNLP's, with a cache of words."""
 
-import itertools
 import re
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Pattern, Sequence, Tuple, Union
@@ -13,10 +12,8 @@ from ..errors import CheckpointError
 from .bert_characters import BertWords
 from .byte_pairs import BytePairTokenizer, BytePairVocab
 from .tokenizer_settings import TokenizerSettings
+from .word_cache import ID, WordCache, as_bytes, flat_ids
 
-_ID = np.dtype(np.int32)
-_LONGEST_REMEMBERED = 64  # characters; longer "words" are rare and would only fill the memory
-_MOST_REMEMBERED = 1 << 20
 _WORDS = re.compile(r"[^\W_]+|[\W_]")
 
 
@@ -57,7 +54,7 @@ class CachedTokenizer:
         """Ids of the tokens of `text`, a list of int, without special tokens."""
         if self._takes_whole_texts:
             return self.vocab.to_indices(self._tokenizer(text))
-        return np.frombuffer(b"".join(map(self._ids_of_word.__getitem__, text.split(" "))), _ID).tolist()
+        return np.frombuffer(b"".join(map(self._ids_of_word.__getitem__, text.split(" "))), ID).tolist()
 
     def ids_of_all(self, texts: Sequence[str]) -> Tuple[np.ndarray, np.ndarray]:
         """Ids of the tokens of many texts, without special tokens.
@@ -75,12 +72,7 @@ class CachedTokenizer:
         """
         if self._takes_whole_texts or not texts:
             return flat_ids([self.ids(text) for text in texts])
-        # Python's own loops, one call for all words: this line is most of what encoding a corpus costs.
-        ids = list(map(self._ids_of_word.__getitem__, " ".join(texts).split(" ")))
-        ends = np.cumsum(np.fromiter(map(len, ids), np.int64, len(ids)))
-        words = np.fromiter(map(str.count, texts, itertools.repeat(" ")), np.int64, len(texts)) + 1
-        lengths = np.diff(ends[np.cumsum(words) - 1], prepend=0) // _ID.itemsize
-        return np.frombuffer(b"".join(ids), _ID), lengths
+        return self._ids_of_word.of_all(" ".join(texts).split(" "), texts)
 
     def words(self, text: str) -> Iterator[Tuple[str, int]]:
         """Words, punctuation marks and spaces of `text`, and how many tokens each has; together they are the text.
@@ -97,31 +89,22 @@ class CachedTokenizer:
             yield from pieces
 
 
-def flat_ids(lists: Sequence[Sequence[int]]) -> Tuple[np.ndarray, np.ndarray]:
-    """Lists of ids as one array and their lengths, as :meth:`CachedTokenizer.ids_of_all` returns them."""
-    lengths = np.fromiter(map(len, lists), np.int64, len(lists))
-    return np.fromiter(itertools.chain.from_iterable(lists), _ID, lengths.sum()), lengths
-
-
-class _IdsOfWord(dict):
-    """The cache: the ids of a word as bytes, of which a long text's can be put together without a Python loop."""
+class _IdsOfWord(WordCache):
+    """The ids of words between spaces."""
 
     def __init__(self, tokenizer: Any, fixed: Mapping[str, Sequence[int]]) -> None:
-        super().__init__((word, np.array(ids, _ID).tobytes()) for word, ids in fixed.items())
+        super().__init__((word, as_bytes(ids)) for word, ids in fixed.items())
         self._tokenizer = tokenizer
         self._fixed = fixed
 
-    def __missing__(self, word: str) -> bytes:
+    def encode(self, word: str) -> List[int]:
         try:
             tokens = self._tokenizer(word)
         except UnicodeDecodeError:  # of SentencePiece, where its model's table of characters is damaged
             raise CheckpointError(
                 f"{self._tokenizer._path} is damaged: it makes text that is not valid UTF-8"
             ) from None
-        ids = np.array(self._tokenizer.vocab.to_indices(tokens), _ID).tobytes()
-        if len(word) <= _LONGEST_REMEMBERED and len(self) < _MOST_REMEMBERED:
-            self[word] = ids
-        return ids
+        return self._tokenizer.vocab.to_indices(tokens)
 
     def __reduce__(self) -> Tuple[Any, ...]:  # a copy in another process starts empty
         return _IdsOfWord, (self._tokenizer, self._fixed)

@@ -188,7 +188,7 @@ def test_a_word_is_tokenized_once():
 
 
 def test_the_memory_is_bounded_and_full_memory_changes_no_ids(monkeypatch):
-    monkeypatch.setattr("gluonnlp_snli_plugin.text.tokenizers._MOST_REMEMBERED", 3)
+    monkeypatch.setattr("gluonnlp_snli_plugin.text.word_cache._MOST_REMEMBERED", 3)
     host, cached = nlp.data.BERTTokenizer(VOCAB), CachedTokenizer(nlp.data.BERTTokenizer(VOCAB))
     text = f"the man woman dog {'x' * 65} run sleep the run"
     assert cached.ids(text) == host_ids(host, text)
