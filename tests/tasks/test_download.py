@@ -1,6 +1,5 @@
 """The download of SNLI and WikiText-2, from local servers into folders that may not take it."""
 
-import importlib.util
 import logging
 import os
 import resource
@@ -12,28 +11,25 @@ import time
 from pathlib import Path
 
 import pytest
+from mirrors import (
+    ARCHIVE,
+    CONTENT,
+    FILES,
+    GOOD,
+    Mirror,
+    assert_complete,
+    download_snli,
+    failure,
+    fetch,
+    obey_range,
+    place,
+    sha1,
+    zipped,
+)
 
 from gluonnlp_snli_plugin.errors import DownloadError
 from gluonnlp_snli_plugin.tasks import download
 from gluonnlp_snli_plugin.tasks.download import WIKITEXT2_ARCHIVE
-
-_spec = importlib.util.spec_from_file_location("mirrors", Path(__file__).with_name("mirrors.py"))
-mirrors = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(mirrors)
-FILES = mirrors.FILES
-CONTENT = mirrors.CONTENT
-zipped = mirrors.zipped
-GOOD = mirrors.GOOD
-ARCHIVE = mirrors.ARCHIVE
-sha1 = mirrors.sha1
-Mirror = mirrors.Mirror
-obey_range = mirrors.obey_range
-download_snli = mirrors.download_snli
-fetch = mirrors.fetch
-failure = mirrors.failure
-assert_complete = mirrors.assert_complete
-place = mirrors.place
-
 
 # The way it should go.
 

@@ -6,32 +6,14 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from snli_files import ROWS, as_json, as_table
 
 from gluonnlp_snli_plugin.errors import DataError
 from gluonnlp_snli_plugin.tasks.snli import LABELS, SNLI
 
-ROWS = [
-    ["A man sleeps.", "A person rests.", "entailment"],
-    ["A man sleeps.", "A man runs.", "contradiction"],
-    ["Two dogs play.", "Two dogs play outside.", "neutral"],
-]
-
-
-def json_line(premise, hypothesis, label, **kwargs):
-    return json.dumps({"sentence1": premise, "sentence2": hypothesis, "gold_label": label}, **kwargs)
-
-
-def as_json(rows=ROWS, **kwargs):
-    return "".join(json_line(*row, **kwargs) + "\n" for row in rows)
-
 
 def as_raw_json(rows=ROWS):
     return as_json(rows, ensure_ascii=False)
-
-
-def as_table(rows=ROWS):
-    lines = [("gold_label", "sentence1", "sentence2"), *((label, a, b) for a, b, label in rows)]
-    return "".join("\t".join(line) + "\n" for line in lines)
 
 
 @pytest.mark.parametrize("segment", ["dev", "test"])

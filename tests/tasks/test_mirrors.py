@@ -1,32 +1,27 @@
 """Downloads from servers that break off, or give something else than the archive."""
 
-import importlib.util
 import os
 import re
 import socket
 import threading
-from pathlib import Path
 
 import pytest
+from mirrors import (
+    ARCHIVE,
+    Mirror,
+    assert_complete,
+    break_off,
+    failure,
+    fetch,
+    ignore_range,
+    place,
+    sha1,
+    short_range,
+    status,
+    wrong_range,
+)
 
 from gluonnlp_snli_plugin.tasks import download
-
-_spec = importlib.util.spec_from_file_location("mirrors", Path(__file__).with_name("mirrors.py"))
-mirrors = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(mirrors)
-ARCHIVE = mirrors.ARCHIVE
-sha1 = mirrors.sha1
-Mirror = mirrors.Mirror
-break_off = mirrors.break_off
-ignore_range = mirrors.ignore_range
-wrong_range = mirrors.wrong_range
-short_range = mirrors.short_range
-status = mirrors.status
-fetch = mirrors.fetch
-failure = mirrors.failure
-assert_complete = mirrors.assert_complete
-place = mirrors.place
-
 
 # Connections that break off.
 

@@ -1,34 +1,14 @@
 """SNLI as a dataset of GluonNLP's, from its official files."""
 
-import json
 import pickle
 
 import gluonnlp as nlp
 import mxnet as mx
 import pytest
+from snli_files import ROWS, as_json, as_table
 
 from gluonnlp_snli_plugin.errors import DownloadError, PluginError
 from gluonnlp_snli_plugin.tasks.snli import SNLI
-
-ROWS = [
-    ["A man sleeps.", "A person rests.", "entailment"],
-    ["A man sleeps.", "A man runs.", "contradiction"],
-    ["Two dogs play.", "Two dogs play outside.", "neutral"],
-]
-
-
-def json_line(premise, hypothesis, label, **kwargs):
-    return json.dumps({"sentence1": premise, "sentence2": hypothesis, "gold_label": label}, **kwargs)
-
-
-def as_json(rows=ROWS, **kwargs):
-    return "".join(json_line(*row, **kwargs) + "\n" for row in rows)
-
-
-def as_table(rows=ROWS):
-    lines = [("gold_label", "sentence1", "sentence2"), *((label, a, b) for a, b, label in rows)]
-    return "".join("\t".join(line) + "\n" for line in lines)
-
 
 # The dataset --------------------------------------------------------------------------------------------------------
 
