@@ -1,8 +1,11 @@
-"""What the tests of the C++ operators share: running a function of arrays, and comparing what comes out."""
+"""What the tests of the C++ operators share: running a function of arrays, comparing what comes out, and nets."""
 
 import mxnet as mx
 import numpy as np
 import pytest
+from gluonnlp.model import BERTClassifier
+
+from gluonnlp_snli_plugin.model.classifier import SNLIBertClassifier
 
 
 @pytest.fixture(params=["imperative", "hybridized", "static"])
@@ -69,3 +72,25 @@ def assert_uncorrelated():
         assert abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 5 / np.sqrt(a.size)
 
     return assert_uncorrelated
+
+
+@pytest.fixture
+def nets(make_bert):
+    """Makes a net by name, all its parameters random."""
+
+    def make(kind, dropout=0.0, **options):
+        if kind == "bert":
+            net = make_bert(dropout, **options)
+        elif kind == "bert with all parts":
+            net = make_bert(dropout, use_decoder=True, use_classifier=True, **options)
+        elif kind == "bert with all encodings":
+            net = make_bert(dropout, encoder={"output_all_encodings": True}, use_pooler=False, **options)
+        elif kind == "gluonnlp":
+            net = BERTClassifier(make_bert(dropout, **options), num_classes=3, dropout=dropout)
+            net.classifier.initialize(mx.init.Normal(0.3), ctx=options.get("ctx"))
+        else:
+            net = SNLIBertClassifier(make_bert(dropout, use_pooler=kind == "pooled", **options), 3, kind, 20, dropout)
+            net.classifier.initialize(mx.init.Normal(0.3), ctx=options.get("ctx"))
+        return net
+
+    return make

@@ -43,7 +43,7 @@ def dense(panel):
 
 @pytest.mark.parametrize("parts", [1, 3])
 @pytest.mark.parametrize("rows, inputs, units", SHAPES)
-def test_values(dense, assert_same, normal, rows, inputs, units, parts):
+def test_packed_values(dense, assert_same, normal, rows, inputs, units, parts):
     x, weights = normal(rows, inputs), [normal(units, inputs, seed=i) for i in range(parts)]
     biases = [normal(units, seed=i) for i in range(parts)]
     expected = [x.astype(np.float64) @ weight.T.astype(np.float64) + bias for weight, bias in zip(weights, biases)]

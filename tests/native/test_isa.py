@@ -91,7 +91,7 @@ if not os.environ.get("FUZZ_EXAMPLES"):
     SELECTED += (
         " and not trainer and (own or formula or clip_factor or alike or mask_of_the_result or keeps_the_share"
         " or exact or values_and_gradients or any_number or every_bit or gelu_is or half_way or the_operator_is"
-        " or finite or sums or values or bits)"
+        " or finite or sums or packed_values or same_bits)"
     )
 
 
