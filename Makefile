@@ -66,7 +66,7 @@ test-faults: venv  ## Runs that are killed, interrupted and starved, then resume
 	KILLS=$(or $(KILLS),25) $(python) -m pytest tests/integration/test_faults.py tests/integration/test_kill_points.py \
 	    tests/parallel/test_launchers_end.py tests/train/recovery/test_resume.py
 
-test-long: venv  ## The tests that take long and are like others: ranks, runs through XLA, the sample; four minutes.
+test-long: venv  ## Long tests that resemble others: ranks, runs through XLA, the sample; four minutes.
 	$(python) $(minilm)
 	LONG_TESTS=1 $(python) $(pytest) -m long
 

@@ -109,7 +109,7 @@ def evaluate(
             raise UsageError("which pairs? give a file, or the task whose corpus to read")
         pairs = segments_of(task, segment, corpus_root)[0]
     elif segment or corpus_root:
-        raise UsageError("segment and corpus_root are of the corpus of a task: omit them, or the file")
+        raise UsageError("segment and corpus_root belong to the corpus of a task: omit them, or omit file")
     models: Sequence[Any] = model if isinstance(model, (list, tuple)) else [model]
     predictors = [
         one

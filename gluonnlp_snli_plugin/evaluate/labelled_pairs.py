@@ -63,6 +63,9 @@ def segments_of(task: str, segment: Optional[str] = None, root: Optional[PathLik
     names = [segment] if segment else [name for use in _USES for name in found.segments(use)]
     if not found.files:
         raise UsageError(f"task {found.name} has no corpus: give --file F")
+    if not names:
+        there = ", ".join(found.files)
+        raise UsageError(f"task {found.name} has no dev or test segment: name one of {there} with --segment")
     return [LabelledPairs(segment_source(found, name, root), f"{found.name}-{name}") for name in names]
 
 

@@ -71,6 +71,8 @@ class BertFamily(EncoderFamily):
             yield "decoder.3.bias", ("cls.predictions.bias", (vocab_size,))
         elif part == "classifier":
             yield from dense("classifier", "cls.seq_relationship", (2, units))
+        else:
+            yield from super().part(part, hparams, vocab_size)
 
     def sizes_in(self, config: Dict[str, Any], sizes: Dict[str, int], path: Any) -> Dict[str, int]:
         if sizes["token_type_vocab_size"] < 2:

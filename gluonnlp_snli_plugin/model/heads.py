@@ -31,14 +31,11 @@ class Head:
         anything else, which neither XLA nor exports to formats with operators of their own support.
     needs_pooler : bool
         Whether it reads BERT's pooled output, a dense layer with tanh on the encoding of ``[CLS]``.
-    is_berts : bool
-        Whether it is the head of ``gluonnlp.model.BERTClassifier`` and ``BertForSequenceClassification``.
     """
 
     name = ""
     pooling: Optional[str] = "first"
     needs_pooler = False
-    is_berts = False
 
     @property
     def needs_all_tokens(self) -> bool:
@@ -115,7 +112,6 @@ class PooledHead(Head):
     """One dense layer on BERT's pooled output, as in ``gluonnlp.model.BERTClassifier``, whose files it shares."""
 
     needs_pooler = True
-    is_berts = True
 
     def dense_layers(self, units: int, num_classes: int, hidden_units: int) -> List[DenseLayer]:
         return [

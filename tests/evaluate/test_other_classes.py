@@ -149,8 +149,8 @@ def test_labels_that_cannot_be_compared_are_one_line(ask, write, labels, told):
     "options, told",
     [
         ([], "which pairs? give --file F, or --task NAME to read the corpus of a task"),
-        (["--file", "F", "--segment", "dev"], "--segment is of the corpus of a task: give --task NAME, without --file"),
-        (["--corpus-root", "D", "--file", "F"], "--corpus-root is of the corpus of a task"),
+        (["--file", "F", "--segment", "dev"], "--segment belongs to the corpus of a task: give --task NAME"),
+        (["--corpus-root", "D", "--file", "F"], "--corpus-root belongs to the corpus of a task"),
         (["--task", "HANS", "--segment", "test"], "HANS has no segment 'test'; there are train, dev"),
         (["--task", "nothing"], "no task 'nothing'; there are:"),
         (["--task", "MRPC", "--file", "FILE"], "FILE has the classes 0, 1, the model entailment, contradiction, neut"),
@@ -177,7 +177,7 @@ def test_python_takes_one_file_and_says_so(tiny_run, hans, hans_folder):
 def test_python_wants_a_file_or_a_task(tiny_run, hans, hans_folder):
     with pytest.raises(UsageError, match="which pairs"):
         evaluate(tiny_run)
-    with pytest.raises(UsageError, match="segment and corpus_root are of the corpus"):
+    with pytest.raises(UsageError, match="segment and corpus_root belong to the corpus"):
         evaluate(tiny_run, hans, corpus_root=hans_folder)
 
 

@@ -256,6 +256,13 @@ def test_half_a_character_in_an_added_token_is_damage(folder):
         read_vocabulary(folder / "tokenizer.json")
 
 
+def test_tokenizer_json_stands_in_for_merges_that_are_missing(folder):
+    whole = establish(folder)
+    (folder / "merges.txt").unlink()
+    found = establish(folder)
+    assert (found.vocab.merges, found.vocab.token_to_idx) == (whole.vocab.merges, whole.vocab.token_to_idx)
+
+
 @pytest.mark.parametrize("content", [" x", "x\n"])
 def test_added_tokens_that_begin_or_end_with_white_space_are_refused(folder, content):
     edit(folder, added_tokens=[{"content": content, "id": 512, **FLAGS}])

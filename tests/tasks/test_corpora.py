@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import pickle
 
 import gluonnlp as nlp
 import pytest
@@ -269,3 +270,8 @@ def test_the_names_are_listed(kind, capsys):
     main(["list", kind])
     names = capsys.readouterr().out.split()
     assert {layout.partition(",")[0] for layout in LAYOUTS} < set(names) and "SNLI" in names
+
+
+@pytest.mark.parametrize("name", ["ANLI", "ANLI-R1", "XNLI-de", "HANS", "MultiNLI"])
+def test_tasks_can_be_pickled(name):
+    assert type(pickle.loads(pickle.dumps(find_task(name)))) is type(find_task(name))

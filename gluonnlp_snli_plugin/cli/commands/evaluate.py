@@ -67,9 +67,9 @@ def check(options: argparse.Namespace) -> None:
     if not (options.file or options.task):
         raise UsageError("which pairs? give --file F, or --task NAME to read the corpus of a task")
     for option in ("segment", "corpus_root"):
-        if getattr(options, option) and (options.file or not options.task):
+        if getattr(options, option) and options.file:
             raise UsageError(
-                f"--{option.replace('_', '-')} is of the corpus of a task: give --task NAME, without --file"
+                f"--{option.replace('_', '-')} belongs to the corpus of a task: give --task NAME, and omit --file"
             )
 
 
@@ -78,12 +78,12 @@ def run(options: argparse.Namespace) -> None:
     from ...evaluate.labelled_pairs import segments_of
     from ...evaluate.predictions import write_lines
 
-    predictors = [load_predictor(model, options) for model in options.model]
-    refuse_names_of_classes(options.labels, predictors[0].labels)
     pairs = options.file
     if not pairs:
-        chosen = options.segment or [None]
+        chosen = dict.fromkeys(options.segment or [None])
         pairs = [one for name in chosen for one in segments_of(options.task, name, options.corpus_root)]
+    predictors = [load_predictor(model, options) for model in options.model]
+    refuse_names_of_classes(options.labels, predictors[0].labels)
     answers = predict_files(
         predictors, pairs, options.on_bad_row, options.columns, options.labels, options.by, options.task
     )
@@ -156,7 +156,8 @@ def _table(models: List[str], answers: List["Answers"]) -> str:
         heading = [printable(name)] if name else []
         for field in evaluation.by:
             lines += ["", *heading, *evaluation.table_by(field)]
-        lines += ["", f"{name}: {evaluation.notes}" if name else evaluation.notes] if evaluation.notes else []
+        if evaluation.notes:
+            lines += ["", f"{printable(name)}: {evaluation.notes}" if name else evaluation.notes]
     return "\n".join(lines)
 
 

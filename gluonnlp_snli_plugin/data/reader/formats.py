@@ -159,12 +159,11 @@ class JsonLines:
         return tuple(None if name is None else row[name] for name in (*self.fields, *self._others))
 
     def _find_fields(self, row: Any) -> None:
-        others = self._others
         try:
             self._found(row)
         except NoColumn:
             if self._usual:  # and not the names are the mistake
-                missing = next(name for name in (*self._usual, *others) if name not in row)
+                missing = next(name for name in (*self._usual, *self._others) if name not in row)
                 raise BadRow(f"{missing} is missing") from None
             raise
 

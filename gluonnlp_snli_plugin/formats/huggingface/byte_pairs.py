@@ -1,7 +1,7 @@
 """Establishes the tokenizer of a RoBERTa from the files of a checkpoint: byte-level BPE."""
 
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from ...errors import CheckpointError, UsageError
 from ...text.byte_pair_files import byte_pair_index, read_merges, vocab_of_byte_pairs
@@ -80,14 +80,13 @@ def _is_token(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("content"), str) and "lstrip" in value
 
 
-def _content(folder: Path, pipeline: Optional[BytePairPipeline]) -> Any:
+def _content(folder: Path, pipeline: Optional[BytePairPipeline]) -> Tuple[Dict[str, int], List[str]]:
     """Tokens with their ids, and merges, of vocab.json and merges.txt, or tokenizer.json; both must agree."""
-    there = [(folder / name).is_file() for name in VOCABULARY]
-    if not any(there):
-        if pipeline is None:
-            raise CheckpointError(f"{folder} has no vocabulary: neither {' and '.join(VOCABULARY)} nor {JSON}")
-        return dict(pipeline.ids), pipeline.merges
-    index, merges = byte_pair_index(folder / VOCABULARY[0]), read_merges(folder / VOCABULARY[1])
+    has_index, has_merges = ((folder / name).is_file() for name in VOCABULARY)
+    if pipeline is None and not (has_index or has_merges):
+        raise CheckpointError(f"{folder} has no vocabulary: neither {' and '.join(VOCABULARY)} nor {JSON}")
+    index = dict(pipeline.ids) if pipeline and not has_index else byte_pair_index(folder / VOCABULARY[0])
+    merges = pipeline.merges if pipeline and not has_merges else read_merges(folder / VOCABULARY[1])
     if pipeline:
         inside = {**pipeline.ids, **{token.content: i for token, i in pipeline.added}}
         outside = {**{token.content: i for token, i in pipeline.added}, **index}

@@ -83,12 +83,13 @@ def read_classifier(source: PathLike, labels: Optional[Sequence[str]] = None, ct
             parameters[f"bert.{name}"] = array
     dropout = config.get(family.huggingface.dropout, 0.1)
     hparams["dropout"] = dropout if is_dropout(dropout) else 0.1
+    of_head = config.get("cls_dropout" if is_relu else family.huggingface.head_dropout)
     settings = ModelSettings(
         backbone=backbone,
         hparams=hparams,
         head=head,
         hidden_units=units if head == "mlp" else 0,
-        dropout=hparams["dropout"],
+        dropout=float(of_head) if of_head is not None and is_dropout(of_head) else hparams["dropout"],
         tokenizer=tokenizer.settings,
         max_len=_max_len(folder, hparams["max_length"]),
         truncation="longest_first",

@@ -69,7 +69,7 @@ _SETTINGS = (
     "optimizer schedule warmup_ratio weight_decay clip dtype seed"
 ).split()
 _VERSIONS = "gluonnlp_snli_plugin mxnet gluonnlp numpy python".split()
-_ACCURACY = re.compile(r"(\w+)_accuracy", re.ASCII)
+_ACCURACY = re.compile(r"(\w+)_accuracy")
 _UNKNOWN = "Not known: there is no record of a run beside the model."
 _TRUNCATIONS = {"longest_first": "longest_first", "only_first": "only_first", "only_second": "only_second"}
 

@@ -81,7 +81,7 @@ def establish(folder: Path, size: Optional[int] = None, uncased: Optional[bool] 
     pipeline = read_pipeline(folder / JSON) if (folder / JSON).is_file() else None
     file = next((folder / name for name in VOCABULARIES if (folder / name).is_file()), None)
     if file is None:
-        vocabularies = ", ".join((*VOCABULARIES, byte_pairs.VOCABULARY[0]))
+        vocabularies = ", ".join((*VOCABULARIES, " with ".join(byte_pairs.VOCABULARY)))
         raise CheckpointError(f"{folder} has no vocabulary: none of {vocabularies}")
     if is_sentencepiece(file):
         return _of_sentencepiece(file, config, kind, size, uncased)

@@ -35,7 +35,9 @@ def _task_of(name: str, rounds: Sequence[int]) -> Type[PairTask]:
         "folder": "anli",
         "page": "https://github.com/facebookresearch/anli",
     }
-    return register(type(f"{name.replace('-', '_')}_Task", (PairTask,), description))
+    task = type(f"{name.replace('-', '_')}_Task", (PairTask,), description)
+    globals()[task.__name__] = task  # where pickle looks for it
+    return register(task)
 
 
 TASKS = [_task_of(f"ANLI-R{i}", [i]) for i in (1, 2, 3)] + [_task_of("ANLI", [1, 2, 3])]

@@ -45,7 +45,9 @@ def _task_of(language: str) -> Type[PairTask]:
         "folder": "xnli",
         "page": "https://github.com/facebookresearch/XNLI",
     }
-    return register(type(f"XNLI_{language}_Task", (PairTask,), description))
+    task = type(f"XNLI_{language}_Task", (PairTask,), description)
+    globals()[task.__name__] = task  # where pickle looks for it
+    return register(task)
 
 
 TASKS = {language: _task_of(language) for language in LANGUAGES}

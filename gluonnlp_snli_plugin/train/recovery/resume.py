@@ -68,7 +68,7 @@ def recorded_run(kind: Any, folder: Union[str, "os.PathLike[str]"], **changes: A
         raise UsageError(f"{path}: {error}") from None
     except (ValueError, TypeError, KeyError, AttributeError):
         raise UsageError(f"{path} is damaged, or another version's: that run cannot be resumed") from None
-    for name in set(kind.DATA_FILES) & set(changes):
+    for name in filter(changes.__contains__, kind.DATA_FILES):
         changes[name] = absolute(kind, name, changes[name])
         kind.require_moved(name, getattr(config, name), changes[name])
     if set(changes) & set(PLACES):  # they go together
