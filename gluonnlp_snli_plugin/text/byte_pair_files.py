@@ -16,13 +16,14 @@ _MOST_TOKENS = 1 << 24
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
-def is_byte_pairs(path: _PathLike, content: Any) -> bool:
+def is_byte_pairs(content: Any) -> bool:
     """Whether the content of a ``.json`` file is that of a ``vocab.json``, or of a BPE's ``tokenizer.json``."""
     if not isinstance(content, dict):
         return False
     model = content.get("model")
     if isinstance(model, dict):
-        return model.get("type") == "BPE" or "merges" in model
+        kind = model.get("type", "BPE" if "merges" in model else None)  # which old files do not say
+        return bool(kind == "BPE")
     return bool(content) and all(type(value) is int for value in content.values())
 
 

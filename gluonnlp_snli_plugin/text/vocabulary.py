@@ -247,7 +247,7 @@ def read_vocabulary(path: Union[str, "os.PathLike[str]"]) -> Tuple[Vocab, Dict[s
         except ValueError:
             content = None
     if suffix == ".json" and not (isinstance(content, dict) and "token_to_idx" in content):
-        return (read_byte_pairs(path, content) if is_byte_pairs(path, content) else read_wordpieces(path)), {}
+        return (read_byte_pairs(path, content) if is_byte_pairs(content) else read_wordpieces(path)), {}
     return _vocab_of_json(path, content), {}
 
 

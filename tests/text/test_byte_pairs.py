@@ -18,6 +18,7 @@ from gluonnlp_snli_plugin.data.cache_key import cache_key
 from gluonnlp_snli_plugin.data.encoding import PairEncoder
 from gluonnlp_snli_plugin.data.layout import PairLayout
 from gluonnlp_snli_plugin.errors import CheckpointError, UsageError
+from gluonnlp_snli_plugin.text.byte_pair_files import is_byte_pairs
 from gluonnlp_snli_plugin.text.byte_pairs import BytePairTokenizer, BytePairVocab, byte_characters
 from gluonnlp_snli_plugin.text.tokenizer_settings import AddedToken, TokenizerSettings
 from gluonnlp_snli_plugin.text.tokenizers import bert_tokenizer
@@ -180,6 +181,20 @@ def test_a_vocab_json_needs_its_merges(vocab, tmp_path, merges, told):
         (tmp_path / "merges.txt").write_bytes(merges if isinstance(merges, bytes) else merges.encode())
     with pytest.raises(CheckpointError, match=told):
         read_vocabulary(tmp_path / "vocab.json")
+
+
+@pytest.mark.parametrize(
+    ("model", "is_bpe"),
+    [
+        ({"type": "BPE"}, True),
+        ({"merges": []}, True),  # as old releases write it
+        ({"type": "Unigram", "merges": []}, False),
+        ({"type": "WordPiece", "vocab": {}}, False),
+        ({}, False),
+    ],
+)
+def test_a_tokenizer_json_is_a_byte_pair_encodings_by_the_type_of_its_model(model, is_bpe):
+    assert is_byte_pairs({"model": model, "version": "1.0"}) is is_bpe
 
 
 def test_bytes_have_the_characters_of_gpt2():

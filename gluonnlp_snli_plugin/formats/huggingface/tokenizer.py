@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, Dict, Optional
 
 from ...errors import CheckpointError, UsageError
+from ...text.byte_pair_files import is_byte_pairs
 from ...text.tokenizer_settings import TokenizerSettings
 from ...text.vocabulary import SPECIAL_TOKENS, is_sentencepiece, read_sentencepieces, vocab_of_index, wordpiece_index
 from . import byte_pairs
+from .files import read_config
 from .tokenizer_files import (
     ADDED,
     CONFIG,
@@ -25,7 +27,7 @@ from .tokenizer_files import (
     optional,
     special_tokens,
 )
-from .tokenizer_json import Pipeline, is_byte_pairs, read_pipeline, refuse
+from .tokenizer_json import Pipeline, read_pipeline, refuse
 
 VOCABULARIES = ("vocab.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "spm.model", JSON)
 TOKENIZER_FILES = (*VOCABULARIES, *byte_pairs.VOCABULARY, CONFIG, MAP, ADDED)
@@ -109,7 +111,7 @@ def _is_byte_pairs(folder: Path, kind: Optional[str]) -> bool:
     if kind is not None and kind not in _GENERIC:
         return kind in byte_pairs.CLASSES
     if (folder / JSON).is_file():
-        return is_byte_pairs(folder / JSON)
+        return is_byte_pairs(read_config(folder / JSON))
     return all((folder / name).is_file() for name in byte_pairs.VOCABULARY)
 
 

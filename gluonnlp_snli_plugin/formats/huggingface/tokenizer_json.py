@@ -49,12 +49,6 @@ class BytePairPipeline(NamedTuple):
     ends: Dict[str, str]  #: what the tokens 'cls_token' and 'sep_token' are called, where it says so
 
 
-def is_byte_pairs(path: Path) -> bool:
-    """Whether a ``tokenizer.json`` is that of a BPE."""
-    model = read_config(path).get("model")
-    return isinstance(model, dict) and (model.get("type") == "BPE" or ("type" not in model and "merges" in model))
-
-
 def read_byte_pair_pipeline(path: Path) -> BytePairPipeline:
     """Read a ``tokenizer.json`` of a byte-level BPE.
 
