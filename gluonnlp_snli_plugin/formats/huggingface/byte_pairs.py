@@ -17,6 +17,7 @@ from .tokenizer_files import (
     contradiction,
     flag,
     optional,
+    require_same_ids,
     special_tokens,
 )
 from .tokenizer_json import BytePairPipeline, added_token, read_byte_pair_pipeline, refuse
@@ -88,14 +89,7 @@ def _content(folder: Path, pipeline: Optional[BytePairPipeline]) -> Tuple[Dict[s
     index = dict(pipeline.ids) if pipeline and not has_index else byte_pair_index(folder / VOCABULARY[0])
     merges = pipeline.merges if pipeline and not has_merges else read_merges(folder / VOCABULARY[1])
     if pipeline:
-        inside = {**pipeline.ids, **{token.content: i for token, i in pipeline.added}}
-        outside = {**{token.content: i for token, i in pipeline.added}, **index}
-        for token in {**inside, **outside}:
-            if inside.get(token) != outside.get(token):
-                ids = [str(where.get(token, "missing")) for where in (outside, inside)]
-                raise contradiction(
-                    folder, f"the id of {token!r} is {ids[0]} in {VOCABULARY[0]} and {ids[1]} in {JSON}"
-                )
+        require_same_ids(folder, pipeline, index, VOCABULARY[0])
         if merges != pipeline.merges:
             raise contradiction(folder, f"{VOCABULARY[1]} and {JSON} have different merges")
     return index, merges

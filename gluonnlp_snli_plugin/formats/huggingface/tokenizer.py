@@ -25,9 +25,10 @@ from .tokenizer_files import (
     contradiction,
     flag,
     optional,
+    require_same_ids,
     special_tokens,
 )
-from .tokenizer_json import Pipeline, read_pipeline, refuse
+from .tokenizer_json import WordPiecePipeline, read_pipeline, refuse
 
 VOCABULARIES = ("vocab.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "spm.model", JSON)
 TOKENIZER_FILES = (*VOCABULARIES, *byte_pairs.VOCABULARY, CONFIG, MAP, ADDED)
@@ -156,24 +157,22 @@ def _of_sentencepiece(
     return Tokenizer(vocab, TokenizerSettings.gluonnlp(lower), file, names)
 
 
-def _index(folder: Path, pipeline: Optional[Pipeline]) -> Dict[str, int]:
+def _index(folder: Path, pipeline: Optional[WordPiecePipeline]) -> Dict[str, int]:
     """The tokens of vocab.txt or tokenizer.json, which must agree where both exist."""
     if not (folder / "vocab.txt").is_file():
         return dict(pipeline.ids) if pipeline else {}
     index = wordpiece_index(folder / "vocab.txt")
     if pipeline:
-        added = {token.content: i for token, i in pipeline.added}
-        inside, outside = {**pipeline.ids, **added}, {**added, **index}
-        inside.pop("", None)
-        differing = [token for token in {**inside, **outside} if inside.get(token) != outside.get(token)]
-        if differing:
-            ids = [str(where.get(differing[0], "missing")) for where in (outside, inside)]
-            raise contradiction(folder, f"the id of {differing[0]!r} is {ids[0]} in vocab.txt and {ids[1]} in {JSON}")
+        require_same_ids(folder, pipeline, index, "vocab.txt")
     return index
 
 
 def _lower(
-    folder: Path, config: Dict[str, Any], pipeline: Optional[Pipeline], index: Dict[str, int], uncased: Optional[bool]
+    folder: Path,
+    config: Dict[str, Any],
+    pipeline: Optional[WordPiecePipeline],
+    index: Dict[str, int],
+    uncased: Optional[bool],
 ) -> bool:
     """Whether text is lower-cased."""
     said = {}

@@ -18,7 +18,11 @@ _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
 class Pipeline(Protocol):
-    """What a ``tokenizer.json`` says of special tokens, whatever its model."""
+    """What a ``tokenizer.json`` says of its tokens, whatever its model."""
+
+    @property
+    def ids(self) -> Dict[str, int]:
+        """The ids of the tokens of its model."""
 
     @property
     def added(self) -> List[Tuple[AddedToken, int]]:
@@ -62,6 +66,16 @@ def optional(path: Path) -> Dict[str, Any]:
 def contradiction(folder: Path, what: str) -> CheckpointError:
     """The error for files that disagree."""
     return CheckpointError(f"{folder}: the tokenizer's files contradict each other: {what}; correct the wrong one")
+
+
+def require_same_ids(folder: Path, pipeline: Pipeline, index: Mapping[str, int], file: str) -> None:
+    """Raise a CheckpointError if a token's id in ``tokenizer.json`` is not that in `index`, which `file` holds."""
+    added = {token.content: i for token, i in pipeline.added}
+    inside, outside = {**pipeline.ids, **added}, {**added, **index}
+    for token in {**inside, **outside}:
+        ids = [where.get(token, "missing") for where in (outside, inside)]
+        if token and ids[0] != ids[1]:  # a blank line of vocab.txt is no token, and no text makes an empty one
+            raise contradiction(folder, f"the id of {token!r} is {ids[0]} in {file} and {ids[1]} in {JSON}")
 
 
 def special_tokens(

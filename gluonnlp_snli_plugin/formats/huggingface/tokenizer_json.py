@@ -25,7 +25,7 @@ _ENDS: Dict[str, Tuple[_Layout, str]] = {  # by the type of the processor that s
 }
 
 
-class Pipeline(NamedTuple):
+class WordPiecePipeline(NamedTuple):
     """What a ``tokenizer.json`` of a BERT says."""
 
     ids: Dict[str, int]  #: of the tokens
@@ -86,7 +86,7 @@ def read_byte_pair_pipeline(path: Path) -> BytePairPipeline:
     )
 
 
-def read_pipeline(path: Path) -> Pipeline:
+def read_pipeline(path: Path) -> WordPiecePipeline:
     """Read a ``tokenizer.json`` of a BERT.
 
     Raises
@@ -116,7 +116,7 @@ def read_pipeline(path: Path) -> Pipeline:
     if content.get("decoder") is not None:
         _require(path, "prefix of its decoder", _part(path, content, "decoder", "WordPiece").get("prefix"), "##")
     added = _added(path, content)
-    return Pipeline(
+    return WordPiecePipeline(
         index,
         added,
         flags["lowercase"],
