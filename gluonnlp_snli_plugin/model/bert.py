@@ -5,16 +5,8 @@ from typing import Any, Dict
 from .. import registry
 from ..data.layout import BERT_LAYOUT
 from ..errors import CheckpointError
-from .encoder_family import (
-    BERT_LAYER,
-    EncoderFamily,
-    HostClassifier,
-    HuggingFaceNames,
-    Parameters,
-    dense,
-    layer_norm,
-    register,
-)
+from .encoder_family import EncoderFamily, register
+from .parameter_names import BERT_LAYER, HostClassifier, HuggingFaceNames, Parameters, dense, layer_norm
 
 _HIDDEN_SIZE = {"bert_2_256_4": 512}  # as in the D2L chapter; otherwise four times the units, as in the BERT paper
 

@@ -12,7 +12,8 @@ from gluonnlp.vocab import Vocab
 from .. import registry
 from ..data.layout import BERT_LAYOUT
 from ..errors import UsageError
-from .encoder_family import EncoderFamily, HuggingFaceNames, LayerNames, register
+from .encoder_family import EncoderFamily, register
+from .parameter_names import HuggingFaceNames, LayerNames
 
 _GLUONNLPS = "distilbert_6_768_12"  # the only one that GluonNLP builds
 _OPEN_TO_CALLERS = {"dropout", "word_embed"}

@@ -13,8 +13,8 @@ from gluonnlp.vocab import Vocab
 from .. import registry
 from ..data.layout import PairLayout
 from ..errors import UsageError
-from .encoder_family import HostClassifier, HuggingFaceNames
 from .heads import Head
+from .parameter_names import HostClassifier, HuggingFaceNames
 
 
 class Family(Protocol):

@@ -6,17 +6,8 @@ import numpy as np
 
 from ..data.layout import PairLayout
 from ..errors import CheckpointError
-from .encoder_family import (
-    BERT_LAYER,
-    EncoderFamily,
-    HostClassifier,
-    HuggingFaceNames,
-    Parameters,
-    dense,
-    layer_norm,
-    register,
-    size_in,
-)
+from .encoder_family import EncoderFamily, register, size_in
+from .parameter_names import BERT_LAYER, HostClassifier, HuggingFaceNames, Parameters, dense, layer_norm
 
 _SEGMENTS_BY_DEFAULT = 2  # what Hugging Face takes where config.json does not say it
 _POSITIONS, _SEGMENTS = "embeddings.position_embeddings.weight", "embeddings.token_type_embeddings.weight"

@@ -9,9 +9,9 @@ from gluonnlp.vocab import BERTVocab
 
 from ... import store
 from ...errors import CheckpointError, UsageError
-from ...model.encoder_family import HostClassifier
 from ...model.family import family_of
 from ...model.heads import head_named
+from ...model.parameter_names import HostClassifier
 from ...tasks.snli import LABELS
 from ...text.tokenizer_settings import TokenizerSettings
 from ...text.vocabulary import read_vocabulary

@@ -8,8 +8,8 @@ import mxnet as mx
 import numpy as np
 
 from ...errors import UsageError
-from ...model.encoder_family import HostClassifier
 from ...model.family import family_of
+from ...model.parameter_names import HostClassifier
 from ...tasks.snli import LABELS
 from ..huggingface.export_tokenizer import write_tokenizer, write_vocabulary
 from ..job import Job, logits_of

@@ -15,10 +15,10 @@ from mxnet.gluon import nn
 
 from ...errors import UsageError
 from ...model.classifier import SNLIBertClassifier
-from ...model.encoder_family import HostClassifier
 from ...model.family import Family, families
 from ...model.first_token import FirstTokenAttention, FirstTokenCell
 from ...model.heads import Head, head_named
+from ...model.parameter_names import HostClassifier
 from ..bert import Bert
 from ..classifier import Classifier
 from ..dropout import Dropout
