@@ -12,11 +12,10 @@ from gluonnlp.vocab import Vocab
 from .. import registry
 from ..data.layout import BERT_LAYOUT
 from ..errors import UsageError
-from .encoder_family import EncoderFamily, register
+from .encoder_family import OPEN_TO_CALLERS, EncoderFamily, register
 from .parameter_names import HuggingFaceNames, LayerNames
 
 _GLUONNLPS = "distilbert_6_768_12"  # the only one that GluonNLP builds
-_OPEN_TO_CALLERS = {"dropout", "word_embed"}
 
 
 class DistilBertFamily(EncoderFamily):
@@ -88,11 +87,20 @@ def get_distilbert_model(
     hparam_allow_override: bool = False,
     **kwargs: Any,
 ) -> Tuple[nlp.model.DistilBERTModel, Vocab]:
-    """A DistilBERT of any shape, with the parameters of ``gluonnlp.model.bert.get_roberta_model``."""
+    """A DistilBERT of any shape, with the parameters of ``gluonnlp.model.bert.get_roberta_model``.
+
+    Raises
+    ------
+    UsageError
+        If there is no such architecture, or a hyper-parameter is given that it determines.
+    """
     hparams = DISTILBERT.hparams(model_name)
-    assert hparam_allow_override or not (set(hparams) - _OPEN_TO_CALLERS) & set(kwargs), (
-        "Cannot override predefined model settings."
-    )
+    determined = sorted((set(hparams) - OPEN_TO_CALLERS) & set(kwargs))
+    if determined and not hparam_allow_override:
+        raise UsageError(
+            f"{model_name} determines {' and '.join(determined)}: omit {'them' if determined[1:] else 'it'}, or give "
+            "hparam_allow_override=True"
+        )
     root = root or os.path.join(nlp.base.get_home_dir(), "models")
     net, vocab = bert.distilbert_6_768_12(
         dataset_name, vocab, pretrained=False, ctx=ctx, root=root, hparam_allow_override=True, **{**hparams, **kwargs}

@@ -15,6 +15,8 @@ from .parameter_names import HostClassifier, HuggingFaceNames, Parameters, dense
 
 SMALLEST = 1e-30  # positive number that MXNet can parse in a net's description
 LARGEST = 1 << 24  # above any size of a model
+#: Hyper-parameters that every caller of GluonNLP's functions sets; an architecture determines the others.
+OPEN_TO_CALLERS = frozenset({"use_residual", "dropout", "word_embed"})
 # Hugging Face's names of activations -> GluonNLP's.
 _ACTIVATIONS = {
     "gelu": "gelu",

@@ -57,11 +57,13 @@ class RobertaFamily(EncoderFamily):
     layer_norm_eps = 1e-5
 
     def part(self, part: str, hparams: Dict[str, Any], vocab_size: int) -> Parameters:
-        if part != "decoder":
+        units = hparams["units"]
+        if part == "decoder":
+            yield from dense("decoder.0", "lm_head.dense", (units, units))
+            yield from layer_norm("decoder.2", "lm_head.layer_norm", units)
+            yield "decoder.3.bias", ("lm_head.bias", (vocab_size,))
+        else:
             yield from super().part(part, hparams, vocab_size)
-        yield from dense("decoder.0", "lm_head.dense", (hparams["units"], hparams["units"]))
-        yield from layer_norm("decoder.2", "lm_head.layer_norm", hparams["units"])
-        yield "decoder.3.bias", ("lm_head.bias", (vocab_size,))
 
     def eps_in(self, config: Dict[str, Any]) -> Any:
         return config.get("layer_norm_eps", 1e-12)  # what Hugging Face takes where config.json does not say it

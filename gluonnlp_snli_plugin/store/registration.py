@@ -9,15 +9,13 @@ from gluonnlp.vocab import Vocab
 
 from .. import registry
 from ..errors import CheckpointError
+from ..model.encoder_family import OPEN_TO_CALLERS
 from ..model.family import families, family_of, hparams_of
 from ..system.params_layout import read_layout
 from ..text.vocabulary import read_vocabulary
 from . import gpt2_tokenizer
 from .index import INDEX, Checkpoint, Vocabulary, read_index, store_root
 from .lookup import check_file, check_files, require
-
-_OPEN_TO_CALLERS = {"use_residual", "dropout", "word_embed"}  # hyper-parameters get_bert_model lets every caller set
-
 
 _registered: Set[str] = set()  # keys of all checkpoints that GluonNLP's tables have from here
 
@@ -73,7 +71,7 @@ def _with_store(original: Callable[..., Any]) -> Callable[..., Any]:
             wanted = part in family.parts and pretrained and kwargs.get(f"use_{part}", True)
             if wanted and part not in checkpoint.parts and not kwargs.get("pretrained_allow_missing"):
                 raise CheckpointError(f"{checkpoint.key} has no {part}: ask for it with use_{part}=False")
-        fixed = set(family.hparams(model_name)) - _OPEN_TO_CALLERS
+        fixed = set(family.hparams(model_name)) - OPEN_TO_CALLERS
         if checkpoint.hparams and (kwargs.get("hparam_allow_override") or not fixed & set(kwargs)):
             kwargs = {**checkpoint.hparams, **kwargs, "hparam_allow_override": True}
         return _with_vocabulary(original(model_name, dataset_name, **kwargs), checkpoint.vocabulary, root)

@@ -38,13 +38,32 @@ def test_get_model_builds_any_shape(name, class_):
     assert len(net.encoder.transformer_cells) == 3
 
 
-@pytest.mark.parametrize("name", ["roberta_12_768_12", "distilbert_6_768_12"])
-def test_gluonnlps_own_shapes_keep_its_rules(name):
+@pytest.mark.parametrize(
+    ("name", "error", "told"),
+    [
+        ("roberta_12_768_12", AssertionError, "Cannot override"),
+        ("distilbert_6_768_12", UsageError, "distilbert_6_768_12 determines units: omit it, or give hparam_allow_over"),
+    ],
+)
+def test_gluonnlps_own_shapes_keep_its_rules(name, error, told):
     net, _ = nlp.model.get_model(name, vocab=VOCAB, pretrained=False)
     assert net.encoder._units == 768
-    with pytest.raises(AssertionError, match="Cannot override"):
+    with pytest.raises(error, match=told):
         nlp.model.get_model(name, vocab=VOCAB, pretrained=False, units=8)
     assert getattr(nlp.model, name)(vocab=VOCAB, pretrained=False)[0].encoder._layer_norm_eps == 1e-5
+
+
+def test_what_a_distilbert_determines_is_overridden_only_where_one_says_so():
+    given = {"vocab": VOCAB, "pretrained": False, "hidden_size": 8, "max_length": 9, "dropout": 0.5}
+    with pytest.raises(UsageError, match="distilbert_2_8_2 determines hidden_size and max_length: omit them, or"):
+        nlp.model.get_model("distilbert_2_8_2", **given)
+    net, _ = nlp.model.get_model("distilbert_2_8_2", hparam_allow_override=True, **given)
+    assert net.encoder._max_length == 9
+
+
+def test_a_roberta_has_no_other_part_than_its_decoder():
+    with pytest.raises(ValueError, match="roberta has no classifier"):
+        list(ROBERTA.part("classifier", ROBERTA.hparams("roberta_2_24_3"), 7))
 
 
 @pytest.mark.parametrize("name", ["roberta_2_256_3", "distilbert_0_256_4"])
