@@ -58,7 +58,11 @@ class Family(Protocol):
 
     @property
     def builder(self) -> Tuple[str, str]:
-        """The function that builds its nets by name, as module and attribute; the model store extends it."""
+        """The function that builds its nets by name, as module and attribute.
+
+        The model store extends the builders of this package's families when it is imported. A family of another program
+        names one of these to have its checkpoints and vocabularies in the store.
+        """
 
     def knows(self, backbone: str) -> bool:
         """Whether a name has the form of this family's names."""

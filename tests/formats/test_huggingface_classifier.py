@@ -103,6 +103,21 @@ def test_the_tokenizers_settings_are_taken(folder, caplog):
     assert read_classifier(folder).settings.max_len == 64
 
 
+@pytest.mark.parametrize(("of_head", "expected"), [(0.3, 0.3), (0, 0), (None, 0.2), ("0.3", 0.2)])
+def test_the_head_has_its_own_dropout_else_that_of_the_hidden_layers(folder, of_head, expected):
+    edit(folder, hidden_dropout_prob=0.2, classifier_dropout=of_head)
+    settings = read_classifier(folder).settings
+    assert (settings.dropout, settings.hparams["dropout"]) == (expected, 0.2)
+
+
+def test_the_head_of_a_distilbert_has_its_own_dropout(tmp_path):
+    folder = Path(shutil.copytree(str(GOLDEN / "distilbert_classifier"), str(tmp_path / "distilbert")))
+    shutil.copy(str(GOLDEN / "vocab.txt"), str(folder))
+    edit(folder, dropout=0.1, seq_classif_dropout=0.4)
+    settings = read_classifier(folder).settings
+    assert (settings.dropout, settings.hparams["dropout"]) == (0.4, 0.1)
+
+
 def test_a_sentencepiece_vocabulary_is_kept(folder, train_sentencepiece, pairs_file, tmp_path):
     path = train_sentencepiece(tmp_path / "spiece.model", pairs_file.read_text().splitlines())
     size = len((tmp_path / "spiece.vocab").read_text(encoding="utf-8").splitlines())

@@ -1,6 +1,7 @@
 """Hugging Face: transformers gives the same logits, and what it loads comes back by import-bert."""
 
 import json
+import shutil
 import subprocess
 
 import numpy as np
@@ -30,6 +31,7 @@ print(json.dumps({"class": type(model).__name__, "logits": logits}))
 """
 VARIANTS = {
     "pooled": {"head": "pooled"},
+    "roberta": {"head": "roberta", "dropout": 0.3},
     "pooled, relu, epsilon": {"head": "pooled", "hparams": {"activation": "relu", "layer_norm_eps": 1e-3}},
     "mlp": {},
     "mlp, tanh's GELU, three segments": {"hparams": {"activation": "approx_gelu", "token_type_vocab_size": 3}},
@@ -63,6 +65,7 @@ def test_it_comes_back_with_the_same_logits(make_model, pairs, pairs_file, tmp_p
     back = import_classifier(tmp_path / "to", tmp_path / "back")
     np.testing.assert_allclose(logits(tmp_path / "back", pairs), logits(model, pairs), atol=1e-5)
     assert (back.settings.max_len, back.settings.tokenizer.lower) == (40, variant != "cased")
+    assert back.settings.dropout == VARIANTS[variant].get("dropout", 0.1)
 
 
 @pytest.mark.slow
@@ -108,13 +111,15 @@ def test_the_files_are_those_that_transformers_looks_for(make_model, pairs_file,
 def test_the_card_tells_of_the_run(tiny_name, pairs_file, tmp_path):
     files = {"train_file": str(pairs_file), "dev_file": str(pairs_file)}
     (tmp_path / "two.tsv").write_text("premise\thypothesis\tlabel\na man\ta dog\tnot_entailment\n")
-    files.update(output_dir=str(tmp_path / "out"), test_file=[str(pairs_file), str(tmp_path / "two.tsv")])
+    shutil.copy(str(pairs_file), str(tmp_path / "prüfung.jsonl"))
+    tests = [str(pairs_file), *(str(tmp_path / name) for name in ("two.tsv", "prüfung.jsonl"))]
+    files.update(output_dir=str(tmp_path / "out"), test_file=tests)
     summary = finetune(dataset_name=tiny_name, epochs=1, max_len=32, hidden_units=8, seed=5, **files)
     export(tmp_path / "out", "huggingface", tmp_path / "to", pairs_file)
-    card = (tmp_path / "to" / "README.md").read_text()
+    card = (tmp_path / "to" / "README.md").read_text(encoding="utf-8")
     for told in ("| seed | `5` |", "| mxnet | `1.9.1` |", "source `pairs.jsonl`", "pairs `120`", "## Licence"):
         assert told in card
-    for name in ("dev", "test", "test_two"):
+    for name in ("dev", "test", "test_two", "test_prüfung"):
         assert f"accuracy on the {name} pairs: {summary[f'{name}_accuracy']:.4f}" in card
     assert str(tmp_path) not in card and "license:" not in card
     assert "DeBERTa" in card
@@ -130,6 +135,8 @@ def test_a_model_without_a_run_has_a_card_too(make_model, pairs_file, tmp_path):
 def test_what_it_cannot_hold_is_one_line(make_model, spiece, pairs_file, tmp_path):
     with pytest.raises(UsageError, match="SentencePiece model, and transformers' BERT tokenizers know WordPiece alone"):
         export(make_model("pooled", spiece), "huggingface", tmp_path / "to", pairs_file)
+    with pytest.raises(UsageError, match="no class of bert_3_24_4 with the head 'mean', only with 'pooled' or 'mlp'"):
+        export(make_model("mean"), "huggingface", tmp_path / "to", pairs_file)
     with pytest.raises(
         UsageError, match="head has 25 hidden units; .* more than the 24 of the backbone: --format onnx"
     ):
