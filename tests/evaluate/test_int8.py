@@ -6,6 +6,7 @@ import shutil
 import mxnet as mx
 import numpy as np
 import pytest
+from accelerated_nets import operators_of
 
 from gluonnlp_snli_plugin import Predictor, evaluate, finetune
 from gluonnlp_snli_plugin.cli import main
@@ -14,7 +15,6 @@ from gluonnlp_snli_plugin.formats.model_folder import load_model
 from gluonnlp_snli_plugin.model.inference import logits, probabilities
 from gluonnlp_snli_plugin.native import accelerate, operators, stock_products
 from gluonnlp_snli_plugin.native.int8 import pack, quantize
-from gluonnlp_snli_plugin.tasks.snli import SNLI
 
 needs_operator = pytest.mark.usefixtures("int8_operator")
 
@@ -34,17 +34,6 @@ def folder(request, tiny_run, tiny_name, pairs_file, tmp_path_factory):
 @pytest.fixture
 def model(folder):
     return load_model(folder)
-
-
-@pytest.fixture
-def encoded(model, pairs_file):
-    pairs = SNLI(file=pairs_file)
-    return model.encoder().encode(pairs.premises[:48], pairs.hypotheses[:48], pairs.labels[:48])
-
-
-def _operators(net):
-    inputs = [mx.sym.var(name) for name in ("input_ids", "segment_ids", "valid_length")]
-    return [node["op"] for node in json.loads(net(*inputs).tojson())["nodes"]]
 
 
 @pytest.fixture(params=["as it was loaded", "accelerated", "accelerated with AMX"])
@@ -73,11 +62,11 @@ def test_nearly_the_same_answers(model, encoded, accelerated, batch_size):
 @needs_operator
 def test_only_the_logits_are_left_to_float32(model, accelerated):
     accelerated(model.net)
-    in_float32 = _operators(model.net)
+    in_float32 = operators_of(model.net)
     with stock_products(model.net):
-        expected = _operators(model.net).count("FullyConnected") - 1
-    after = _operators(quantize(model.net))
-    assert _operators(model.net) == in_float32
+        expected = operators_of(model.net).count("FullyConnected") - 1
+    after = operators_of(quantize(model.net))
+    assert operators_of(model.net) == in_float32
     assert after.count("FullyConnected") == 1
     assert after.count("_snli_dense_int8") == expected > 4 * len(model.net.bert.encoder.transformer_cells)
     assert not {"LeakyReLU", "_snli_gelu"} & set(after)  # part of the dense layers now

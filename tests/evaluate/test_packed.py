@@ -1,17 +1,15 @@
 """A net with packed weights gives the answers of the net that it was made of, and is what a predictor computes with."""
 
-import json
-
 import mxnet as mx
 import numpy as np
 import pytest
+from accelerated_nets import operators_of
 
 from gluonnlp_snli_plugin import Predictor
 from gluonnlp_snli_plugin.formats.model_folder import load_model
 from gluonnlp_snli_plugin.model.inference import logits
 from gluonnlp_snli_plugin.native import accelerate, operators
 from gluonnlp_snli_plugin.native.packed import pack, pack_weights
-from gluonnlp_snli_plugin.tasks.snli import SNLI
 
 needs_operator = pytest.mark.usefixtures("packed_products")
 
@@ -30,17 +28,6 @@ def model(tiny_run):
     return load_model(tiny_run)
 
 
-@pytest.fixture
-def encoded(model, pairs_file):
-    pairs = SNLI(file=pairs_file)
-    return model.encoder().encode(pairs.premises[:48], pairs.hypotheses[:48], pairs.labels[:48])
-
-
-def _operators(net):
-    inputs = [mx.sym.var(name) for name in ("input_ids", "segment_ids", "valid_length")]
-    return [node["op"] for node in json.loads(net(*inputs).tojson())["nodes"]]
-
-
 @needs_operator
 @pytest.mark.parametrize("batch_size", [1, 32])
 def test_the_same_answers_and_the_net_itself_stays_as_it_is(model, encoded, batch_size):
@@ -57,7 +44,7 @@ def test_the_same_answers_and_the_net_itself_stays_as_it_is(model, encoded, batc
 @needs_operator
 def test_query_key_and_value_are_one_product_and_gelu_is_part_of_another(model):
     accelerate(model.net)
-    found = _operators(pack_weights(model.net))
+    found = operators_of(pack_weights(model.net))
     layers = len(model.net.bert.encoder.transformer_cells)
     # Of a layer: query, key and value; output projection; two of the feed-forward layer. The last layer's query is of
     # the first position alone, its key and value of all. The head has one more.
@@ -68,8 +55,8 @@ def test_query_key_and_value_are_one_product_and_gelu_is_part_of_another(model):
 
 @needs_operator
 def test_a_predictor_in_float32_computes_with_it(tiny_run):
-    assert "_snli_dense_packed" in _operators(Predictor.load(tiny_run)._net)
-    assert "_snli_dense_packed" not in _operators(Predictor.load(tiny_run, native=False)._net)
+    assert "_snli_dense_packed" in operators_of(Predictor.load(tiny_run)._net)
+    assert "_snli_dense_packed" not in operators_of(Predictor.load(tiny_run, native=False)._net)
 
 
 def test_where_other_products_are_faster_a_net_is_left_as_it_is(model, monkeypatch):

@@ -1,5 +1,7 @@
 """Nets with the C++ operators in their layers: what they compute, compared with what they computed without."""
 
+import json
+
 import mxnet as mx
 import numpy as np
 
@@ -50,3 +52,9 @@ def assert_same_results(ours, theirs, tolerance=1e-5):
         # They are sums of many terms, rounded in another order on each processor; the key's bias has nothing but that.
         atol = 3 * tolerance * max(np.abs(expected).max(), 0.2 * largest)
         np.testing.assert_allclose(gradients[name], expected, rtol=0, atol=atol, err_msg=name)
+
+
+def operators_of(net):
+    """The operators of a classifier's graph, in the order of its nodes."""
+    inputs = [mx.sym.var(name) for name in ("input_ids", "segment_ids", "valid_length")]
+    return [node["op"] for node in json.loads(net(*inputs).tojson())["nodes"]]
