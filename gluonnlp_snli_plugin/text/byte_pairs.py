@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import UsageError
 from .tokenizer_settings import TokenizerSettings
-from .word_cache import ID, WordCache, flat_ids
+from .word_cache import ID, WordCache
 
 #: What the special tokens are called in most checkpoints, by GluonNLP's names for them.
 SPECIAL_TOKENS = {
@@ -161,14 +161,12 @@ class BytePairTokenizer:
         lengths : ndarray of int64, shape (n,)
             How many of them are each text's.
         """
-        if not texts:
-            return flat_ids([])
         texts = list(map(_valid, texts))
         together = "".join(texts)
         added = [name for name in self._added if name in together]
         whole = {i: text for i, text in enumerate(texts) if not _is_plain(text) or any(name in text for name in added)}
         plain = [text if i not in whole else "" for i, text in enumerate(texts)]
-        ids, lengths = self._ids_of_part.of_all((_FIRST + f" {_FIRST}".join(plain)).split(" "), plain)
+        ids, lengths = self._ids_of_part.of_all(plain, _FIRST)
         if not whole:
             return ids, lengths
         parts = np.split(ids, np.cumsum(lengths)[:-1])

@@ -70,9 +70,9 @@ class CachedTokenizer:
         lengths : ndarray of int64, shape (n,)
             How many of them are each text's.
         """
-        if self._takes_whole_texts or not texts:
+        if self._takes_whole_texts:
             return flat_ids([self.ids(text) for text in texts])
-        return self._ids_of_word.of_all(" ".join(texts).split(" "), texts)
+        return self._ids_of_word.of_all(texts)
 
     def words(self, text: str) -> Iterator[Tuple[str, int]]:
         """Words, punctuation marks and spaces of `text`, and how many tokens each has; together they are the text.

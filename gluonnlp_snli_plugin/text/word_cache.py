@@ -1,7 +1,7 @@
 """The cache of words that all tokenizers here have: each distinct word of a corpus is encoded once."""
 
 import itertools
-from typing import Dict, Iterable, Sequence, Tuple
+from typing import Dict, Sequence, Tuple
 
 import numpy as np
 
@@ -23,16 +23,25 @@ class WordCache(Dict[str, bytes]):
             self[word] = ids
         return ids
 
-    def of_all(self, words: Iterable[str], texts: Sequence[str]) -> Tuple[np.ndarray, np.ndarray]:
-        """The ids of many texts, from all their words; each text has one word more than it has spaces.
+    def of_all(self, texts: Sequence[str], mark: str = "") -> Tuple[np.ndarray, np.ndarray]:
+        """The ids of many texts, each divided at its spaces.
+
+        Parameters
+        ----------
+        texts : list of str, length n
+        mark : str
+            What the first word of each text gets in front, where it has other ids than the same word after a space.
 
         Returns
         -------
         ids : ndarray of int32
             Those of all texts one after the other; read-only.
-        lengths : ndarray of int64, shape (texts,)
+        lengths : ndarray of int64, shape (n,)
             How many of them are each text's.
         """
+        if not texts:
+            return flat_ids([])
+        words = (mark + f" {mark}".join(texts)).split(" ")  # of a text, one more than it has spaces
         # Python's own loops, one call for all words: this line is most of what encoding a corpus costs.
         ids = list(map(self.__getitem__, words))
         ends = np.cumsum(np.fromiter(map(len, ids), np.int64, len(ids)))
