@@ -8,8 +8,8 @@ from safetensors.numpy import save_file
 
 from ...data.layout import BERT_LAYOUT
 from ...errors import UsageError
-from ...model.family import family_of
-from ...model.heads import DenseLayer, head_named
+from ...model.family import family_of, problem_with_head
+from ...model.heads import DenseLayer, Head, head_named, head_names
 from ...system.files import write_json
 from ..job import Job, logits_of
 from ..model_folder import Model
@@ -62,9 +62,14 @@ def _dense_layers(model: Model) -> List[DenseLayer]:
     layers = head.dense_layers(units, len(settings.labels), settings.hidden_units)
     own = head_named(family.own_head).dense_layers(units, len(settings.labels), units)
     possible = [[layer.activation for layer in own]] + [["relu", None]] * family.huggingface.fits_deberta
-    if head.pooling == "first" and [layer.activation for layer in layers] in possible:
+
+    def fits(other: Head, dense: List[DenseLayer]) -> bool:
+        return other.pooling == "first" and [layer.activation for layer in dense] in possible
+
+    if fits(head, layers):
         return layers
-    known = dict.fromkeys([family.own_head, *["mlp"] * family.huggingface.fits_deberta])
+    others = [other for other in map(head_named, head_names()) if not problem_with_head(settings.backbone, other)]
+    known = [other.name for other in others if fits(other, other.dense_layers(units, len(settings.labels), units))]
     raise UsageError(
         f"transformers has no class of {settings.backbone} with the head {head.name!r}, only with "
         f"{' or '.join(map(repr, known))}: --format onnx or symbol takes any"
