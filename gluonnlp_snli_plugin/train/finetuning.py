@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-_SEEN = ("train", "dev", "test")
+_IN_TABLE = ("train", "dev", "test")  # the sets whose tokens have rows in the table that is trained
 
 
 @with_options_of(FinetuneConfig)
@@ -111,8 +111,9 @@ class FineTuning:
         self._net = self._model.net
         ranks.share(self._net.collect_params().values())
         self._corpus = load_corpus(config, self._model.encoder(), tells=ranks.rank == 0)
-        # Those that are scored at the end alone are not seen by the net that is trained.
-        encoded = {name: self._corpus[name].encoded for name in _SEEN if name in self._corpus}
+        # What is scored at the end is scored by the saved model, with the whole vocabulary. The first test set has rows
+        # all the same: the checkpoints of runs that earlier versions have begun hold them.
+        encoded = {name: self._corpus[name].encoded for name in _IN_TABLE if name in self._corpus}
         self._rows = None
         if config.optimizer == "bertadam" or not config.weight_decay:  # Adam's decay moves unused rows in its own way
             self._rows = UsedRows(self._net, encoded)
