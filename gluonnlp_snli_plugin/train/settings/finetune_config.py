@@ -168,7 +168,7 @@ class FinetuneConfig(RunConfig):
     @classmethod
     def require_moved(cls, name: str, then: Any, now: Any) -> None:
         if name == "train_file":
-            require_moved(then, now)
+            require_moved(option_name(name), then, now, training_file_of)
         if name in _OF_EVALUATION:
             require_scored_moved(option_name(name), then, now)
 

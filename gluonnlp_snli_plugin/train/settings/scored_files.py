@@ -3,11 +3,9 @@
 They are those of ``--train-file`` without shares: an equals sign is part of a file's name.
 """
 
-import os
-from typing import Any, Iterator, List, Sequence, Tuple
+from typing import Any, Iterator, Sequence, Tuple
 
-from ...errors import UsageError
-from .training_files import TrainingFile, may_be_corpus, require_some, split_path, training_file
+from .training_files import TrainingFile, as_list, require_moved, split_path, text_of, training_file
 
 ScoredFile = TrainingFile  # whose share is 1
 
@@ -38,18 +36,7 @@ def as_scored_texts(option: str, given: Any) -> Tuple[str, ...]:
     UsageError
         If it is something else.
     """
-    require_some(option, given)
-    files: Any = () if given is None else [given] if isinstance(given, (str, os.PathLike)) else given
-    if not isinstance(files, (list, tuple)):
-        raise UsageError(f"{option} is {given!r}; it must be a file, or a list of files")
-    texts: List[str] = []
-    for file in files:
-        if not isinstance(file, (str, os.PathLike)):
-            raise UsageError(f"{option} names {file!r}, which is not a path")
-        text = os.fsdecode(file)
-        is_path = not isinstance(file, str)
-        texts.append(os.path.join(os.curdir, text) if is_path and may_be_corpus(text) else text)
-    return tuple(texts)
+    return tuple(text_of(option, file) for file in as_list(option, given))
 
 
 def complaints_about(option: str, texts: Sequence[str]) -> Iterator[str]:
@@ -63,13 +50,4 @@ def complaints_about(option: str, texts: Sequence[str]) -> Iterator[str]:
 
 def require_scored_moved(option: str, then: Sequence[str], now: Sequence[str]) -> None:
     """Raise a UsageError if the values of an option differ in more than where the files are."""
-    before, after = ([_apart_from_path(text) for text in texts] for texts in (then, now))
-    if before != after:
-        begun = f"with {option} {' '.join(then)}" if then else f"without {option}"
-        raise UsageError(f"the run was begun {begun}: give as many files, in that order, with their tasks")
-
-
-def _apart_from_path(text: str) -> Tuple[str, str]:
-    """Task, and segment of a corpus."""
-    file = scored_file(text)
-    return file.task.lower(), file.place if file.is_corpus else ""
+    require_moved(option, then, now, scored_file, "tasks")

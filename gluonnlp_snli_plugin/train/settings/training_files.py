@@ -4,13 +4,14 @@ import math
 import os
 import re
 from pathlib import Path
-from typing import Any, Iterator, List, Mapping, NamedTuple, Sequence, Tuple, Union
+from typing import Any, Callable, Iterator, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
 from ...data.assignments import in_words
 from ...errors import UsageError
 
 TrainFiles = Union[str, Mapping[str, float], Sequence[str], None]
 
+_OPTION = "--train-file"
 _TASK = re.compile(r"([\w.-]+):(.+)", re.DOTALL)
 _SEGMENT = re.compile(r"\w+")
 _LARGEST_SHARE = 1000
@@ -87,24 +88,43 @@ def as_texts(given: Any) -> Tuple[str, ...]:
     UsageError
         If it is something else.
     """
-    require_some("--train-file", given)
-    if isinstance(given, Mapping):
-        return tuple(f"{_named(file)}={_number(file, share)}" for file, share in given.items())
-    files: Any = () if given is None else [given] if isinstance(given, (str, os.PathLike)) else given
-    if not isinstance(files, (list, tuple)):
-        raise UsageError(f"--train-file is {given!r}; it must be a file, or a list of files")
-    return tuple(exactly(os.fsdecode(file)) if isinstance(file, os.PathLike) else _named(file) for file in files)
+    if isinstance(given, Mapping) and given:
+        return tuple(f"{text_of(_OPTION, file)}={_number(file, share)}" for file, share in given.items())
+    return tuple(
+        exactly(os.fsdecode(file)) if isinstance(file, os.PathLike) else text_of(_OPTION, file)
+        for file in as_list(_OPTION, given)
+    )
 
 
-def require_some(option: str, given: Any) -> None:
-    """Raise a UsageError for an empty list of files, which does not mean the corpus, as None does."""
+def as_list(option: str, given: Any) -> Sequence[Any]:
+    """What Python's setting of that option names: nothing, one file, or several.
+
+    Raises
+    ------
+    UsageError
+        If it is something else, or an empty list, which does not mean the corpus, as None does.
+    """
     if isinstance(given, (list, Mapping)) and not given:
         raise UsageError(f"{option} is {given!r}: name a file, or omit it")
+    files: Any = () if given is None else [given] if isinstance(given, (str, os.PathLike)) else given
+    if not isinstance(files, (list, tuple)):
+        raise UsageError(f"{option} is {given!r}; it must be a file, or a list of files")
+    return files
+
+
+def text_of(option: str, file: Any) -> str:
+    """The value of an option for a file, without a share; a path never names a task."""
+    if isinstance(file, os.PathLike):
+        path = os.fsdecode(file)
+        return os.path.join(os.curdir, path) if may_be_corpus(path) else path
+    if not isinstance(file, str):
+        raise UsageError(f"{option} names {file!r}, which is not a path")
+    return file
 
 
 def exactly(path: str) -> str:
     """The value of ``--train-file`` for a file of exactly this name."""
-    path = _named(Path(path))
+    path = text_of(_OPTION, Path(path))
     return f"{path}=1" if split_share(path)[0] != path else path
 
 
@@ -159,27 +179,34 @@ def require_same_classes(files: Sequence[TrainingFile], labels: Sequence[str]) -
             )
 
 
-def require_moved(then: Sequence[str], now: Sequence[str]) -> None:
-    """Raise a UsageError if values of ``--train-file`` differ in more than where the files are."""
-    if list(map(_apart_from_path, then)) != list(map(_apart_from_path, now)):
-        begun = f"with --train-file {' '.join(then)}" if then else "without --train-file"
-        raise UsageError(f"the run was begun {begun}: give as many files, in that order, with their tasks and shares")
+def require_moved(
+    option: str,
+    then: Sequence[str],
+    now: Sequence[str],
+    parse: Callable[[str], TrainingFile],
+    what: str = "tasks and shares",
+) -> None:
+    """Raise a UsageError if the values of an option differ in more than where the files are.
+
+    Parameters
+    ----------
+    option : str
+        Its name, for the message.
+    then, now : sequence of str
+    parse : callable
+        Says what a value names.
+    what : str
+        What must be the same, for the message.
+    """
+    before, after = ([_apart_from_path(parse(text)) for text in texts] for texts in (then, now))
+    if before != after:
+        begun = f"with {option} {' '.join(then)}" if then else f"without {option}"
+        raise UsageError(f"the run was begun {begun}: give as many files, in that order, with their {what}")
 
 
-def _apart_from_path(text: str) -> Tuple[str, str, float]:
+def _apart_from_path(file: TrainingFile) -> Tuple[str, str, float]:
     """Task, segment of a corpus, and share."""
-    file = training_file(text)
     return file.task.lower(), file.place if file.is_corpus else "", file.share
-
-
-def _named(file: Any) -> str:
-    """A value without share; a path never names a task."""
-    if isinstance(file, os.PathLike):
-        path = os.fsdecode(file)
-        return os.path.join(os.curdir, path) if may_be_corpus(path) else path
-    if not isinstance(file, str):
-        raise UsageError(f"--train-file names {file!r}, which is not a path")
-    return file
 
 
 def _number(file: Any, share: Any) -> str:
