@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, Iterator, Mapping, Optional, Sequence, Tuple, Union
 
 from ...data.assignments import Assignments, in_words, listed
@@ -144,8 +145,9 @@ class FinetuneConfig(RunConfig):
         if file is None or isinstance(file, str):  # there could be one
             settings["train_file"] = [exactly(file)] if file else []
         for name in _OF_EVALUATION:
-            if settings.get(name) is None or isinstance(settings[name], str):
-                settings[name] = [settings[name]] if settings.get(name) else []
+            file = settings.get(name)
+            if file is None or isinstance(file, str):  # of exactly this name
+                settings[name] = list(as_scored_texts(option_name(name), Path(file))) if file else []
         return settings
 
     @classmethod

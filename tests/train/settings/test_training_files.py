@@ -147,6 +147,16 @@ def test_the_old_name_of_the_folder_is_understood():
     assert _config(snli_root="d", dev_file=None).corpus_root == "d"
 
 
+def test_a_record_of_one_file_means_the_file_of_exactly_that_name():
+    recorded = {"train_file": "SNLI:train=2", "dev_file": "SNLI:dev.jsonl", "test_file": None}
+    assert FinetuneConfig.upgraded(recorded) == {
+        "train_file": ["./SNLI:train=2=1"],
+        "dev_file": ["./SNLI:dev.jsonl"],
+        "test_file": [],
+    }
+    assert FinetuneConfig.upgraded({"dev_file": ["SNLI:dev"], "test_file": "t.jsonl"})["dev_file"] == ["SNLI:dev"]
+
+
 def test_a_task_with_the_classes_in_another_order_is_one_with_the_same_classes():
     assert _config(train_file=["a", "MNLI:b.tsv"]).training_files[1].task == "MNLI"
 
