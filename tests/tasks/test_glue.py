@@ -226,6 +226,29 @@ def test_the_best_model_has_the_highest_first_figure(tiny_name, pairs_file, tmp_
     assert summary["best_epoch"] == 1 + accuracies.index(choose(accuracies))
 
 
+def test_a_figure_may_be_called_some_accuracy(tiny_name, pairs_file, tmp_path, empty_figures, capsys):
+    class Measured(PairTask):
+        name, class_labels = "Measured", SNLI_LABELS
+
+        @staticmethod
+        def metric():
+            return Accuracy(name="balanced_accuracy")
+
+        @classmethod
+        def figures(cls, scores, labels):
+            return {"balanced_accuracy": 0.25}
+
+    registry.task("Measured")(Measured)
+    try:
+        options = ["--task", "Measured", "--dataset-name", tiny_name, "--max-len", 32, "--epochs", 1]
+        options += ["--train-file", pairs_file, "--dev-file", pairs_file, "--test-file", pairs_file]
+        assert main(["finetune", *map(str, options), "--output-dir", str(tmp_path / "out")]) == 0
+    finally:
+        del registry.task._entries["measured"]
+    lines = [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert lines[:4] == ["dev accuracy", "dev balanced_accuracy", "test accuracy", "test balanced_accuracy"]
+
+
 def test_a_metric_that_does_not_fit_the_classes_is_told():
     class Three(PairTask):
         name, class_labels, metric = "Three", ("a", "b", "c"), F1

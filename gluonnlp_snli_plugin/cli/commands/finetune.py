@@ -2,13 +2,13 @@
 
 import argparse
 import os
-from typing import Any, Dict, Iterator, Optional, Tuple
+from pathlib import Path
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from ...errors import printable
+from ...system.reading import read_json
 from ...train.settings.finetune_config import FinetuneConfig
 from ..training import add_training_arguments, check_training, run_training
-
-_ACCURACY = "_accuracy"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def _show(summary: Dict[str, Any], folder: str) -> None:
     best = f"epoch {summary['best_epoch']}" if summary.get("best_update", 1) else "before the first update"
     lines = [
         (what, f"{value:.4f} ({best})" if what == "dev accuracy" else f"{value:.4f}")
-        for what, value in _scores(summary)
+        for what, value in _scores(summary, _scored_sets(folder))
     ]
     lines.append(("training", f"{summary['train_pairs_per_second']:.0f} pairs/s, {summary['seconds']:.0f} s in all"))
     lines.append(("model", f"{folder}/model"))
@@ -40,9 +40,14 @@ def _show(summary: Dict[str, Any], folder: str) -> None:
         print(printable(f"{what:<{width}}  {value}"))
 
 
-def _scores(summary: Dict[str, Any]) -> Iterator[Tuple[str, float]]:
+def _scored_sets(folder: str) -> List[str]:
+    """The names of what the run was scored on."""
+    data = read_json(Path(folder) / "config.json")["data"]
+    return [name for name in data if name.split()[0] != "train"]  # "train 1", "train 2", ...: what was mixed
+
+
+def _scores(summary: Dict[str, Any], names: Iterable[str]) -> Iterator[Tuple[str, float]]:
     """The scores on each evaluation file: accuracy, and what the metric of the task measures besides."""
-    names = [key[: -len(_ACCURACY)] for key in summary if key.endswith(_ACCURACY)]
     for name in names:
         longer = tuple(f"{other}_" for other in names if other.startswith(f"{name}_"))
         for key, value in summary.items():
