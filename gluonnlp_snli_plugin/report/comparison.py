@@ -27,13 +27,14 @@ def comparison(runs: Sequence[RecordedRun], folders: Sequence[str]) -> Dict[str,
     """
     counts = Counter(run.name for run in runs)
     names = [plain(run.name if counts[run.name] == 1 else folder) for run, folder in zip(runs, folders)]
+    of_other_classes, of_other_pairs = _of_other_classes(runs), _of_other_pairs(runs)
     return {
         "title": " · ".join(names),
         "names": names,
         "curves": learning_curves(runs, names),
-        "of_other_classes": _of_other_classes(runs),
-        "of_other_pairs": _of_other_pairs(runs),
-        "figures_of_runs": _figures(runs),
+        "of_other_classes": of_other_classes,
+        "of_other_pairs": of_other_pairs,
+        "figures_of_runs": _figures(runs, of_other_classes, of_other_pairs),
         "settings": _differing([run.settings for run in runs], _IRRELEVANT),
         "circumstances": _differing(
             [{**run.config["versions"], **{name: run.config.get(name) for name in CIRCUMSTANCES}} for run in runs]
@@ -66,14 +67,15 @@ def _classes(runs: Sequence[RecordedRun], name: str) -> List[Tuple[str, ...]]:
     return [run.predictions[name].pairs.labels if name in run.predictions else () for run in runs]
 
 
-def _figures(runs: Sequence[RecordedRun]) -> List[Tuple[str, List[str], Optional[int]]]:
+def _figures(
+    runs: Sequence[RecordedRun], of_other_classes: Sequence[str], of_other_pairs: Sequence[str]
+) -> List[Tuple[str, List[str], Optional[int]]]:
     """Rows of (what, values of the runs, number of the best one or None)."""
     rows: List[Tuple[str, List[str], Optional[int]]] = []
     sets = list(dict.fromkeys(name for run in runs for name in run.predictions))
-    different = _of_other_classes(runs)
-    incomparable = {*different, *_of_other_pairs(runs)}
+    incomparable = {*of_other_classes, *of_other_pairs}
     for name in sets:
-        if name in different:
+        if name in of_other_classes:
             rows.append((f"{name}: classes", [in_words(labels) or "–" for labels in _classes(runs, name)], None))
         found = [scores(run.predictions[name]) if name in run.predictions else None for run in runs]
         for figure, what, sign in (
