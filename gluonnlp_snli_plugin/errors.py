@@ -21,6 +21,11 @@ def printable(text: object) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things in a message: '1 row', '2 rows'."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 class PluginError(Exception):
     """A user can act on this error: a file, a name or a setting is wrong.
 

@@ -107,8 +107,8 @@ def refuse_names_of_classes(labels: Optional[str], classes: Sequence[str]) -> No
     spellings = "SPELLING=CLASS,..."
     if listed("--labels", labels, spellings):
         raise UsageError(
-            f"the model has its classes, {in_words(classes)}: omit --labels, or say what labels in the files mean: "
-            f"--labels {spellings}"
+            f"the model's classes are {in_words(classes)} and cannot be renamed: omit --labels, or say what labels in "
+            f"the files mean: --labels {spellings}"
         )
 
 

@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Named
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, counted
 from ..system.files import cache_folder, digest, replacing
 from ..system.reading import naming, open_regular, reading
 from ..system.tensor_file import header_of, pack_header, unpack_header
@@ -135,8 +135,8 @@ def _encode(
     parts = _gathered(reader.columns(), texts) if with_texts else reader.columns()
     encoded = encoder.encode_parts(parts, classes)
     if not len(encoded):
-        why = [f"{reader.num_unlabelled} rows have no gold label"] if reader.num_unlabelled else []
-        why += [f"{reader.num_bad} rows cannot be used; first, {reader.first_bad}"] if reader.num_bad else []
+        why = [f"{counted(reader.num_unlabelled, 'row')} without gold label"] if reader.num_unlabelled else []
+        why += [f"{counted(reader.num_bad, 'row')} cannot be used; first, {reader.first_bad}"] if reader.num_bad else []
         raise DataError(f"{reader.path} has no labelled pairs{': ' if why else ''}{', '.join(why)}")
     return EncodedFile(encoded, sha256(), reader.num_unlabelled, reader.num_bad, reader.first_bad, *_divided(texts))
 

@@ -3,7 +3,7 @@
 import logging
 from typing import Any, Container, Optional, Sequence
 
-from ..errors import DataError
+from ..errors import DataError, counted
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
@@ -59,7 +59,7 @@ def require_all_classes(path: Any, present: Container[str], names: Sequence[str]
     """
     missing = [name for name in names if name not in present]
     if missing:
-        why = f" ({found.num_bad} rows cannot be used; first, {found.first_bad})" if found.num_bad else ""
+        why = f" ({counted(found.num_bad, 'row')} cannot be used; first, {found.first_bad})" if found.num_bad else ""
         raise DataError(f"{path}: {_no_pair(missing)}{why}: a model trained on the rest could never give that answer")
 
 

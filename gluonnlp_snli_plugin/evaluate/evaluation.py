@@ -57,8 +57,8 @@ def evaluate(
 ) -> Evaluation:
     """Score a fine-tuned model on the labelled pairs of a file, or of a corpus.
 
-    Where the file has two classes, entailment and all that is not, a model of three is scored by the sum of its
-    probabilities of what is not entailment; the other way round, labels that are not entailment count as one class.
+    On a file with two classes, entailment or not, a three-class model is scored by the sum of its probabilities of
+    contradiction and neutral; on a file with three, these two labels count as one class for a two-class model.
 
     Parameters
     ----------

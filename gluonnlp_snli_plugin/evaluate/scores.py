@@ -5,7 +5,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..errors import printable
+from ..errors import counted, printable
 
 _OF_GROUP = ("accuracy", "pairs", "per_class", "confusion", "truncated")
 
@@ -89,7 +89,7 @@ class Evaluation:
     def __str__(self) -> str:
         """The figures as a table of text."""
         width = max(map(len, self.labels))
-        lines = [f"accuracy {self.accuracy:.4f} ({self.num_pairs} pairs)", ""]
+        lines = [f"accuracy {self.accuracy:.4f} ({counted(self.num_pairs, 'pair')})", ""]
         lines.append(f"{'':{width}}  precision  recall      f1   pairs")
         for label, figures in self.per_class.items():
             lines.append(
@@ -128,12 +128,12 @@ class Evaluation:
     @property
     def notes(self) -> str:
         """What was left out or cut, in words; empty if nothing was."""
-        notes = {
-            "rows without gold label left out": self.num_unlabelled,
-            "bad rows left out": self.num_bad,
-            "pairs truncated": self.num_truncated,
-        }
-        return ", ".join(f"{count} {what}" for what, count in notes.items() if count)
+        notes = (
+            (self.num_unlabelled, "row", "without gold label left out"),
+            (self.num_bad, "bad row", "left out"),
+            (self.num_truncated, "pair", "truncated"),
+        )
+        return ", ".join(f"{counted(count, noun)} {what}" for count, noun, what in notes if count)
 
     def __add__(self, other: "Evaluation") -> "Evaluation":
         """The scores on the pairs of both, which have the same classes."""

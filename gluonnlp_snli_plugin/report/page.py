@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Union
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
 
-from ..errors import UsageError
+from ..errors import UsageError, counted
 from ..system.files import replacing, writing
 from .comparison import comparison
 from .run import read_run
@@ -54,7 +54,7 @@ def render(template: str, content: Dict[str, Any]) -> str:
     """
     loader = FileSystemLoader(str(_TEMPLATES))
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_visible)
-    environment.filters["brief"] = _brief
+    environment.filters.update(brief=_brief, counted=counted)
     style = (_TEMPLATES / "page.css").read_text(encoding="utf-8")
     style_hash = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return environment.get_template(template).render(content, style=Markup(style), style_hash=style_hash)

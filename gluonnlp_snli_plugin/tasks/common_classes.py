@@ -1,8 +1,8 @@
 """The classes in which a model's answers and a file's labels can be compared, where these are not the same.
 
-Corpora of inference have three classes (entailment, contradiction, neutral) or two: entailment, and all that is not. A
-model of three is scored on a file of two by the sum of its probabilities of what is not entailment, and a model of two
-on a file of three by counting what is not entailment as one class.
+Corpora of inference have three classes (entailment, contradiction, neutral) or two: entailment or not. On a file with
+two classes, a three-class model is scored by the sum of its probabilities of contradiction and neutral; on a file with
+three, these two labels count as one class for a two-class model.
 """
 
 from typing import Collection, Dict, NamedTuple, Optional, Sequence, Tuple

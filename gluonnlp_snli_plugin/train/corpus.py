@@ -127,7 +127,10 @@ def _require_different(files: Sequence[TrainingFile], sources: Sequence[Source])
         for path in source.files:
             rows = os.path.realpath(path), tuple(source.only.items())
             if rows in seen:
-                raise UsageError(f"--train-file {seen[rows]} and {file} both have {path}: omit one, or give it a share")
+                raise UsageError(
+                    f"--train-file {seen[rows]} and {file} both have {path}: omit one; to take its pairs twice, give "
+                    "the other a share of 2"
+                )
             seen[rows] = file
 
 

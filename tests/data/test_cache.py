@@ -438,10 +438,10 @@ def test_a_bad_row_is_an_error_and_nothing_is_kept(corpus, folder):
     "content, why",
     [
         ("", ""),
-        (as_json([("A.", "B.", "-")]), ": 1 rows have no gold label"),
+        (as_json([("A.", "B.", "-")]), ": 1 row without gold label"),
         (
             as_json([("A.", "B.", "-"), ("A.", "", "neutral")]),
-            ": 1 rows .*, 1 rows cannot be used; first, line 2: sent",
+            ": 1 row .*, 1 row cannot be used; first, line 2: sent",
         ),
     ],
 )

@@ -98,7 +98,10 @@ def test_predict_reads_the_same_labels(tiny_run, write, capsys):
 
 def test_predict_has_the_classes_of_the_model_too(tiny_run, write, capsys):
     assert main(["predict", str(tiny_run), "--file", str(write(0)), "--labels", "a,b"]) == 2
-    assert "the model has its classes, entailment, contradiction, neutral: omit --labels" in capsys.readouterr().err
+    assert (
+        "the model's classes are entailment, contradiction, neutral and cannot be renamed: omit --labels"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("name, no", [("RTE", "not_entailment"), ("QNLI", "not_entailment"), ("WNLI", "0")])
@@ -154,7 +157,7 @@ def test_labels_that_cannot_be_compared_are_one_line(ask, write, labels, told):
         (["--task", "HANS", "--segment", "test"], "HANS has no segment 'test'; there are train, dev"),
         (["--task", "nothing"], "no task 'nothing'; there are:"),
         (["--task", "MRPC", "--file", "FILE"], "FILE has the classes 0, 1, the model entailment, contradiction, neut"),
-        (["--labels", "a,b,c", "--file", "F"], "the model has its classes, entailment, contradiction, neutral: omit"),
+        (["--labels", "a,b,c", "--file", "F"], "contradiction, neutral and cannot be renamed: omit --labels"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_one_line(ask, tmp_path, options, told, monkeypatch):

@@ -53,7 +53,7 @@ def test_scores_add_up(evaluation):
     more = Evaluation.of([2, 2], [2, 0], LABELS, num_unlabelled=1, num_bad=2, num_truncated=3)
     both = Evaluation.of(GOLD + [2, 2], PREDICTED + [2, 0], LABELS, num_unlabelled=1, num_bad=2, num_truncated=3)
     assert (evaluation + more).to_dict() == both.to_dict()
-    assert both.notes == "1 rows without gold label left out, 2 bad rows left out, 3 pairs truncated"
+    assert both.notes == "1 row without gold label left out, 2 bad rows left out, 3 pairs truncated"
 
 
 def test_scores_by_column_add_up_value_by_value():

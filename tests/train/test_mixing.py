@@ -223,7 +223,7 @@ def test_corpora_with_pairs_in_common_are_refused(train, corpora):
     [
         ("missing.jsonl", "missing.jsonl: No such file"),
         ("empty.jsonl", "empty.jsonl has no labelled pairs"),
-        ("unlabelled.jsonl=0.5", "unlabelled.jsonl has no labelled pairs: 1 rows have no gold label"),
+        ("unlabelled.jsonl=0.5", "unlabelled.jsonl has no labelled pairs: 1 row without gold label"),
         ("MultiNLI:train", "multinli_1.0_train.jsonl is missing: get MultiNLI from .*multinli"),
     ],
 )

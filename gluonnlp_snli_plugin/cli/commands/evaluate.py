@@ -1,7 +1,7 @@
 """Score a fine-tuned model on labelled pairs, or several models averaged.
 
-The pairs are those of --file, or of the corpus of --task. On pairs of two classes, entailment and all that is not, a
-model of three is scored by the sum of its probabilities of what is not entailment.
+The pairs are those of --file, or of the corpus of --task. On a file with two classes, entailment or not, a
+three-class model is scored by the sum of its probabilities of contradiction and neutral.
 """
 
 import argparse
