@@ -155,6 +155,8 @@ def test_labels_that_cannot_be_compared_are_one_line(ask, write, labels, told):
         (["--file", "F", "--segment", "dev"], "--segment belongs to the corpus of a task: give --task NAME"),
         (["--corpus-root", "D", "--file", "F"], "--corpus-root belongs to the corpus of a task"),
         (["--task", "HANS", "--segment", "test"], "HANS has no segment 'test'; there are train, dev"),
+        (["--file", "HANS:FILE"], "--file HANS:FILE: there is no such file; write --task HANS --file FILE"),
+        (["--file", "HANS:dev"], "there is no such file; write --task HANS --segment dev"),
         (["--task", "nothing"], "no task 'nothing'; there are:"),
         (["--task", "MRPC", "--file", "FILE"], "FILE has the classes 0, 1, the model entailment, contradiction, neut"),
         (["--labels", "a,b,c", "--file", "F"], "contradiction, neutral and cannot be renamed: omit --labels"),

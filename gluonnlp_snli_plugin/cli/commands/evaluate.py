@@ -79,6 +79,8 @@ def run(options: argparse.Namespace) -> None:
     from ...evaluate.predictions import write_lines
 
     pairs = options.file
+    for file in pairs or ():
+        _refuse_task(file)
     if not pairs:
         chosen = dict.fromkeys(options.segment or [None])
         pairs = [one for name in chosen for one in segments_of(options.task, name, options.corpus_root)]
@@ -92,6 +94,16 @@ def run(options: argparse.Namespace) -> None:
         write_lines(options.predictions, *(one.predictions for one in answers))
     if len(options.model) == 1:
         _record(options.model[0], answers, options.dtype)
+
+
+def _refuse_task(file: str) -> None:
+    """Raise a UsageError for ``TASK:FILE`` and ``TASK:SEGMENT``, which are for the files of ``finetune``."""
+    from ...train.settings.scored_files import scored_file
+
+    named = scored_file(file)
+    if named.task and not os.path.exists(file):
+        instead = f"--segment {named.place}" if named.is_corpus else f"--file {named.place}"
+        raise UsageError(f"--file {file}: there is no such file; write --task {named.task} {instead}")
 
 
 def _record(folder: str, answers: List["Answers"], dtype: str) -> None:
