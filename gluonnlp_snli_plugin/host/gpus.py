@@ -32,6 +32,7 @@ from ..xla.gluon.places import Place
 from ..xla.mesh import DeviceMesh
 from .gpu_contexts import FIRST, replace_contexts
 
+_COMPUTED = "GluonNLP's BERT, RoBERTa and DistilBERT"
 _log = logging.getLogger("gluonnlp_snli_plugin")
 
 
@@ -119,16 +120,16 @@ class ScriptOnGPUs:
             self._around.depth -= 1
 
     def _check(self, block: Any, context: mx.Context) -> None:
-        """Refuse a net that MXNet would have to compute, unless it is around a BERT."""
+        """Refuse a net that MXNet would have to compute, unless it is around a backbone."""
         name = type(block).__name__
         is_known = any(isinstance(array, DeviceArray) for p in block._reg_params.values() for array in p._data or ())
         if is_known or isinstance(block, (BERTEncoder, BERTEncoderCell)):
-            raise PluginError(f"{name} is part of a BERT on {context}: through XLA it is computed only as a whole")
+            raise PluginError(f"{name} is part of a backbone on {context}: through XLA it is computed only as a whole")
         if getattr(self._around, "depth", 0) or not block.collect_params().keys():
             return
         if not self._calls.has_computed:
-            raise PluginError(f"{name} on {context} cannot be computed through XLA, GluonNLP's BERT can: use mx.cpu()")
-        self._tell(f"{name} on {context} is computed by MXNet on the CPU: XLA computes only GluonNLP's BERT")
+            raise PluginError(f"{name} on {context} cannot be computed through XLA, only {_COMPUTED} can: use mx.cpu()")
+        self._tell(f"{name} on {context} is computed by MXNet on the CPU: XLA computes only {_COMPUTED}")
 
     def _forward_symbol(self, original: Callable[..., Any], block: Any, x: Any, *arguments: Any) -> Any:
         if isinstance(x, mx.nd.NDArray) and x.context in self._calls.places:

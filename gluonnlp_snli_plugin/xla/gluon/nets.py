@@ -190,18 +190,20 @@ def _bert(model: BERTModel, precision: Precision) -> Bert:
     """The hyper-parameters of a BERT, read off its parts."""
     for part in (model, *parts_of(model)):
         if isinstance(part, mx.gluon.Block) and type(part) not in _PARTS:
-            raise UsageError(f"a BERT with a {type(part).__name__} inside is not computed through XLA")
+            raise UsageError(f"a backbone with a {type(part).__name__} inside is not computed through XLA")
     encoder, cell = model.encoder, model.encoder.transformer_cells[0]
     if encoder._output_attention or encoder._output_all_encodings:
-        raise UsageError("a BERT that returns attention weights, or all layers' encodings, is not computed through XLA")
+        raise UsageError(
+            "a backbone that returns attention weights, or all layers' encodings, is not computed through XLA"
+        )
     if not cell.attention_cell._use_bias:
-        raise UsageError("a BERT whose attention has no biases is not computed through XLA")
+        raise UsageError("a backbone whose attention has no biases is not computed through XLA")
     embeddings = [model.word_embed, *([model.token_type_embed] if model._use_token_type_embed else [])]
     if any([type(layer) for layer in embedding] != [nn.Embedding] for embedding in embeddings):
-        raise UsageError("a BERT with its own embedding layers is not computed through XLA")
+        raise UsageError("a backbone with its own embedding layers is not computed through XLA")
     rates = {part._rate for part in parts_of(encoder) if isinstance(part, nn.Dropout)}
     if not rates <= {encoder._dropout or 0.0}:
-        raise UsageError("a BERT whose layers have several dropout rates is not computed through XLA")
+        raise UsageError("a backbone whose layers have several dropout rates is not computed through XLA")
     return Bert(
         {
             "num_layers": len(encoder.transformer_cells),
@@ -219,7 +221,7 @@ def _activation(block: Any) -> str:
     if isinstance(block, GELU):
         return "approx_gelu" if block._approximate else "gelu"
     if block._act_type != "relu":
-        raise UsageError(f"a BERT with the activation {block._act_type} is not computed through XLA")
+        raise UsageError(f"a backbone with the activation {block._act_type} is not computed through XLA")
     return "relu"
 
 

@@ -10,6 +10,8 @@ from gluonnlp_snli_plugin.errors import PluginError, UsageError
 
 pytest.importorskip("jax", reason="JAX is not installed: pip install jax (Python 3.10 or newer)")
 
+COMPUTED = "GluonNLP's BERT, RoBERTa and DistilBERT"
+
 
 def dense(make_bert, inputs):
     net = nn.Dense(3)
@@ -61,7 +63,7 @@ def encoder_alone(make_bert, inputs):
     make_bert(ctx=mx.gpu(0)).encoder(mx.nd.zeros((2, 3, 16), mx.gpu(0)))
 
 
-def part_of_a_bert(make_bert, inputs):
+def part_of_a_backbone(make_bert, inputs):
     net = make_bert(ctx=mx.gpu(0))
     net(*inputs)
     net.word_embed(inputs[0])
@@ -86,19 +88,23 @@ def parameters_elsewhere(make_bert, inputs):
 @pytest.mark.parametrize(
     "script, error, message",
     [
-        (dense, PluginError, r"Dense on gpu\(0\) cannot be computed through XLA, GluonNLP's BERT can: use mx.cpu\(\)"),
-        (lstm, PluginError, r"LSTM on gpu\(0\) cannot be computed through XLA, GluonNLP's BERT can: use mx.cpu\(\)"),
+        (dense, PluginError, rf"Dense on gpu\(0\) cannot be computed through XLA, only {COMPUTED} can: use mx.cpu\(\)"),
+        (lstm, PluginError, rf"LSTM on gpu\(0\) cannot be computed through XLA, only {COMPUTED} can: use mx.cpu\(\)"),
         (own_model, UsageError, "OwnModel is not computed through XLA, only GluonNLP's own models are"),
-        (attention_weights, UsageError, "a BERT that returns attention weights, or all layers' encodings, is not"),
-        (all_encodings, UsageError, "a BERT that returns attention weights, or all layers' encodings, is not"),
-        (own_embedding, UsageError, "a BERT with its own embedding layers is not computed through XLA"),
-        (several_dropout_rates, UsageError, "a BERT whose layers have several dropout rates is not computed"),
+        (attention_weights, UsageError, "a backbone that returns attention weights, or all layers' encodings, is not"),
+        (all_encodings, UsageError, "a backbone that returns attention weights, or all layers' encodings, is not"),
+        (own_embedding, UsageError, "a backbone with its own embedding layers is not computed through XLA"),
+        (several_dropout_rates, UsageError, "a backbone whose layers have several dropout rates is not computed"),
         (
             encoder_alone,
             PluginError,
-            r"BERTEncoder is part of a BERT on gpu\(0\): through XLA it is computed only as a",
+            r"BERTEncoder is part of a backbone on gpu\(0\): through XLA it is computed only as a",
         ),
-        (part_of_a_bert, PluginError, r"Embedding is part of a BERT on gpu\(0\): through XLA it is computed only as a"),
+        (
+            part_of_a_backbone,
+            PluginError,
+            r"Embedding is part of a backbone on gpu\(0\): through XLA it is computed only as a",
+        ),
         (longer_than_the_positions, PluginError, "BERTModel has positions for 8 tokens, but a batch has 11"),
         (decoder_without_positions, PluginError, "BERTModel decodes masked tokens, but is not told their positions"),
         (another_gpu, UsageError, r"the script asks for mx.gpu\(7\), but has mx.gpu\(0\): see --gpus"),
@@ -138,4 +144,4 @@ def test_another_net_beside_a_bert_is_told_once(gpus, make_classifier, bert_inpu
             net.initialize(ctx=mx.gpu(0))
             net(mx.nd.ones((2, 3), ctx=mx.gpu(0)))
     told = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert told == ["Dense on gpu(0) is computed by MXNet on the CPU: XLA computes only GluonNLP's BERT"]
+    assert told == [f"Dense on gpu(0) is computed by MXNet on the CPU: XLA computes only {COMPUTED}"]
