@@ -1,13 +1,12 @@
 """Which nets of GluonNLP compute through XLA, and as which functions."""
 
-import functools
 from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
 import gluonnlp as nlp
 import jax.numpy as jnp
 import mxnet as mx
 import numpy as np
-from gluonnlp.model import BERTModel, DistilBERTModel, RoBERTaModel
+from gluonnlp.model import BERTModel, DistilBERTModel, RoBERTaClassifier, RoBERTaModel
 from gluonnlp.model.bert import BERTEncoder, BERTEncoderCell, DotProductSelfAttentionCell
 from gluonnlp.model.block import GELU
 from gluonnlp.model.transformer import PositionwiseFFN
@@ -15,7 +14,7 @@ from mxnet.gluon import nn
 
 from ...errors import UsageError
 from ...model.classifier import SNLIBertClassifier
-from ...model.family import Family, families
+from ...model.family import families
 from ...model.first_token import FirstTokenAttention, FirstTokenCell
 from ...model.heads import Head, head_named
 from ...model.parameter_names import HostClassifier
@@ -64,37 +63,34 @@ def is_computed_as_a_whole(block: Any) -> bool:
 def example_arguments(block: Any) -> List[Any]:
     """Arguments of the form that a block which is computed as a whole gets, for MXNet to make a graph of it."""
     array = mx.nd.zeros((1, 1))
-    has_segments = _backbone_of(block)._use_token_type_embed
-    if type(block) in _hosts():
-        return [array] * (3 if has_segments else 2)
+    if _arguments_of(block) == _ARGUMENTS_WITHOUT_SEGMENTS:
+        return [array, array]
     masks = [array] if getattr(block, "_use_decoder", False) else []
-    return [array, array if has_segments else [], array, *masks]
+    return [array, array if _backbone_of(block)._use_token_type_embed else [], array, *masks]
 
 
-@functools.lru_cache(None)
-def _hosts() -> Dict[type, Family]:
-    """GluonNLP's classes of classifiers, with the family of their backbones."""
-    known = {family.host_classifier.name: family for family in families() if family.host_classifier}
-    return {getattr(nlp.model, name): family for name, family in known.items()}
+def _arguments_of(block: Any) -> Tuple[str, ...]:
+    return _ARGUMENTS_WITHOUT_SEGMENTS if type(block) is RoBERTaClassifier else _ARGUMENTS
 
 
-def _host_of(family: Family) -> HostClassifier:
-    assert family.host_classifier
-    return family.host_classifier
+def _hosts() -> Dict[type, HostClassifier]:
+    """GluonNLP's classes of classifiers."""
+    hosts = [family.host_classifier for family in families()]
+    return {getattr(nlp.model, host.name): host for host in hosts if host}
 
 
 def _backbone_of(block: Any) -> BERTModel:
     """The backbone of a block that is computed as a whole."""
     if isinstance(block, BERTModel):
         return block
-    family = _hosts().get(type(block))
-    return getattr(block, _host_of(family).backbone) if family else block.bert
+    host = _hosts().get(type(block))
+    return getattr(block, host.backbone) if host else block.bert
 
 
 def _head_of(block: Any) -> Head:
     """The head of a classifier."""
-    family = _hosts().get(type(block))
-    return head_named(_host_of(family).head) if family else block.head
+    host = _hosts().get(type(block))
+    return head_named(host.head) if host else block.head
 
 
 def parts_of(block: mx.gluon.Block) -> List[Any]:
@@ -132,9 +128,9 @@ def xla_net(block: Any, precision: Precision) -> XLANet:
     raise UsageError(f"{type(block).__name__} is not computed through XLA, only GluonNLP's own models are")
 
 
-def _host_classifier(block: Any, family: Family, precision: Precision) -> XLANet:
+def _host_classifier(block: Any, host: HostClassifier, precision: Precision) -> XLANet:
     """A classifier of GluonNLP's own class."""
-    host, backbone = _host_of(family), _backbone_of(block)
+    backbone = _backbone_of(block)
     layers, rates = [], [0.0]
     for child in block.classifier:
         if isinstance(child, nn.Dropout):
@@ -151,8 +147,7 @@ def _host_classifier(block: Any, family: Family, precision: Precision) -> XLANet
     for name, layer in zip(host.layers, layers):
         parameters.update((f"{name}.{kind}", parameter) for kind, parameter in layer._reg_params.items())
     classifier = Classifier(_bert(backbone, precision), head, layers[-1]._units, 0, rate, *input_rates)
-    net = _classifier(classifier, parameters, backbone)
-    return net if family.layout.has_segments else net._replace(arguments=_ARGUMENTS_WITHOUT_SEGMENTS)
+    return _classifier(classifier, parameters, backbone)._replace(arguments=_arguments_of(block))
 
 
 def _classifier(classifier: Classifier, parameters: Dict[str, Any], bert: BERTModel) -> XLANet:
