@@ -36,8 +36,8 @@ test: lint  ## Lint and all tests on one Python, about ten minutes.
 test-quick: venv  ## All tests but those of whole runs.
 	$(python) $(quick)
 
-# Each against a wheel, in a copy of the checkout without the package, so that nothing can import it from there.
-test-matrix: venv  ## The quick tests but tests/fuzz of the wheel on Python 3.8, 3.12 with NumPy 1.26, 3.13 with NumPy 2.
+# test-matrix and test-wheel run in a copy of the checkout without the package, so that only the wheel can be imported.
+test-matrix: venv  ## The quick tests, without tests/fuzz, against the wheel: Python 3.8; 3.12, NumPy 1.26; 3.13, NumPy 2.
 	@pythons=$$(scripts/bootstrap --list) || exit; \
 	versions='import numpy, sys; print("%d.%d %s" % (*sys.version_info[:2], numpy.__version__[0]))'; \
 	here=$$($(python) -c "$$versions"); failed=; \

@@ -117,7 +117,10 @@ def _square(gradients: Any) -> Any:
 
 @functools.lru_cache(maxsize=None)
 def _zeros_on(sharding: Any) -> Any:
-    """What makes zeros like some arrays, there: a program that does not use its arguments does not follow them."""
+    """A program for zeros like some arrays.
+
+    Its output sharding is given: it would not follow from arguments that are not used.
+    """
     return jax.jit(lambda arrays: list(map(jnp.zeros_like, arrays)), out_shardings=sharding)
 
 
