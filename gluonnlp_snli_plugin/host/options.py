@@ -18,9 +18,9 @@ class Choices(List[Any]):
     It is listed as any list, so that ``--help`` shows the script's own choices and those of the plugin.
     """
 
-    def __init__(self, choices: Iterable[Any], of: Sequence[Family] = ()) -> None:
+    def __init__(self, choices: Iterable[Any], any_shape_of: Sequence[Family] = ()) -> None:
         super().__init__(choices)
-        self._families = of
+        self._families = any_shape_of
 
     def __contains__(self, value: Any) -> bool:
         return super().__contains__(value) or any(_is_shape(family, value) for family in self._families)
@@ -48,16 +48,19 @@ def extended(choices: Sequence[Any]) -> Sequence[Any]:
         `choices` itself where they are none of these.
     """
     given = set(choices)
-    known = [family for family in families() if any(_is_shape(family, name) for name in given)]
     if given & host_tasks():
-        more = registry.names()["tasks"]
-    elif known:
+        return _extended(choices, registry.names()["tasks"])
+    known = [family for family in families() if any(_is_shape(family, name) for name in given)]
+    if known:
         more = [name for name in sorted(bert.bert_hparams) if any(family.knows(name) for family in known)]
-    elif "book_corpus_wiki_en_uncased" in given:
-        more = sorted(store.vocabularies())
-    else:
-        return choices
-    return Choices([*choices, *(name for name in more if name not in given)], known)
+        return _extended(choices, more, any_shape_of=known)
+    if "book_corpus_wiki_en_uncased" in given:
+        return _extended(choices, sorted(store.vocabularies()))
+    return choices
+
+
+def _extended(choices: Sequence[Any], more: Iterable[Any], any_shape_of: Sequence[Family] = ()) -> Choices:
+    return Choices(dict.fromkeys([*choices, *more]), any_shape_of)
 
 
 def host_tasks() -> Set[str]:
