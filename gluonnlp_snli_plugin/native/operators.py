@@ -31,7 +31,10 @@ def has_int8() -> bool:
 
 
 def panel() -> int:
-    """How many units a panel of packed weights has; 0 where other products are faster."""
+    """How many units a panel of packed weights has.
+
+    0 where the operators are not available, or other products are faster.
+    """
     return 0 if not are_available() or has_amx() else int(_loaded().snli_panel())
 
 

@@ -1,6 +1,7 @@
 """Inference in float32 on CPU with weights that are packed once, in the order in which they are multiplied.
 
-MXNet packs the weights of a dense layer at each call, which takes half of the time for a single pair.
+MXNet packs the weights of a dense layer at each call. Here that is done once, at the cost of memory: the net keeps its
+own weights too, which explanations need.
 """
 
 from typing import List, Optional, Sequence
