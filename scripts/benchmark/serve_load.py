@@ -27,6 +27,7 @@ from lib.report import spread, table, write_section
 from gluonnlp_snli_plugin import PluginError
 from gluonnlp_snli_plugin.data.reader import PairReader
 from gluonnlp_snli_plugin.formats.exporting import export
+from gluonnlp_snli_plugin.formats.onnx.layout import GRAPH, SETTINGS
 from gluonnlp_snli_plugin.system.files import digest
 
 
@@ -42,10 +43,17 @@ def main():
     parser.add_argument("--write", metavar="F", help="put the table into this page, too")
     parser.add_argument("options", nargs="*", help="more options of serve, behind --")
     options = parser.parse_args()
+    if options.compare and options.explain:
+        parser.error("--explain cannot be combined with --compare: ONNX Runtime gives no explanations")
     try:
-        pairs = [row[:2] for row in PairReader(options.file, labelled=False)]
+        measure_all(options)
     except PluginError as error:
         sys.exit(f"error: {error}")
+
+
+def measure_all(options):
+    """Measure, print the table and write it."""
+    pairs = [row[:2] for row in PairReader(options.file, labelled=False)]
     bodies = [
         json.dumps({"premise": premise, "hypothesis": hypothesis, "explain": options.explain}).encode()
         for premise, hypothesis in pairs
@@ -92,11 +100,11 @@ def quantize(folder):
     """Give the weights of an exported model 8 bits, by ONNX Runtime's own tool."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    graph, settings = folder / "model.onnx", folder / "settings.json"
+    graph, settings = folder / GRAPH, folder / SETTINGS
     quantize_dynamic(str(graph), str(folder / "quantized.onnx"), weight_type=QuantType.QInt8)
     (folder / "quantized.onnx").replace(graph)
     content = json.loads(settings.read_text(encoding="utf-8"))
-    content["sha256"]["model.onnx"] = digest(graph)
+    content["sha256"][GRAPH] = digest(graph)
     settings.write_text(json.dumps(content), encoding="utf-8")
 
 

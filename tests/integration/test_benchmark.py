@@ -115,6 +115,20 @@ def test_services_are_asked_in_turn_by_each_number_of_clients(tiny_run, pairs_fi
     assert all(float(row["requests/s"]) > 0 for row in rows)
 
 
+@pytest.mark.parametrize(
+    "more, code, message",
+    [
+        (["--compare", "--explain"], 2, "error: --explain cannot be combined with --compare"),
+        (["--compare"], 1, "^error: .*nowhere"),
+    ],
+)
+def test_what_services_cannot_do_is_said_in_one_line(more, code, message, pairs_file, tmp_path):
+    pytest.importorskip("onnx")
+    command = [sys.executable, BENCHMARK / "serve_load.py", tmp_path / "nowhere", "--file", pairs_file, *more]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert done.returncode == code and re.search(message, done.stderr) and "Traceback" not in done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.reference
 def test_hugging_face_reads_the_same_pairs_and_tokens(compare, reference_python):
