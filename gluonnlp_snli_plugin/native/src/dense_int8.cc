@@ -19,8 +19,8 @@
 
 #include <algorithm>
 
+#include "activation.h"
 #include "amx.h"
-#include "simd.h"
 
 namespace snli {
 namespace {
@@ -34,8 +34,6 @@ constexpr int kRows = 2;  // 8 of 16 registers
 constexpr int kRowGroup = 96;  // rows worked on together: their inputs stay in the second-level cache
 constexpr int kAmxRows = 32;   // rows multiplied with a block at a time by AMX
 constexpr int kLine = 64;      // bytes
-
-enum class Activation { kNone, kGelu, kRelu };
 
 struct Layer {
   int64_t rows;
@@ -198,19 +196,7 @@ void finish_row(const Layer& layer, const int32_t* sums, float lowest, float ste
   const float *scale = layer.scale + unit, *sum = layer.sum + unit, *bias = layer.bias + unit;
 #pragma omp simd
   for (int j = 0; j < count; ++j) y[j] = sums[j] * step * scale[j] + (lowest * sum[j] + bias[j]);
-  if (layer.activation == Activation::kGelu) {
-#pragma omp simd
-    for (int j = 0; j < count; ++j) y[j] = gelu(y[j]);
-  } else if (layer.activation == Activation::kRelu) {
-#pragma omp simd
-    for (int j = 0; j < count; ++j) y[j] = y[j] > 0.0f ? y[j] : 0.0f;
-  }
-}
-
-Activation activation(const Attributes& attributes) {
-  const auto found = attributes.find("activation");
-  if (found == attributes.end() || found->second.empty()) return Activation::kNone;
-  return found->second == "gelu" ? Activation::kGelu : Activation::kRelu;
+  activate(layer.activation, y, count);
 }
 
 MXReturnValue forward(const Attributes& attributes, Tensors* inputs, Tensors* outputs, const OpResource&) {
@@ -226,7 +212,7 @@ MXReturnValue forward(const Attributes& attributes, Tensors* inputs, Tensors* ou
   layer.scale = in[2].data<float>();
   layer.sum = layer.scale + layer.blocks * kUnits;
   layer.bias = layer.sum + layer.blocks * kUnits;
-  layer.activation = activation(attributes);
+  layer.activation = activation_of(attributes);
   const float* data = in[0].data<float>();
   float* out = (*outputs)[0].data<float>();
   const int q_width = layer.quads * 4;

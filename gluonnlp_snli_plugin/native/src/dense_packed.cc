@@ -4,13 +4,14 @@
 // (parts * units,). Attributes: units; parts; activation: '', 'gelu' or 'relu'. Outputs: `parts` arrays (..., units).
 // For inference alone.
 //
-// The rate for few rows is that for many, where a library that packs weights at each call needs half of the time for
-// packing. Each sum is added up in the order of depth: the same bits in any batch and for any number of threads.
+// Few rows are multiplied at the same rate as many: no weights are packed at a call. Sums are accumulated in the order of
+// depth, so a row has the same bits in any batch and for any number of threads.
 
 #include <algorithm>
 #include <array>
 #include <utility>
 
+#include "activation.h"
 #include "operator.h"
 #include "simd.h"
 
@@ -28,8 +29,6 @@ constexpr int64_t kDepth = 384;                           // multiplied at a tim
 constexpr int64_t kNear = 8, kFar = 96;  // how far ahead a panel is fetched, into the first and the second-level cache
 constexpr int64_t kLine = 64 / sizeof(float);
 constexpr int64_t kPage = 4096 / sizeof(float);  // rows so far apart share few places of the cache
-
-enum class Activation { kNone, kGelu, kRelu };
 
 // sums = start + left * panel, for one panel's columns of R rows.
 template <int R>
@@ -64,16 +63,6 @@ void multiply_tile(const float* left, int64_t step, const float* panel, const fl
 template <int... heights>
 constexpr auto tiles_of(std::integer_sequence<int, heights...>) {
   return std::array<decltype(&multiply_tile<1>), sizeof...(heights)>{multiply_tile<heights + 1>...};
-}
-
-void activate(Activation activation, float* numbers, int64_t count) {
-  if (activation == Activation::kGelu) {
-#pragma omp simd
-    for (int64_t j = 0; j < count; ++j) numbers[j] = gelu(numbers[j]);
-  } else if (activation == Activation::kRelu) {
-#pragma omp simd
-    for (int64_t j = 0; j < count; ++j) numbers[j] = numbers[j] > 0.0f ? numbers[j] : 0.0f;
-  }
 }
 
 struct Layers {
@@ -156,10 +145,7 @@ MXReturnValue forward(const Attributes& attributes, Tensors* inputs, Tensors* ou
   layers.weight = in[1].data<float>();
   layers.bias = in[2].data<float>();
   for (auto& tensor : *outputs) layers.out.push_back(tensor.data<float>());
-  const auto found = attributes.find("activation");
-  layers.activation = found == attributes.end() || found->second.empty() ? Activation::kNone
-                      : found->second == "gelu"                          ? Activation::kGelu
-                                                                         : Activation::kRelu;
+  layers.activation = activation_of(attributes);
   layers.compute();
   return MX_SUCCESS;
 }
