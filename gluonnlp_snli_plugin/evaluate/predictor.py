@@ -13,7 +13,7 @@ from ..formats.model_folder import Model
 from ..formats.model_settings import ModelSettings
 from ..formats.reading import load_finetuned
 from ..model.inference import logits, probabilities
-from ..native import accelerate, dtype_for_inference, use_bfloat16
+from ..native import accelerate, dtype_for_inference, is_accelerated, use_bfloat16
 from ..native.int8 import quantize
 from ..native.packed import pack_weights
 from ..parallel.devices import Devices, devices_of
@@ -107,7 +107,7 @@ class Predictor:
 
             self._xla = FixedClassifier(model.net, model.settings, devices.places, dtype, batch_size)
         else:
-            self._net = _prepared(model.net, dtype_for_inference(dtype), native)
+            self._net = prepared(model.net, dtype_for_inference(dtype), native)
         threads.use_cores(self._contexts)
 
     @classmethod
@@ -261,12 +261,14 @@ def _is_mxnets(model: Model) -> bool:
     return isinstance(model.net, mx.gluon.Block)
 
 
-def _prepared(net: mx.gluon.HybridBlock, dtype: str, native: bool) -> mx.gluon.HybridBlock:
+def prepared(net: mx.gluon.HybridBlock, dtype: str, native: bool) -> mx.gluon.HybridBlock:
     """The net that computes in that precision, ready to be called."""
     if dtype == "bfloat16":
         use_bfloat16(net)
-    elif native and accelerate(net) and dtype == "float32":
-        net = pack_weights(net)
+    elif native:
+        accelerate(net)
+        if dtype == "float32" and is_accelerated(net):
+            net = pack_weights(net)
     net = quantize(net) if dtype == "int8" else net
     net.hybridize(static_alloc=True)
     return net

@@ -59,6 +59,12 @@ def test_a_predictor_in_float32_computes_with_it(tiny_run):
     assert "_snli_dense_packed" not in operators_of(Predictor.load(tiny_run, native=False)._net)
 
 
+@needs_operator
+def test_a_model_that_was_accelerated_before_is_packed_too(model):
+    accelerate(model.net)
+    assert "_snli_dense_packed" in _operators(Predictor(model)._net)
+
+
 def test_where_other_products_are_faster_a_net_is_left_as_it_is(model, monkeypatch):
     monkeypatch.setattr(operators, "panel", lambda: 0)
     assert pack_weights(model.net) is model.net

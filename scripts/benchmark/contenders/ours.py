@@ -8,10 +8,9 @@
 import collections  # noqa: I001
 import tempfile
 
+from gluonnlp_snli_plugin.evaluate.predictor import prepared
 from gluonnlp_snli_plugin.model.inference import for_evaluation, logits
 from gluonnlp_snli_plugin.native import is_accelerated
-from gluonnlp_snli_plugin.native.int8 import quantize
-from gluonnlp_snli_plugin.native.packed import pack_weights
 from gluonnlp_snli_plugin.train import finetuning, loop
 
 import mxnet as mx
@@ -56,9 +55,8 @@ def main():
                     from onnx_net import onnx_net
 
                     scored[:] = [onnx_net(models[0], folder, job.scorer == "onnx-int8")]
-                elif job.scorer == "int8" or (net is not None and is_accelerated(net)):
-                    scored[:] = [quantize(net) if job.scorer == "int8" else pack_weights(net)]
-                    scored[0].hybridize(static_alloc=True)
+                elif net is not None:
+                    scored[:] = [prepared(net, job.scorer, native=is_accelerated(net))]
 
             def evaluate():
                 if uses_xla:
