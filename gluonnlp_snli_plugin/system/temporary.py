@@ -54,8 +54,10 @@ def temporary_folder(folder: Union[str, Path, None] = None) -> Iterator[Path]:
     """
 
     def make() -> Tuple[int, str]:
-        path = tempfile.mkdtemp(dir=folder, prefix=PREFIX)
-        return os.open(path, os.O_RDONLY), path
+        while True:
+            path = tempfile.mkdtemp(dir=folder, prefix=PREFIX)
+            with contextlib.suppress(FileNotFoundError):  # another process removed it before it was opened
+                return os.open(path, os.O_RDONLY), path
 
     descriptor, path = _locked(tempfile.gettempdir() if folder is None else folder, make)
     try:

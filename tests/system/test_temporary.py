@@ -61,13 +61,15 @@ def test_nothing_else_is_removed(tmp_path):
     remove_abandoned(tmp_path / "nowhere")
 
 
-def test_processes_that_make_and_remove_at_once_keep_their_own(tmp_path):
+@pytest.mark.parametrize("make", [temporary_file, temporary_folder])
+def test_processes_that_make_and_remove_at_once_keep_their_own(tmp_path, make):
     failures = []
 
     def work():
         try:
             for _ in range(100):
-                with temporary_file(tmp_path) as file:
+                with make(tmp_path) as path:
+                    file = path / "file" if path.is_dir() else path
                     file.write_text("mine")
                     assert file.read_text() == "mine"
         except Exception as error:
