@@ -19,6 +19,7 @@ from model_fixtures import (  # noqa: F401
     tiny_name,
     tiny_run,
     train_sentencepiece,
+    widest,
 )
 
 # No test has a time limit: machines are slow, and shared.

@@ -1,5 +1,6 @@
 """Answers for pairs of sentences from a fine-tuned model."""
 
+import functools
 import itertools
 import os
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
@@ -12,10 +13,11 @@ from ..errors import CheckpointError, UsageError
 from ..formats.model_folder import Model
 from ..formats.model_settings import ModelSettings
 from ..formats.reading import load_finetuned
+from ..model.backbone import UnknownNet
+from ..model.classifier import SNLIBertClassifier
 from ..model.inference import logits, probabilities
-from ..native import accelerate, dtype_for_inference, is_accelerated, use_bfloat16
-from ..native.int8 import quantize
-from ..native.packed import pack_weights
+from ..native import accelerate, dtype_for_inference, is_accelerated, operators, use_bfloat16
+from ..native.classifier import NativeClassifier
 from ..parallel.devices import Devices, devices_of
 from ..system import threads
 from .explanation import Explanation, explain
@@ -48,7 +50,7 @@ class Predictor:
     batch_size : int, default 64
     dtype : {'float32', 'bfloat16', 'int8', 'tfloat32', 'float16'}, default 'float32'
         'bfloat16': matrix products in bfloat16 (:func:`gluonnlp_snli_plugin.native.accelerate`); 'int8': dense
-        layers with 8-bit integers, on CPU (:func:`.int8.quantize`). A processor without instructions for either
+        layers with 8-bit integers, on CPU (:class:`.NativeClassifier`). A processor without instructions for either
         computes in float32, and a line in the log says so. 'tfloat32' and 'float16' are for GPUs. An ONNX folder is
         always computed in float32.
     native : bool, default True
@@ -93,21 +95,22 @@ class Predictor:
         self.encoder = model.encoder()
         self._contexts = devices.contexts
         self._model = model
-        self._batch_size = batch_size
         self.num_truncated = 0
         self._xla: Any = None
+        self._score: Callable[[EncodedPairs], np.ndarray]
         if not _is_mxnets(model):
             if dtype != "float32" or devices.uses_xla:
                 how = f"--dtype {dtype}" if dtype != "float32" else "XLA"
                 raise UsageError(f"{how} is for a model of finetune; an ONNX model is computed in float32, on CPU")
-            self._net = model.net
+            self._score = functools.partial(logits, model.net, contexts=self._contexts, batch_size=batch_size)
         elif devices.uses_xla:
             devices.configure()
             from ..xla.inference import FixedClassifier
 
             self._xla = FixedClassifier(model.net, model.settings, devices.places, dtype, batch_size)
+            self._score = self._xla.logits
         else:
-            self._net = prepared(model.net, dtype_for_inference(dtype), native)
+            self._score = scorer_of(model.net, dtype_for_inference(dtype), native, self._contexts, batch_size)
         threads.use_cores(self._contexts)
 
     @classmethod
@@ -235,10 +238,7 @@ class Predictor:
 
     def logits(self, encoded: EncodedPairs) -> np.ndarray:
         """Logits of encoded pairs; ndarray of float32, shape (n, classes)."""
-        if self._xla:
-            values = self._xla.logits(encoded)
-        else:
-            values = logits(self._net, encoded, self._contexts, self._batch_size)
+        values = self._score(encoded)
         if not np.isfinite(values).all():  # NaN would pass for an answer
             raise CheckpointError("the model's answers are not finite numbers: its weights are damaged")
         return values
@@ -261,14 +261,24 @@ def _is_mxnets(model: Model) -> bool:
     return isinstance(model.net, mx.gluon.Block)
 
 
-def prepared(net: mx.gluon.HybridBlock, dtype: str, native: bool) -> mx.gluon.HybridBlock:
-    """The net that computes in that precision, ready to be called."""
+def scorer_of(
+    net: SNLIBertClassifier, dtype: str, native: bool, contexts: List[mx.Context], batch_size: int
+) -> Callable[[EncodedPairs], np.ndarray]:
+    """What gives the logits of encoded pairs: the net in that precision, on these devices, without XLA."""
     if dtype == "bfloat16":
         use_bfloat16(net)
     elif native:
         accelerate(net)
-        if dtype == "float32" and is_accelerated(net):
-            net = pack_weights(net)
-    net = quantize(net) if dtype == "int8" else net
+        try:
+            if dtype == "int8" or (is_accelerated(net) and _is_fast_in_float32()):
+                return NativeClassifier(net, dtype, batch_size).logits
+        except UnknownNet as reason:
+            if dtype == "int8":
+                raise UsageError(f"--dtype int8: {reason} is not computed with 8-bit integers; leave it out") from None
     net.hybridize(static_alloc=True)
-    return net
+    return functools.partial(logits, net, contexts=contexts, batch_size=batch_size)
+
+
+def _is_fast_in_float32() -> bool:
+    """Whether a NativeClassifier is faster than the net; with AMX, which it does not use in float32, it is not."""
+    return bool(operators.panel()) and not operators.has_amx()

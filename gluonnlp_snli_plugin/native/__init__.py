@@ -1,6 +1,6 @@
 """C++ operators for MXNet on CPU, built on first use, and the functions that make a GluonNLP BERT use them."""
 
-from .accelerate import accelerate, is_accelerated, restore, stock_products
+from .accelerate import accelerate, is_accelerated, restore
 from .precision import dtype_for_inference, require_bfloat16, require_cpu, require_instructions, use_bfloat16
 
 __all__ = [
@@ -11,6 +11,5 @@ __all__ = [
     "require_cpu",
     "require_instructions",
     "restore",
-    "stock_products",
     "use_bfloat16",
 ]

@@ -97,21 +97,6 @@ def stock_layers(net: mx.gluon.Block) -> Iterator[None]:
             block.__class__ = class_
 
 
-@contextlib.contextmanager
-def stock_products(net: mx.gluon.Block) -> Iterator[None]:
-    """Use MXNet's own matrix products in graphs that are built within the block."""
-    blocks = {block: block._product_dtype for block in _blocks(net) if isinstance(block, _Native)}
-    try:
-        for block in blocks:
-            block._product_dtype = None
-            block.prepare()
-        yield
-    finally:
-        for block, dtype in blocks.items():
-            block._product_dtype = dtype
-            block.prepare()
-
-
 @registry.replacement("mxnet.gluon.block", "HybridBlock.export")
 def _export(original: Callable[..., Any]) -> Callable[..., Any]:
     """An ``export`` that writes MXNet's own operators, which any MXNet can load, even for an accelerated net."""

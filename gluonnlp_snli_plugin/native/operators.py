@@ -17,29 +17,26 @@ _log = logging.getLogger("gluonnlp_snli_plugin")
 
 def are_available() -> bool:
     """Whether the operators are available; the first call builds and loads them, and logs a warning if that fails."""
-    return _loaded() is not None
+    return loaded() is not None
 
 
 def has_amx() -> bool:
     """Whether this processor has AMX, with which :func:`dense` is faster than MXNet's own layer, in float32 too."""
-    return are_available() and bool(_loaded().snli_has_amx())
+    return are_available() and bool(loaded().snli_has_amx())
 
 
 def has_int8() -> bool:
     """Whether this processor has instructions for products of 8-bit integers, which the int8 operator needs."""
-    return are_available() and bool(_loaded().snli_has_int8())
+    return are_available() and bool(loaded().snli_has_int8())
 
 
 def panel() -> int:
-    """How many units a panel of packed weights has.
-
-    0 where the operators are not available, or other products are faster.
-    """
-    return 0 if not are_available() or has_amx() else int(_loaded().snli_panel())
+    """How many units a panel of packed weights has; 0 where products with panels are not available, or slow."""
+    return int(loaded().snli_panel()) if are_available() else 0
 
 
 @functools.lru_cache(maxsize=None)
-def _loaded() -> Any:
+def loaded() -> Any:
     """The library (ctypes.CDLL), also loaded into MXNet; None if that fails."""
     try:
         path = str(library())

@@ -7,7 +7,6 @@ import pytest
 from gluonnlp_snli_plugin import Predictor, finetune
 from gluonnlp_snli_plugin.evaluate.explanation import contributions
 from gluonnlp_snli_plugin.formats.model_folder import load_model
-from gluonnlp_snli_plugin.native.int8 import quantize
 from gluonnlp_snli_plugin.tasks.snli import SNLI
 
 
@@ -55,11 +54,8 @@ def test_xla_answers_the_same_and_trains_alike(folder, settings, pairs, tmp_path
 
 @pytest.mark.usefixtures("int8_operator")
 def test_8_bit_integers_give_nearly_the_same(folder, pairs):
-    model = load_model(folder)
-    input_ids, segment_ids, length = model.encoder()(*pairs[0])
-    ids = (mx.nd.array([array], dtype="int32") for array in (input_ids, segment_ids))
-    inputs = (*ids, mx.nd.array([length]))
-    np.testing.assert_allclose(quantize(model.net)(*inputs).asnumpy(), model.net(*inputs).asnumpy(), atol=0.05)
+    expected = logits(Predictor.load(folder), pairs)
+    np.testing.assert_allclose(logits(Predictor.load(folder, dtype="int8"), pairs), expected, atol=0.05)
 
 
 def test_contributions_add_up(folder, pairs):

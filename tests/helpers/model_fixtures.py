@@ -120,6 +120,29 @@ def train_sentencepiece():
 
 
 @pytest.fixture
+def widest():
+    """The name of a head of a user's own, with a pooling of its own."""
+    from gluonnlp_snli_plugin import registry
+    from gluonnlp_snli_plugin.model.heads import DenseLayer, Head
+
+    @registry.head("widest")
+    class Widest(Head):
+        pooling = None
+
+        def dense_layers(self, units, num_classes, hidden_units):
+            return [
+                DenseLayer("classifier.0", units, 2 * units, "tanh"),
+                DenseLayer("classifier.2", 2 * units, num_classes, None),
+            ]
+
+        def encoding(self, F, sequence, valid_length):
+            return F.SequenceMask(sequence, valid_length, use_sequence_length=True, axis=1, value=-1e9).max(axis=1)
+
+    yield "widest"
+    del registry.head._entries["widest"]
+
+
+@pytest.fixture
 def make_bert():
     """Makes a small BERT of GluonNLP's without head; every parameter, biases too, is random once it is initialized."""
     import mxnet as mx

@@ -5,13 +5,11 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluonnlp_snli_plugin import registry
 from gluonnlp_snli_plugin.errors import UsageError
 from gluonnlp_snli_plugin.model.classifier import SNLIBertClassifier
 from gluonnlp_snli_plugin.model.first_token import FirstTokenCell
-from gluonnlp_snli_plugin.model.heads import DenseLayer, Head, head_named, head_names
+from gluonnlp_snli_plugin.model.heads import head_named, head_names
 from gluonnlp_snli_plugin.native.accelerate import accelerate
-from gluonnlp_snli_plugin.native.int8 import quantize
 
 UNITS = 24  # of make_bert
 
@@ -101,34 +99,6 @@ def test_logits_and_gradients_with_the_operators_are_the_same(make_net, bert_inp
     largest = max(np.abs(gradient).max() for gradient in expected[1:])
     for found, wanted in zip(results(), expected):
         np.testing.assert_allclose(found, wanted, rtol=0, atol=3e-5 * largest)
-
-
-@pytest.mark.parametrize("head", head_names())
-def test_with_8_bit_integers_the_logits_are_nearly_the_same(make_net, bert_inputs, int8_operator, head):
-    net, inputs = make_net(head), bert_inputs()
-    expected = net(*inputs).asnumpy()
-    assert np.abs(quantize(net)(*inputs).asnumpy() - expected).max() < 0.1 * np.abs(expected).max()
-
-
-@pytest.fixture
-def widest():
-    """A head of a user's own, with a pooling of its own."""
-
-    @registry.head("widest")
-    class Widest(Head):
-        pooling = None
-
-        def dense_layers(self, units, num_classes, hidden_units):
-            return [
-                DenseLayer("classifier.0", units, 2 * units, "tanh"),
-                DenseLayer("classifier.2", 2 * units, num_classes, None),
-            ]
-
-        def encoding(self, F, sequence, valid_length):
-            return F.SequenceMask(sequence, valid_length, use_sequence_length=True, axis=1, value=-1e9).max(axis=1)
-
-    yield "widest"
-    del registry.head._entries["widest"]
 
 
 def test_one_of_a_users_own_is_a_name_like_any_other(widest, tiny_name, bert_inputs):

@@ -6,12 +6,20 @@ import pytest
 from gluonnlp.model import BERTClassifier
 
 from gluonnlp_snli_plugin.model.classifier import SNLIBertClassifier
+from gluonnlp_snli_plugin.native import operators
 
 
 @pytest.fixture(params=["imperative", "hybridized", "static"])
 def mode(request):
     """How a function is run."""
     return request.param
+
+
+@pytest.fixture(scope="session")
+def packed_products(native_operators):
+    """For tests of products with packed weights."""
+    if not operators.panel():
+        pytest.skip("the processor does not multiply and add at once")
 
 
 @pytest.fixture(scope="session")

@@ -1,25 +1,16 @@
 """A dense layer of 8-bit integers: nearly one of float32, and exact where its numbers are integers."""
 
-import json
-
 import mxnet as mx
 import numpy as np
 import pytest
 
-from gluonnlp_snli_plugin.native.int8 import pack
+from gluonnlp_snli_plugin.native.classifier import DenseLayer
 
 pytestmark = pytest.mark.usefixtures("int8_operator")
 
 
-def _dense(x, weight, bias, activation=""):
-    inputs = [mx.sym.var(name) for name in ("data", "weight", "columns")]
-    graph = json.loads(mx.sym.Group(inputs).tojson())
-    attributes = {"units": str(len(weight)), "activation": activation}
-    entries = [[0, 0, 0], [1, 0, 0], [2, 0, 0]]
-    graph["nodes"].append({"op": "_snli_dense_int8", "name": "dense", "attrs": attributes, "inputs": entries})
-    symbol = mx.sym.load_json(json.dumps({**graph, "heads": [[3, 0, 0]]}))
-    arrays = [mx.nd.array(array, dtype=array.dtype) for array in (x, *pack(weight, bias))]
-    return symbol.bind(mx.cpu(), arrays, grad_req="null").forward()[0].asnumpy()
+def _dense(x, weight, bias, activation=None):
+    return DenseLayer(weight, bias, activation, "int8")(x)
 
 
 def _random(*shape):
@@ -27,8 +18,8 @@ def _random(*shape):
 
 
 @pytest.mark.parametrize("shape", [(1, 16, 4), (7, 65, 9), (200, 130, 33), (3, 64, 64)])
-@pytest.mark.parametrize("activation", ["", "gelu", "relu"])
-def test_the_operator_is_a_dense_layer(shape, activation):
+@pytest.mark.parametrize("activation", [None, "gelu", "relu"])
+def test_it_is_a_dense_layer(shape, activation):
     rows, units, width = shape
     x, weight, bias = _random(rows, width), _random(units, width), _random(units)
     expected = mx.nd.array(x @ weight.T + bias)

@@ -1,25 +1,24 @@
-// _snli_dense_int8: a dense layer whose weights have 8 bits, and whose inputs get 8 bits as they come, row by row.
+// Dense layers whose weights have 8 bits, and whose inputs get 8 bits as they come, row by row.
 //
-// Inputs: data (..., C) float32; weight (blocks, ceil(C / 4), 64, 4) int8, the units in blocks of 64, filled up with
-// zeros; columns (3, 64 * blocks) float32: of each unit its scale, its scale times the sum of its weights, its bias.
-// Attributes: units; activation: '', 'gelu' or 'relu'. Output: (..., units) float32.
+// The weights (blocks, ceil(depth / 4), 64, 4) have the units in blocks of 64, filled up with zeros; `columns`
+// (3, 64 * blocks) has the scale of each unit, its scale times the sum of its weights, and its bias.
 //
 // A row x is stored as q = round((x - lowest) / step), 0 to 255, so that
 //   sum_c x[c] w[c] = step * sum_c q[c] w[c] + lowest * sum_c w[c].
 // The sums of products are integers, hence the same on every processor and for any number of threads.
 //
-// The operator is there only for processors with instructions that multiply integers of 8 bits and add up four products
-// (VNNI). Without them, products of 16 bits would have to be made, which are no faster than those of float32.
+// It is there only for processors with instructions that multiply integers of 8 bits and add up four products (VNNI).
+// Without them, products of 16 bits would have to be made, which are no faster than those of float32.
 
-#include "operator.h"
+#include "inference.h"
 
 #if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
 
 #include <immintrin.h>
 
 #include <algorithm>
+#include <cstring>
 
-#include "activation.h"
 #include "amx.h"
 
 namespace snli {
@@ -34,30 +33,6 @@ constexpr int kRows = 2;  // 8 of 16 registers
 constexpr int kRowGroup = 96;  // rows worked on together: their inputs stay in the second-level cache
 constexpr int kAmxRows = 32;   // rows multiplied with a block at a time by AMX
 constexpr int kLine = 64;      // bytes
-
-struct Layer {
-  int64_t rows;
-  int width, quads, units, blocks;  // quads: groups of four inputs
-  const int8_t* weight;
-  const float *scale, *sum, *bias;
-  Activation activation;
-};
-
-// Rows of inputs with 8 bits, and room for as many as AMX takes.
-struct Rows {
-  struct alignas(kLine) Line {
-    uint8_t bytes[kLine];
-  };
-  std::vector<Line> values;
-  std::vector<float> lowest, step;
-
-  void make_room(int64_t rows, int width) {
-    const size_t lines = ((rows + kAmxRows - 1) * width + kLine - 1) / kLine;
-    values.resize(std::max(values.size(), lines));
-    lowest.resize(std::max<size_t>(lowest.size(), rows));
-    step.resize(lowest.size());
-  }
-};
 
 // A row that is not finite gives NaN, as it would without integers.
 void quantize_row(const float* x, int width, uint8_t* q, float* lowest, float* step) {
@@ -192,131 +167,79 @@ void multiply_with_amx(const uint8_t*, int64_t, const int8_t*, int, int32_t*) {}
 
 #endif
 
-void finish_row(const Layer& layer, const int32_t* sums, float lowest, float step, int unit, int count, float* y) {
-  const float *scale = layer.scale + unit, *sum = layer.sum + unit, *bias = layer.bias + unit;
+void finish_row(const DenseLayer& layer, int64_t padded, const int32_t* sums, float lowest, float step, int64_t unit,
+                int64_t count, float* y) {
+  const float *scale = layer.columns + unit, *sum = scale + padded, *bias = sum + padded;
 #pragma omp simd
-  for (int j = 0; j < count; ++j) y[j] = sums[j] * step * scale[j] + (lowest * sum[j] + bias[j]);
+  for (int64_t j = 0; j < count; ++j) y[j] = sums[j] * step * scale[j] + (lowest * sum[j] + bias[j]);
   activate(layer.activation, y, count);
-}
-
-MXReturnValue forward(const Attributes& attributes, Tensors* inputs, Tensors* outputs, const OpResource&) {
-  auto& in = *inputs;
-  const auto& shape = in[0].shape;
-  Layer layer;
-  layer.rows = product(shape, 0, shape.size() - 1);
-  layer.width = static_cast<int>(shape.back());
-  layer.blocks = static_cast<int>(in[1].shape[0]);
-  layer.quads = static_cast<int>(in[1].shape[1]);
-  layer.units = integer(attributes, "units", 0);
-  layer.weight = in[1].data<int8_t>();
-  layer.scale = in[2].data<float>();
-  layer.sum = layer.scale + layer.blocks * kUnits;
-  layer.bias = layer.sum + layer.blocks * kUnits;
-  layer.activation = activation_of(attributes);
-  const float* data = in[0].data<float>();
-  float* out = (*outputs)[0].data<float>();
-  const int q_width = layer.quads * 4;
-
-  static thread_local Rows rows;  // kept: its pages need not be mapped again for every layer
-  rows.make_room(layer.rows, q_width);
-  uint8_t* q = rows.values.data()->bytes;
-  float *lowest = rows.lowest.data(), *step = rows.step.data();
-  const int64_t groups = (layer.rows + kRowGroup - 1) / kRowGroup;
-  const bool with_amx = Amx::is_permitted() && layer.quads % 16 == 0;
-#pragma omp parallel
-  {
-    const Amx amx;
-#pragma omp for schedule(static)
-    for (int64_t row = 0; row < layer.rows; ++row) {
-      quantize_row(data + row * layer.width, layer.width, q + row * q_width, lowest + row, step + row);
-    }
-#pragma omp for collapse(2) schedule(static)
-    for (int64_t group = 0; group < groups; ++group) {
-      for (int block = 0; block < layer.blocks; ++block) {
-        const int unit = block * kUnits, count = std::min(kUnits, layer.units - unit);
-        const int8_t* weight = layer.weight + int64_t{unit} * q_width;
-        const int64_t end = std::min(layer.rows, (group + 1) * kRowGroup);
-        alignas(kLine) int32_t sums[kAmxRows * kUnits];
-        for (int64_t row = group * kRowGroup; row < end;) {
-          const uint8_t* left = q + row * q_width;
-          const int64_t left_over = end - row;
-          const int height = with_amx ? static_cast<int>(std::min<int64_t>(kAmxRows, left_over))
-                             : left_over >= kRows ? kRows : left_over >= 2 ? 2 : 1;
-          if (with_amx) {
-            multiply_with_amx(left, q_width, weight, layer.quads, sums);
-          } else if (height == kRows) {
-            multiply<kRows>(left, weight, layer.quads, sums);
-          } else if (height == 2) {
-            multiply<2>(left, weight, layer.quads, sums);
-          } else {
-            multiply<1>(left, weight, layer.quads, sums);
-          }
-          for (int i = 0; i < height; ++i, ++row) {
-            finish_row(layer, sums + i * kUnits, lowest[row], step[row], unit, count, out + row * layer.units + unit);
-          }
-        }
-      }
-    }
-  }
-  return MX_SUCCESS;
-}
-
-// A graph is made together with that of its gradients, so this must be there.
-MXReturnValue backward(const Attributes&, Tensors*, Tensors*, const OpResource&) {
-  MX_ERROR_MSG << "a net with weights of 8 bits cannot be trained";
-  return MX_FAIL;
-}
-
-MXReturnValue parse(const Attributes& attributes, int* num_in, int* num_out) {
-  *num_in = 3;
-  *num_out = 1;
-  if (integer(attributes, "units", 0) > 0) return MX_SUCCESS;
-  MX_ERROR_MSG << "attribute units is missing";
-  return MX_FAIL;
-}
-
-MXReturnValue types(const Attributes&, std::vector<int>* in, std::vector<int>* out) {
-  const int expected[] = {mxnet::ext::kFloat32, mxnet::ext::kInt8, mxnet::ext::kFloat32};
-  for (int i = 0; i < 3; ++i) {
-    if ((*in)[i] == -1) (*in)[i] = expected[i];
-    if ((*in)[i] != expected[i]) {
-      MX_ERROR_MSG << "input " << i << " must be " << (i == 1 ? "int8" : "float32");
-      return MX_FAIL;
-    }
-  }
-  (*out)[0] = mxnet::ext::kFloat32;
-  return MX_SUCCESS;
-}
-
-MXReturnValue shapes(const Attributes& attributes, Shapes* in, Shapes* out) {
-  const Shape data = (*in)[0];
-  if (data.empty()) {
-    MX_ERROR_MSG << "the shape of the data is not known";
-    return MX_FAIL;
-  }
-  const unsigned units = integer(attributes, "units", 0), blocks = (units + kUnits - 1) / kUnits;
-  const Shape weight = {blocks, (data.back() + 3) / 4, kUnits, 4}, columns = {3, blocks * kUnits};
-  for (size_t i = 1; i < 3; ++i) {
-    const Shape& expected = i == 1 ? weight : columns;
-    if ((*in)[i].empty()) (*in)[i] = expected;
-    if ((*in)[i] != expected) {
-      MX_ERROR_MSG << "input " << i << " does not fit the data and the number of units";
-      return MX_FAIL;
-    }
-  }
-  (*out)[0] = with_last_axis(data, units);
-  return MX_SUCCESS;
 }
 
 }  // namespace
 
-SNLI_OPERATOR(_snli_dense_int8, types);
+void QuantizedRows::make_room(int64_t rows, int64_t depth) {
+  const int64_t lines = ((rows + kAmxRows - 1) * ((depth + 3) / 4 * 4) + kLine - 1) / kLine;
+  values.resize(std::max<size_t>(values.size(), lines));
+  lowest.resize(std::max<size_t>(lowest.size(), rows));
+  step.resize(lowest.size());
+}
+
+void apply_int8(const DenseLayer& layer, int64_t rows, const float* data, float* out, QuantizedRows& quantized) {
+  const int quads = static_cast<int>((layer.depth + 3) / 4);
+  const int64_t q_width = quads * 4, blocks = (layer.units + kUnits - 1) / kUnits;
+  const int64_t groups = (rows + kRowGroup - 1) / kRowGroup;
+  const bool with_amx = Amx::is_permitted() && quads % 16 == 0;
+  uint8_t* q = quantized.values.data()->bytes;
+  float *lowest = quantized.lowest.data(), *step = quantized.step.data();
+#pragma omp for schedule(static)
+  for (int64_t row = 0; row < rows; ++row) {
+    quantize_row(data + row * layer.depth, static_cast<int>(layer.depth), q + row * q_width, lowest + row, step + row);
+  }
+  [[maybe_unused]] const Amx amx;
+#pragma omp for collapse(2) schedule(static)
+  for (int64_t group = 0; group < groups; ++group) {
+    for (int64_t block = 0; block < blocks; ++block) {
+      const int64_t unit = block * kUnits, count = std::min<int64_t>(kUnits, layer.units - unit);
+      const int8_t* weight = static_cast<const int8_t*>(layer.weight) + unit * q_width;
+      const int64_t end = std::min(rows, (group + 1) * kRowGroup);
+      alignas(kLine) int32_t sums[kAmxRows * kUnits];
+      for (int64_t row = group * kRowGroup; row < end;) {
+        const uint8_t* left = q + row * q_width;
+        const int64_t left_over = end - row;
+        const int height = with_amx ? static_cast<int>(std::min<int64_t>(kAmxRows, left_over))
+                           : left_over >= kRows ? kRows : left_over >= 2 ? 2 : 1;
+        if (with_amx) {
+          multiply_with_amx(left, q_width, weight, quads, sums);
+        } else if (height == kRows) {
+          multiply<kRows>(left, weight, quads, sums);
+        } else if (height == 2) {
+          multiply<2>(left, weight, quads, sums);
+        } else {
+          multiply<1>(left, weight, quads, sums);
+        }
+        for (int i = 0; i < height; ++i, ++row) {
+          finish_row(layer, blocks * kUnits, sums + i * kUnits, lowest[row], step[row], unit, count,
+                     out + row * layer.units + unit);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace snli
+
+#else
+
+namespace snli {
+
+void QuantizedRows::make_room(int64_t, int64_t) {}
+void apply_int8(const DenseLayer&, int64_t, const float*, float*, QuantizedRows&) {}
 
 }  // namespace snli
 
 #endif
 
-// Whether the operator is there.
+// Whether these layers are there.
 extern "C" int snli_has_int8() {
 #if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
   return 1;

@@ -3,8 +3,7 @@
 // Inputs: data (..., C), gamma (C,), beta (C,), then residual (..., C) if attribute residual=1, then the dropout key if
 // dropout=1. Attributes: eps, p. Outputs: the result (..., C); mean and 1 / standard deviation of each row.
 
-#include <cmath>
-
+#include "layer_norm.h"
 #include "operator.h"
 
 namespace snli {
@@ -60,18 +59,9 @@ MXReturnValue forward(const Attributes& attributes, Tensors* inputs, Tensors* ou
 #pragma omp for schedule(static)
     for (int64_t row = 0; row < rows; ++row) {
       in.sum(row, width, dropout, h);
-      float total = 0.0f, squares = 0.0f;
-#pragma omp simd reduction(+ : total)
-      for (int j = 0; j < width; ++j) total += h[j];
-      const float mean = total / width;
-#pragma omp simd reduction(+ : squares)
-      for (int j = 0; j < width; ++j) squares += (h[j] - mean) * (h[j] - mean);
-      const float inverse = 1.0f / std::sqrt(squares / width + eps);
-      float* y = out + row * width;
-#pragma omp simd
-      for (int j = 0; j < width; ++j) y[j] = (h[j] - mean) * inverse * in.gamma[j] + in.beta[j];
-      statistics[2 * row] = mean;
-      statistics[2 * row + 1] = inverse;
+      const Statistics found = normalize(h, width, in.gamma, in.beta, eps, out + row * width);
+      statistics[2 * row] = found.mean;
+      statistics[2 * row + 1] = found.inverse;
     }
   }
   return MX_SUCCESS;

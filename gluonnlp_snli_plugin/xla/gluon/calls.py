@@ -10,10 +10,11 @@ from typing import Deque, Dict, Iterator, List, Optional, Set, Tuple
 import mxnet as mx
 import numpy as np
 
+from ...model.backbone import parts_of
 from ..dropout import key_of
 from ..precision import PRECISIONS
 from .net import Call, Net
-from .nets import is_computed_as_a_whole, parts_of, xla_net
+from .nets import is_computed_as_a_whole, xla_net
 from .places import Place
 
 _log = logging.getLogger("gluonnlp_snli_plugin")

@@ -10,9 +10,10 @@ import mxnet as mx
 import numpy as np
 
 from ...errors import PluginError
+from ...model.backbone import parts_of
 from ..lengths import rounded_up
 from .arrays import TRANSFERS
-from .nets import XLANet, parts_of
+from .nets import XLANet
 from .outputs import LargeOutput, Scores
 from .places import Place
 from .training import added

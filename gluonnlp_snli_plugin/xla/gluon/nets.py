@@ -6,27 +6,20 @@ import gluonnlp as nlp
 import jax.numpy as jnp
 import mxnet as mx
 import numpy as np
-from gluonnlp.model import BERTModel, DistilBERTModel, RoBERTaClassifier, RoBERTaModel
-from gluonnlp.model.bert import BERTEncoder, BERTEncoderCell, DotProductSelfAttentionCell
-from gluonnlp.model.block import GELU
-from gluonnlp.model.transformer import PositionwiseFFN
+from gluonnlp.model import BERTModel, RoBERTaClassifier
 from mxnet.gluon import nn
 
 from ...errors import UsageError
+from ...model.backbone import MODELS, UnknownNet, hyperparameters_of
 from ...model.classifier import SNLIBertClassifier
 from ...model.family import families
-from ...model.first_token import FirstTokenAttention, FirstTokenCell
+from ...model.first_token import FirstTokenCell
 from ...model.heads import Head, head_named
 from ...model.parameter_names import HostClassifier
 from ..bert import Bert
 from ..classifier import Classifier
 from ..dropout import Dropout
 from ..precision import Precision
-
-_MODELS = {BERTModel, RoBERTaModel, DistilBERTModel}
-_PARTS = {*_MODELS, BERTEncoder, BERTEncoderCell, DotProductSelfAttentionCell, FirstTokenCell, FirstTokenAttention}
-_PARTS |= {PositionwiseFFN, GELU, nn.Activation, nn.Dense, nn.Dropout, nn.Embedding, nn.LayerNorm, nn.HybridSequential}
-
 
 #: The arguments of a block's ``forward``, in order.
 _ARGUMENTS = ("input_ids", "segment_ids", "valid_length", "masked_position")
@@ -93,15 +86,6 @@ def _head_of(block: Any) -> Head:
     return head_named(host.head) if host else block.head
 
 
-def parts_of(block: mx.gluon.Block) -> List[Any]:
-    """All blocks and parameters of which a block consists: it is the same net as long as they are the same."""
-    found: List[Any] = list(block._reg_params.values())
-    for child in block._children.values():
-        found.append(child)
-        found += parts_of(child)
-    return found
-
-
 def xla_net(block: Any, precision: Precision) -> XLANet:
     """A block as a function.
 
@@ -117,7 +101,7 @@ def xla_net(block: Any, precision: Precision) -> XLANet:
     UsageError
         If it has parts that are not computed through XLA.
     """
-    if type(block) in _MODELS:
+    if type(block) in MODELS:
         return _bert_model(block, precision)
     if type(block) in _hosts():
         return _host_classifier(block, _hosts()[type(block)], precision)
@@ -182,42 +166,10 @@ def _bert_model(model: BERTModel, precision: Precision) -> XLANet:
 
 
 def _bert(model: BERTModel, precision: Precision) -> Bert:
-    """The hyper-parameters of a BERT, read off its parts."""
-    for part in (model, *parts_of(model)):
-        if isinstance(part, mx.gluon.Block) and type(part) not in _PARTS:
-            raise UsageError(f"a backbone with a {type(part).__name__} inside is not computed through XLA")
-    encoder, cell = model.encoder, model.encoder.transformer_cells[0]
-    if encoder._output_attention or encoder._output_all_encodings:
-        raise UsageError(
-            "a backbone that returns attention weights, or all layers' encodings, is not computed through XLA"
-        )
-    if not cell.attention_cell._use_bias:
-        raise UsageError("a backbone whose attention has no biases is not computed through XLA")
-    embeddings = [model.word_embed, *([model.token_type_embed] if model._use_token_type_embed else [])]
-    if any([type(layer) for layer in embedding] != [nn.Embedding] for embedding in embeddings):
-        raise UsageError("a backbone with its own embedding layers is not computed through XLA")
-    rates = {part._rate for part in parts_of(encoder) if isinstance(part, nn.Dropout)}
-    if not rates <= {encoder._dropout or 0.0}:
-        raise UsageError("a backbone whose layers have several dropout rates is not computed through XLA")
-    return Bert(
-        {
-            "num_layers": len(encoder.transformer_cells),
-            "units": encoder._units,
-            "num_heads": cell.attention_cell._num_heads,
-            "dropout": encoder._dropout,
-            "activation": _activation(cell.ffn.activation),
-            "layer_norm_eps": encoder._layer_norm_eps,
-        },
-        precision,
-    )
-
-
-def _activation(block: Any) -> str:
-    if isinstance(block, GELU):
-        return "approx_gelu" if block._approximate else "gelu"
-    if block._act_type != "relu":
-        raise UsageError(f"a backbone with the activation {block._act_type} is not computed through XLA")
-    return "relu"
+    try:
+        return Bert(hyperparameters_of(model), precision)
+    except UnknownNet as reason:
+        raise UsageError(f"{reason} is not computed through XLA") from None
 
 
 def _named(block: mx.gluon.Block, prefix: str = "") -> Dict[str, mx.gluon.Parameter]:

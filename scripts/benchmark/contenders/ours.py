@@ -6,9 +6,10 @@
 
 # This project first, as in its command: an MXNet that is imported before it takes half the cores.
 import collections  # noqa: I001
+import functools
 import tempfile
 
-from gluonnlp_snli_plugin.evaluate.predictor import prepared
+from gluonnlp_snli_plugin.evaluate.predictor import scorer_of
 from gluonnlp_snli_plugin.model.inference import for_evaluation, logits
 from gluonnlp_snli_plugin.native import is_accelerated
 from gluonnlp_snli_plugin.train import finetuning, loop
@@ -48,21 +49,22 @@ def main():
             places = run.devices.places
             uses_xla = run.devices.uses_xla
             net = None if uses_xla else for_evaluation(models[0].net)
-            scored = [net]
+            score = [net and functools.partial(logits, net, contexts=places, batch_size=job.eval_batch_size)]
 
             def prepare():
                 if job.scorer.startswith("onnx"):
                     from onnx_net import onnx_net
 
-                    scored[:] = [onnx_net(models[0], folder, job.scorer == "onnx-int8")]
+                    other = onnx_net(models[0], folder, job.scorer == "onnx-int8")
+                    score[:] = [functools.partial(logits, other, contexts=places, batch_size=job.eval_batch_size)]
                 elif net is not None:
-                    scored[:] = [prepared(net, job.scorer, native=is_accelerated(net))]
+                    score[:] = [scorer_of(net, job.scorer, is_accelerated(net), places, job.eval_batch_size)]
 
             def evaluate():
                 if uses_xla:
                     scores = engine.logits(encoded)
                 else:
-                    scores = logits(scored[0], encoded, places, batch_size=job.eval_batch_size)
+                    scores = score[0](encoded)
                 return len(encoded), (scores.argmax(axis=1) == encoded.labels).mean()
 
             def wait():
