@@ -16,9 +16,11 @@ import numpy as np
 from mxnet.base import _LIB, check_call
 
 from ..data.encoding import EncodedPairs
+from ..errors import PluginError
 from ..model.backbone import UnknownNet, hyperparameters_of
 from ..model.classifier import SNLIBertClassifier
 from ..model.first_token import FirstTokenCell
+from ..system import threads
 from . import operators
 from .accelerate import stock_layers
 from .packing import pack_float32, pack_int8
@@ -103,7 +105,7 @@ class DenseLayer:
         """The layer's outputs for inputs of float32 and shape (n, C); ndarray of shape (n, units)."""
         data = np.ascontiguousarray(data, np.float32)
         out = np.empty((len(data), self.structure.units), np.float32)
-        _call("snli_apply", ctypes.byref(self.structure), len(data), data, out)
+        _call("snli_apply", self.structure, threads.number(), len(data), data, out)
         return out
 
 
@@ -139,6 +141,7 @@ class NativeClassifier:
         if net.head.pooling is None:
             raise UnknownNet(f"the head {net.head.name}, with a pooling of its own,")
         self._num_classes, self._dtype, self._batch_size = net.num_classes, dtype, batch_size
+        self._num_threads = threads.number()
         self._kept: List[Any] = []  # what the structure points at
         dense = net.head.dense_layers(1, 1, 1)
         cells = net.bert.encoder.transformer_cells
@@ -171,7 +174,7 @@ class NativeClassifier:
         for start in range(0, number, self._batch_size):
             end = min(number, start + self._batch_size)
             arrays = ids, second[start:end], offsets[start : end + 1], logits[start:end]
-            _call("snli_classify", ctypes.byref(self._classifier), end - start, *arrays)
+            _call("snli_classify", self._classifier, self._num_threads, end - start, *arrays)
         return logits
 
     def _encoder_layer(self, number: int) -> _EncoderLayer:
@@ -218,8 +221,9 @@ class NativeClassifier:
         return ctypes.addressof(array)
 
 
-def _call(name: str, *arguments: Any) -> None:
-    """Call a function of the library, with the addresses of arrays."""
-    pointers = [ctypes.c_void_p(one.ctypes.data) if isinstance(one, np.ndarray) else one for one in arguments]
-    if getattr(operators.loaded(), name)(*(ctypes.c_int64(one) if isinstance(one, int) else one for one in pointers)):
-        raise MemoryError("there is too little memory for these pairs")
+def _call(name: str, structure: ctypes.Structure, num_threads: int, number: int, *arrays: np.ndarray) -> None:
+    """Call a function of the library for so many pairs, or rows."""
+    numbers = ctypes.c_int(threads.usable(num_threads)), ctypes.c_int64(number)
+    addresses = (ctypes.c_void_p(array.ctypes.data) for array in arrays)
+    if getattr(operators.loaded(), name)(ctypes.byref(structure), *numbers, *addresses):
+        raise PluginError(f"there is too little memory for {number} pairs at once: give a smaller --batch-size")

@@ -11,11 +11,13 @@ import functools
 import math
 import os
 import re
+import threading
 from pathlib import Path
-from typing import Any, Iterable, Iterator, Set, Tuple, Union
+from typing import Any, Iterable, Iterator, Optional, Set, Tuple, Union
 
 VARIABLE = "OMP_NUM_THREADS"
 _WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+_forked_thread: Optional[int] = None  # the first one of this process, if it was forked
 
 
 @contextlib.contextmanager
@@ -41,6 +43,11 @@ def number() -> int:
     """How many threads to compute with: what ``OMP_NUM_THREADS`` says, or :func:`cores`."""
     said = os.environ.get(VARIABLE, "")
     return int(said) if said.isdigit() and int(said) else cores()
+
+
+def usable(count: int) -> int:
+    """`count`, or 1 in a thread that was forked: OpenMP believes that it has others besides, but these are lost."""
+    return 1 if threading.get_ident() == _forked_thread else count
 
 
 def cores() -> int:
@@ -108,6 +115,14 @@ def _set_number(count: int) -> Any:
     from mxnet.base import _LIB
 
     return ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(lambda *_: _LIB.MXSetNumOMPThreads(count) and None)
+
+
+def _note_fork() -> None:
+    global _forked_thread
+    _forked_thread = threading.get_ident()
+
+
+os.register_at_fork(after_in_child=_note_fork)
 
 
 # Control groups (man 7 cgroups) ---------------------------------------------------------------------------------------

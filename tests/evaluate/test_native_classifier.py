@@ -1,5 +1,9 @@
 """On CPU a predictor computes without MXNet's engine where it can, and answers the same where it cannot."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -10,6 +14,7 @@ from gluonnlp_snli_plugin.formats.model_folder import load_model
 from gluonnlp_snli_plugin.model.classifier import SNLIBertClassifier
 from gluonnlp_snli_plugin.native import accelerate, operators
 from gluonnlp_snli_plugin.native.classifier import NativeClassifier
+from gluonnlp_snli_plugin.system import threads
 
 pytestmark = pytest.mark.usefixtures("native_operators")
 
@@ -66,3 +71,21 @@ def test_8_bit_integers_refuse_such_a_head(make_bert, widest):
     )
     with pytest.raises(UsageError, match=f"^{message}$"):
         scorer_of(net, "int8", True, [], 64)
+
+
+def test_a_process_that_was_forked_answers_too(tiny_run):
+    """OpenMP believes that its threads are there, and would wait for them for ever."""
+    program = f"""
+import os
+from gluonnlp_snli_plugin import Predictor
+
+ask = lambda: Predictor.load({str(tiny_run)!r})([("A dog runs.", "An animal moves.")])
+expected = ask()
+child = os.fork()
+if child == 0:
+    os._exit(0 if ask() == expected else 1)
+_, status = os.waitpid(child, 0)
+raise SystemExit(os.WEXITSTATUS(status))
+"""
+    environment = {**os.environ, threads.VARIABLE: "2"}
+    assert subprocess.run([sys.executable, "-c", program], env=environment, timeout=600).returncode == 0

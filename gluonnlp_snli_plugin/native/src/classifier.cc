@@ -145,7 +145,7 @@ void average(const Pairs& pairs, int64_t units, const float* states, float* out)
   }
 }
 
-void compute(const Classifier& net, const Pairs& pairs, float* out) {
+void compute(const Classifier& net, int threads, const Pairs& pairs, float* out) {
   const int64_t tokens = pairs.tokens(), units = net.units;
   int64_t widest = 3 * units;
   for (int64_t i = 0; i < net.num_layers; ++i) widest = std::max(widest, net.layers[i].hidden.units);
@@ -158,7 +158,7 @@ void compute(const Classifier& net, const Pairs& pairs, float* out) {
   float* const narrow = make_room(room.narrow, std::max(tokens * units, pairs.number * widest));
   QuantizedRows& quantized = room.quantized;
   quantized.make_room(tokens, widest);
-#pragma omp parallel
+#pragma omp parallel num_threads(threads)
   {
     embed(net, pairs, states);
     float* now = states;
@@ -197,10 +197,10 @@ void compute(const Classifier& net, const Pairs& pairs, float* out) {
 }  // namespace snli
 
 // The logits of pairs, out (number, classes). Returns 0, or 1 if there is too little memory.
-extern "C" int snli_classify(const snli::Classifier* net, int64_t number, const int32_t* ids, const int32_t* second,
-                             const int64_t* offsets, float* out) {
+extern "C" int snli_classify(const snli::Classifier* net, int threads, int64_t number, const int32_t* ids,
+                             const int32_t* second, const int64_t* offsets, float* out) {
   try {
-    snli::compute(*net, {number, ids, second, offsets}, out);
+    snli::compute(*net, threads, {number, ids, second, offsets}, out);
     return 0;
   } catch (const std::bad_alloc&) {
     return 1;
@@ -208,11 +208,11 @@ extern "C" int snli_classify(const snli::Classifier* net, int64_t number, const 
 }
 
 // out (rows, units) = layer(data (rows, depth)); returns as snli_classify does.
-extern "C" int snli_apply(const snli::DenseLayer* layer, int64_t rows, const float* data, float* out) {
+extern "C" int snli_apply(const snli::DenseLayer* layer, int threads, int64_t rows, const float* data, float* out) {
   try {
     snli::QuantizedRows quantized;
     quantized.make_room(rows, layer->depth);
-#pragma omp parallel
+#pragma omp parallel num_threads(threads)
     snli::apply(*layer, rows, data, out, quantized);
     return 0;
   } catch (const std::bad_alloc&) {
