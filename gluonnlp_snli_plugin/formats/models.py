@@ -10,7 +10,7 @@ from gluonnlp.vocab import Vocab
 from .. import registry, store
 from ..errors import UsageError
 from ..model.classifier import SNLIBertClassifier, initialize_from_scratch
-from ..model.family import parts_of, problem_with_head, require_special_tokens
+from ..model.family import default_head, parts_of, problem_with_head, require_special_tokens
 from ..model.heads import head_named
 from ..model.pretraining import initialize_rest
 from ..store import store_root
@@ -24,7 +24,7 @@ def snli_bert_classifier(
     dataset_name: Optional[str] = None,
     vocab: Optional[Vocab] = None,
     pretrained: bool = True,
-    head: str = "mlp",
+    head: Optional[str] = None,
     num_classes: int = len(LABELS),
     hidden_units: int = 256,
     dropout: float = 0.1,
@@ -45,8 +45,8 @@ def snli_bert_classifier(
         Vocabulary of a backbone that is not pretrained, if there is no `dataset_name`.
     pretrained : bool, default True
         Whether the backbone gets the weights of that name; the head is always new.
-    head : {'mlp', 'pooled', 'roberta', 'mean'}, default 'mlp'
-        See :class:`SNLIBertClassifier`.
+    head : {'mlp', 'pooled', 'roberta', 'mean', None}
+        See :class:`SNLIBertClassifier`. By default 'roberta' for a RoBERTa, 'mlp' for others.
     num_classes : int, default 3
     hidden_units : int, default 256
         Of the 'mlp' head.
@@ -80,7 +80,8 @@ def snli_bert_classifier(
         )
         model = load_finetuned(params_dir, ctx, **named)
         return model.net, model.vocab
-    backbone, chosen = backbone or "bert_12_768_12", head_named(head)
+    backbone = backbone or "bert_12_768_12"
+    chosen = head_named(default_head(backbone) if head is None else head)
     problem = problem_with_head(backbone, chosen)
     if problem:
         raise UsageError(problem)
@@ -98,7 +99,7 @@ def snli_bert_classifier(
         **kwargs,
     )
     require_special_tokens(backbone, vocab)
-    net = SNLIBertClassifier(bert, num_classes, head, hidden_units, dropout)
+    net = SNLIBertClassifier(bert, num_classes, chosen.name, hidden_units, dropout)
     if pretrained:
         net.classifier.initialize(mx.init.Normal(0.02), ctx=ctx)
     else:

@@ -50,6 +50,7 @@ class EncoderFamily:
     layout: PairLayout
     parts: Tuple[str, ...] = ()
     own_head = "mlp"
+    default_head = "mlp"
     host_classifier: Optional[HostClassifier] = None
     builder = ("gluonnlp.model.bert", "get_bert_model")
     huggingface: HuggingFaceNames

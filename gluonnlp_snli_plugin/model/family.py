@@ -53,6 +53,10 @@ class Family(Protocol):
         """The head of Hugging Face's class for fine-tuned classifiers: 'pooled', 'roberta' or 'mlp'."""
 
     @property
+    def default_head(self) -> str:
+        """The head of a new classifier where the user names none."""
+
+    @property
     def host_classifier(self) -> Optional[HostClassifier]:
         """GluonNLP's class of fine-tuned classifiers; None if there is none."""
 
@@ -195,6 +199,11 @@ def parts_of(backbone: str) -> Tuple[str, ...]:
     """What nets of an architecture can have besides the encoder; all for one of GluonNLP's that is of no family."""
     known = (family.parts for family in families() if family.knows(backbone))
     return next(known, ("pooler", "decoder", "classifier"))
+
+
+def default_head(backbone: str) -> str:
+    """The head of a new classifier around an architecture, where the user names none."""
+    return next((family.default_head for family in families() if family.knows(backbone)), "mlp")
 
 
 def problem_with_head(backbone: str, head: Head) -> Optional[str]:

@@ -27,6 +27,7 @@ class RobertaFamily(EncoderFamily):
     layout = PairLayout(("bos_token",), ("eos_token", "eos_token"), ("eos_token",), has_segments=False)
     parts = ("decoder",)
     own_head = "roberta"
+    default_head = "roberta"
     host_classifier = HostClassifier(
         "RoBERTaClassifier",
         "roberta",

@@ -83,6 +83,19 @@ def initial_model(config: Any, contexts: List[mx.Context]) -> InitialModel:
     return InitialModel(Model(net, vocab, settings, spiece))
 
 
+def backbone_of(backbone: Optional[str], dataset_name: Optional[str]) -> str:
+    """The architecture that these settings of a run mean.
+
+    Raises
+    ------
+    UsageError
+        If the store has several under that name.
+    """
+    if backbone:
+        return backbone
+    return store.only_backbone(dataset_name) if dataset_name else "bert_2_256_4"
+
+
 def _require_length(config: Any, backbone: str, hparams: Dict[str, Any]) -> None:
     if config.max_len > hparams["max_length"]:
         raise UsageError(
@@ -98,14 +111,13 @@ def _task(config: Any) -> str:
 
 def _backbone(config: Any) -> Tuple[Any, ...]:
     """Name, vocabulary (if it comes with the run), SentencePiece model and hyper-parameters of the backbone."""
+    backbone = backbone_of(config.backbone, config.dataset_name)
     if config.dataset_name:
-        backbone = config.backbone or store.only_backbone(config.dataset_name)
         hparams = hparams_of(backbone)
         store.require(backbone, config.dataset_name)
         checkpoint = store.checkpoints().get(f"{backbone}_{config.dataset_name}")
         hparams.update(checkpoint.hparams if checkpoint else {})
         return backbone, None, store.spiece(config.dataset_name), hparams
-    backbone = config.backbone or "bert_2_256_4"
     if config.sample:
         return backbone, wordpiece_vocab(sample_vocabulary()), None, hparams_of(backbone)
     if not config.vocab:

@@ -180,7 +180,7 @@ def test_a_run_records_the_same_with_and_without_the_cache(corpus, folder):
 
 
 def test_the_sample_needs_no_cache(folder):
-    corpus = load_corpus(FinetuneConfig(output_dir="out", sample=True), encoder())
+    corpus = load_corpus(FinetuneConfig.of(output_dir="out", sample=True), encoder())
     assert [len(corpus[name].encoded) for name in ("train", "dev")] == [9000, 600]
     assert not folder.exists()
 

@@ -91,6 +91,15 @@ def test_without_pretrained_weights_everything_is_new():
     assert net(*_inputs(2, 4)).shape == (2, 3)
 
 
+@pytest.mark.parametrize("backbone, head", [("roberta_1_8_2", "roberta"), ("distilbert_1_8_2", "mlp")])
+def test_the_default_head_is_that_of_the_family(backbone, head):
+    vocab = nlp.vocab.BERTVocab(
+        nlp.data.count_tokens(["a"]), unknown_token="[UNK]", bos_token="[CLS]", eos_token="[SEP]"
+    )
+    net, _ = nlp.model.get_model("snli_bert_classifier", backbone=backbone, vocab=vocab, pretrained=False)
+    assert net.head.name == head
+
+
 def test_an_unknown_head_is_refused():
     with pytest.raises(UsageError, match="'cnn'; there are: mean, mlp, pooled, roberta"):
         nlp.model.get_model("snli_bert_classifier", head="cnn")

@@ -30,7 +30,7 @@ def run(pairs_file, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "out"
     name = import_bert(GOLDEN, "chain_cased").dataset_name
     files = {"train_file": str(pairs_file), "dev_file": str(pairs_file), "output_dir": str(folder)}
-    return folder, finetune(dataset_name=name, head="roberta", **SETTINGS, **files)
+    return folder, finetune(dataset_name=name, **SETTINGS, **files)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_a_damaged_vocabulary_of_an_onnx_folder_is_one_line(run, pairs_file, tmp
 def test_a_run_starts_from_the_vocabulary_alone(pairs_file, tmp_path):
     files = {"train_file": str(pairs_file), "dev_file": str(pairs_file), "output_dir": str(tmp_path / "out")}
     files.update(vocab=str(GOLDEN / "vocab.json"))
-    finetune(backbone="roberta_1_16_2", head="mlp", max_len=32, epochs=1, **files)
+    finetune(backbone="roberta_1_16_2", max_len=32, epochs=1, **files)
     model = json.loads((tmp_path / "out" / "model" / "config.json").read_text())
     assert model["settings"]["tokenizer"]["algorithm"] == "byte_pairs"
 

@@ -1,15 +1,18 @@
 """The model a run starts from."""
 
 import json
+from pathlib import Path
 
 import mxnet as mx
 import pytest
 
-from gluonnlp_snli_plugin import train_vocabulary
+from gluonnlp_snli_plugin import import_bert, train_vocabulary
 from gluonnlp_snli_plugin.errors import UsageError
 from gluonnlp_snli_plugin.text.vocabulary import wordpiece_vocab
 from gluonnlp_snli_plugin.train.initial_model import initial_model
 from gluonnlp_snli_plugin.train.settings.finetune_config import FinetuneConfig
+
+GOLDEN = Path(__file__).parents[1] / "formats" / "golden"
 
 
 def _start(**options):
@@ -21,6 +24,21 @@ def test_the_only_backbone_of_a_name_need_not_be_named(tiny_name):
     assert model.settings.backbone == "bert_2_16_2"
     assert model.settings.tokenizer.lower and model.settings.hparams["hidden_size"] == 32
     assert model.settings.hparams["dropout"] == 0.2
+
+
+@pytest.mark.parametrize(
+    "backbone, head", [("bert_1_8_2", "mlp"), ("distilbert_1_8_2", "mlp"), ("roberta_1_8_2", "roberta")]
+)
+def test_the_head_is_the_familys_unless_it_is_named(backbone, head):
+    config = FinetuneConfig.of(output_dir="out", vocab="v.txt", backbone=backbone)
+    assert config.head == head and "--head" in config.command_line()
+    assert FinetuneConfig.of(output_dir="out", vocab="v.txt", backbone=backbone, head="mean").head == "mean"
+
+
+def test_the_head_is_that_of_the_family_in_the_store(tiny_name):
+    assert FinetuneConfig.of(output_dir="out", dataset_name=tiny_name).head == "mlp"
+    name = import_bert(GOLDEN / "roberta", "bytes_cased").dataset_name
+    assert FinetuneConfig.of(output_dir="out", dataset_name=name).head == "roberta"
 
 
 def test_the_sample_starts_from_a_small_bert_with_its_own_vocabulary():

@@ -33,6 +33,7 @@ _NO_CORPUS = "--corpus-root is for corpora, and only files are given: omit it, o
 # What suits the embedded sample: a small BERT that starts from random weights.
 _SAMPLE_SETTINGS = {
     "backbone": "bert_2_256_4",
+    "head": "mlp",
     "max_len": 64,
     "dropout": 0.0,
     "epochs": 8,
@@ -106,10 +107,11 @@ class FinetuneConfig(RunConfig):
         None, "train from scratch with this vocabulary: a file, or a name in the store", metavar="V"
     )
     cased: bool = option(False, "the vocabulary in the file given with --vocab is a cased one")
-    head: str = option(
-        "mlp",
+    head: Optional[str] = option(
+        None,
         "mlp: two layers on the encoding of the first token, with ReLU between them; roberta: the same with tanh; "
-        "pooled: one on BERT's pooled output; mean: one on the mean over all tokens; see list heads",
+        "pooled: one on BERT's pooled output; mean: one on the mean over all tokens; see list heads (default: roberta "
+        "for a RoBERTa, mlp for others)",
         metavar="NAME",
     )
     hidden_units: int = option(256, "units of the mlp head's first layer")
@@ -126,6 +128,12 @@ class FinetuneConfig(RunConfig):
             from ..continuation import settings_with_model
 
             given = settings_with_model(given)
+        elif given.get("head") is None:
+            cls.check_values(**options)  # before the store is read
+            from ...model.family import default_head
+            from ..initial_model import backbone_of
+
+            given["head"] = default_head(backbone_of(given.get("backbone"), given.get("dataset_name")))
         return cls(**given)
 
     @classmethod
@@ -208,7 +216,7 @@ class FinetuneConfig(RunConfig):
         from ...tasks.task import find_task
 
         truncations.create(self.truncation)
-        head_named(self.head)
+        head_named(self.head or "")
         task, schema = find_task(self.task), self.schema
         problem = self.own_classes and problem_of_classes(self.own_classes, schema.no_label)
         if problem:

@@ -60,7 +60,7 @@ class FinetuneOptions(RunOptions, total=False):
     dataset_name: Optional[str]
     vocab: Optional[str]
     cased: bool
-    head: str
+    head: Optional[str]
     hidden_units: int
     truncation: str
     epochs: int
