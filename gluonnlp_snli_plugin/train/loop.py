@@ -1,6 +1,7 @@
 """The training loop: what fine-tuning and pretraining have in common."""
 
 import contextlib
+import logging
 import os
 import sys
 import time
@@ -10,7 +11,7 @@ from typing import Any, Callable, Dict, Optional, Type
 import mxnet as mx
 
 from ..data.encoding import EncodedPairs
-from ..errors import PluginError, UsageError
+from ..errors import PluginError, UsageError, printable
 from ..native import require_bfloat16
 from ..parallel.backends import join_ranks, require_backend
 from ..parallel.devices import parse_devices
@@ -23,10 +24,12 @@ from .job import Job
 from .output import NoOutput, OutputFolder, peak_rss_mb, versions
 from .progress import Meter, Progress
 from .recovery.record_check import finished, require_unedited, what_stays
-from .recovery.resume import recorded_run, require_data, require_same, with_new_places
+from .recovery.resume import moved_files, recorded_run, require_data, require_same, with_new_places
 from .recovery.snapshots import Snapshots
-from .settings.config import RunConfig
+from .settings.config import RunConfig, option_name
 from .stopping import Stopping
+
+_log = logging.getLogger("gluonnlp_snli_plugin")
 
 
 def train(
@@ -63,12 +66,24 @@ def train(
         require_unedited(config, record, resume_anyway)
         summary = finished(config)
         if summary:
-            if known_rank() == 0 and not os.path.exists(os.path.join(resume, "report.html")):
-                report(resume)  # the run was killed before it
+            if known_rank() == 0:
+                _tell_unread(config, record)
+                if not os.path.exists(os.path.join(resume, "report.html")):
+                    report(resume)  # the run was killed before it
             return summary
         require_data(config)
     run = Run(config, comm, record, resume_anyway)
     return run.train(job(run))
+
+
+def _tell_unread(config: RunConfig, record: Dict[str, Any]) -> None:
+    """Log that a run which is complete does not read the files that are given."""
+    unread = list(map(option_name, moved_files(record, config)))
+    if unread:
+        what = f"the run in {config.output_dir} is complete: {' and '.join(unread)} {'are' if unread[1:] else 'is'}"
+        hint = f"; to score a file: gluonnlp-snli evaluate {config.output_dir} --file F"
+        is_scored = {"--dev-file", "--test-file"} & set(unread)
+        _log.warning("%s", printable(f"{what} not read{hint if is_scored else ''}"))
 
 
 class Run:

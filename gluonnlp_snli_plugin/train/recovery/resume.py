@@ -138,11 +138,19 @@ def with_new_places(record: Dict[str, Any], config: Any) -> Dict[str, Any]:
     dict
     """
     settings = dict(config.upgraded(record["settings"]))
-    for name in config.DATA_FILES:
-        if _located(config, name, settings.get(name), record["working_folder"]) != getattr(config, name):
-            settings[name] = getattr(config, name)
+    settings.update((name, getattr(config, name)) for name in moved_files(record, config))
     settings.update((name, getattr(config, name)) for name in PLACES)
     return {**record, "settings": settings}
+
+
+def moved_files(record: Dict[str, Any], config: Any) -> List[str]:
+    """The settings that name data files elsewhere than a run has recorded; arguments as of :func:`with_new_places`."""
+    settings, folder = config.upgraded(record["settings"]), record["working_folder"]
+    return [
+        name
+        for name in config.DATA_FILES
+        if _located(config, name, settings.get(name), folder) != getattr(config, name)
+    ]
 
 
 def _located(kind: Any, name: str, value: Any, folder: str) -> Any:

@@ -253,6 +253,17 @@ def test_whatever_else_has_changed_is_named(broken, path, complaint):
         finetune(resume=str(folder))
 
 
+def test_a_complete_run_says_that_it_reads_no_other_file(whole, pairs_file, tmp_path, caplog):
+    folder, other = whole(), tmp_path / "other.jsonl"
+    finetune(resume=str(folder), dev_file=str(pairs_file))
+    assert "is complete" not in caplog.text
+    shutil.copy(str(pairs_file), str(other))
+    before = (folder / "config.json").read_bytes()
+    finetune(resume=str(folder), dev_file=str(other))
+    told = f"the run in {folder} is complete: --dev-file is not read; to score a file: gluonnlp-snli evaluate {folder} "
+    assert told in caplog.text and (folder / "config.json").read_bytes() == before
+
+
 def test_a_run_goes_on_with_files_that_have_moved_and_knows_where_they_are(broken, whole, pairs_file, tmp_path):
     old, new, other = (tmp_path / name for name in ("old.jsonl", "new.jsonl", "other.jsonl"))
     shutil.copyfile(str(pairs_file), str(old))
