@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 
 from ..data.encoding import PairEncoder
+from ..data.reader.formats import SCORED_BY
 from ..errors import DataError
 from ..system.files import replacing, write_json, writing
 from ..system.reading import open_lines, read_json, reading
@@ -21,7 +22,6 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 FOLDER = "predictions"  # in the output folder of a run
 _DECIMALS = 6
-_OTHERS = "fields"  # of a line: the values of columns to score by
 _NO_FIELDS: Mapping[str, Sequence[str]] = {}
 _FIELDS = ("sentence1", "sentence2", "gold_label", "label", "probabilities", "tokens", "truncated")
 
@@ -147,7 +147,7 @@ class Predictions:
             named = dict(zip(names, row))
             line = dict(zip(_FIELDS, (premise, hypothesis, names[gold], names[label], named, tokens, truncated)))
             if fields:
-                line[_OTHERS] = dict(zip(fields, next(others)))
+                line[SCORED_BY] = dict(zip(fields, next(others)))
             yield orjson.dumps(line)
 
 
@@ -218,7 +218,7 @@ def read_predictions(folder: PathLike, name: str) -> Predictions:
             with reading(path, DataError, damaged=f"{path}, line {number} is damaged"):
                 row = orjson.loads(line)
                 labels = labels or tuple(row["probabilities"].keys())
-                fields = fields if rows else tuple(row.get(_OTHERS, ()))
+                fields = fields if rows else tuple(row.get(SCORED_BY, ()))
                 rows.append(_values(row, labels, fields))
     if not rows:
         raise DataError(f"{path} is empty")
@@ -233,7 +233,7 @@ def _values(row: Dict[str, Any], labels: Tuple[str, ...], fields: Tuple[str, ...
     """The values of a line; raises a ValueError, TypeError or KeyError if one is impossible."""
     premise, hypothesis, gold, label, named, tokens, truncated = (row[field] for field in _FIELDS)
     probabilities = [float(named[label]) for label in labels]
-    others = [row[_OTHERS][field] for field in fields]
+    others = [row[SCORED_BY][field] for field in fields]
     is_sound = (
         len(labels) == len(named) > 1
         and type(premise) is type(hypothesis) is str

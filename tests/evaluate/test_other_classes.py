@@ -261,6 +261,17 @@ def test_predictions_carry_the_values(ask, hans, tmp_path, rows):
     assert answers[0]["gold_label"] in ("entailment", "not_entailment")
 
 
+@pytest.mark.parametrize("name, text", [("answers.jsonl", "{}"), ("blank.jsonl", "{}\n "), ("document.json", "[{}]")])
+def test_a_file_of_predictions_is_scored_by_the_columns_in_it(ask, hans, tmp_path, name, text):
+    expected, _ = ask("--file", hans, "--by", "subcase", "heuristic", "--json")
+    ask("--file", hans, "--by", "subcase", "heuristic", "--predictions", tmp_path / "answers")
+    lines = (tmp_path / "answers").read_text().splitlines()
+    (tmp_path / name).write_text(text.replace("{}", ("," if "[" in text else "\n").join(lines)))
+    figures, _ = ask("--file", tmp_path / name, "--by", "subcase", "Heuristic", "--json")
+    assert figures["by"]["Heuristic"] == expected["by"]["heuristic"]
+    assert figures["by"]["subcase"] == expected["by"]["subcase"]
+
+
 def test_the_report_keeps_the_columns_that_the_same_pairs_were_scored_by(tiny_run, hans, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(str(tiny_run), str(run))

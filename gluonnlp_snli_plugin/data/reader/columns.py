@@ -118,6 +118,11 @@ class Columns:
             found += candidates
         return found
 
+    def called_as_others(self, names: Iterable[str]) -> List[str]:
+        """Those of the names that the columns read besides may mean."""
+        names = list(names)
+        return [name for other in self.others for name in _called(other, names)]
+
     def _candidates(self, role: str, names: Sequence[str]) -> List[str]:
         if role not in self.given:
             return [name for name in names if _plain(name) in self._known[role]]

@@ -13,6 +13,8 @@ from .rows import BadRow, decode, show
 from .tables import Blocks, CommaSeparated, Rows, TabSeparated, Values, separator
 
 _BY_NAME = {".jsonl": "JSON lines", ".ndjson": "JSON lines", ".tsv": "TSV", ".csv": "CSV", ".txt": "text"}
+#: Where a file of predictions has the values of the columns that it was scored by.
+SCORED_BY = "fields"
 _PAIRS = "pairs"  # where a JSON object has many of them, as in a request to the service
 
 
@@ -87,6 +89,8 @@ class JsonLines:
         """The columns of rows, all at once; None if a row is out of the ordinary."""
         try:
             rows = list(map(orjson.loads, lines))
+            if self._columns.others:
+                rows = list(map(self._flat, rows))
             if self._columns.only:
                 rows = [row for row in rows if self._is_read(row)]
                 if not rows:
@@ -97,6 +101,13 @@ class JsonLines:
             return [[row[name] for row in rows] for name in (premise, hypothesis, label, *self._others)]
         except (orjson.JSONDecodeError, TypeError, KeyError, BadRow):
             return None
+
+    def _flat(self, row: Any) -> Any:
+        """A row with the columns read besides that it has in :data:`SCORED_BY`, as a file of predictions does."""
+        inner = row.get(SCORED_BY) if isinstance(row, dict) else None
+        if not isinstance(inner, dict):
+            return row
+        return {**{name: inner[name] for name in self._columns.called_as_others(inner)}, **row}
 
     def _is_read(self, row: Any) -> bool:
         """Whether a row has the values that rows must have to be read."""
@@ -143,6 +154,7 @@ class JsonLines:
 
     def rows_of_one(self, row: Any, where: str) -> Rows:
         try:
+            row = self._flat(row) if self._columns.others else row
             missing = [name for name in self._columns.only if isinstance(row, dict) and name not in row]
             if missing:
                 raise BadRow(f"{missing[0]} is missing")
