@@ -1,13 +1,18 @@
 """Imports a pretrained BERT, in Hugging Face's layout or in GluonNLP's, or a fine-tuned classifier."""
 
+import logging
 from pathlib import Path
 from typing import Optional, Sequence
 
 from .. import store
 from ..system.files import new_folder, write_json
+from ..text.byte_pairs import missing_package
+from ..text.tokenizer_settings import TokenizerSettings
 from .format import PathLike, format_of
 from .huggingface.classifier import read_classifier
 from .model_folder import Model, save_model
+
+_log = logging.getLogger("gluonnlp_snli_plugin")
 
 IMPORT_MARK = "import.json"  # in the output folder of a classifier that was imported
 
@@ -54,7 +59,9 @@ def import_bert(
     """
     store.require_name(name)
     bert = format_of(source, default="huggingface").read_bert(source, name, vocab, backbone, root)
-    return store.keep(bert, name, str(source), root, overwrite)
+    checkpoint = store.keep(bert, name, str(source), root, overwrite)
+    _tell_missing_package(bert.tokenizer)
+    return checkpoint
 
 
 def import_classifier(
@@ -90,4 +97,12 @@ def import_classifier(
         model = read_classifier(source, labels)
         save_model(model, folder / "model")
         write_json(folder / IMPORT_MARK, {"imported_from": str(source)})
+    _tell_missing_package(model.settings.tokenizer)
     return model
+
+
+def _tell_missing_package(tokenizer: TokenizerSettings) -> None:
+    """Log what the tokenizer needs that is not installed: importing does not, all that reads text does."""
+    missing = missing_package() if tokenizer.algorithm == "byte_pairs" else None
+    if missing:
+        _log.warning("%s", missing)

@@ -227,6 +227,15 @@ class _IdsOfPart(WordCache):
         return ids
 
 
+def missing_package() -> Optional[str]:
+    """What to install before text can be encoded; None if it is there."""
+    try:
+        _package()
+    except UsageError as error:
+        return str(error)
+    return None
+
+
 def _package() -> Any:
     """The package `tokenizers`."""
     try:

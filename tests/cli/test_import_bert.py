@@ -1,9 +1,16 @@
 """A BERT that GluonNLP saved, brought in on the command line."""
 
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
+
 import gluonnlp as nlp
 import pytest
 
 from gluonnlp_snli_plugin.cli import main
+
+GOLDEN = Path(__file__).parents[1] / "formats" / "golden"
 
 
 @pytest.fixture
@@ -40,6 +47,23 @@ def test_what_is_missing_is_one_line(capsys, file, arguments, status, complaint)
     assert main(["import-bert", str(file), "--name", "mine_uncased", *filled]) == status
     line = capsys.readouterr().err
     assert line.startswith(f"gluonnlp-snli: error: {complaint.format(file=file)}") and line.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "folder, options",
+    [("roberta", ["--name", "bytes_cased", "--root", "models"]), ("roberta_classifier", ["--output-dir", "out"])],
+)
+def test_a_package_that_the_tokenizer_needs_is_named_at_once(capsys, monkeypatch, tmp_path, folder, options):
+    monkeypatch.chdir(tmp_path)
+    for source in (GOLDEN / "roberta", GOLDEN / folder):  # the classifier's vocabulary is the other's
+        shutil.copytree(str(source), "source", dirs_exist_ok=True)
+    words = ["import-bert", "source", *options, "--overwrite"]
+    if importlib.util.find_spec("tokenizers"):
+        assert main(words) == 0 and not capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    assert main(words) == 0
+    told = "a byte-level BPE vocabulary needs the package tokenizers: pip install 'gluonnlp-snli-plugin[roberta]'\n"
+    assert capsys.readouterr().err == told
 
 
 def test_a_folder_brings_its_own(capsys, tiny_bert):
