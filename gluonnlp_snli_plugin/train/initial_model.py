@@ -10,11 +10,11 @@ from ..errors import UsageError
 from ..formats.model_folder import Model
 from ..formats.model_settings import ModelSettings
 from ..formats.models import snli_bert_classifier
-from ..model.family import hparams_of
+from ..model.family import default_head, hparams_of
 from ..tasks.sample import sample_vocabulary
 from ..tasks.task import find_task
 from ..text.vocabulary import is_sentencepiece, read_vocabulary, wordpiece_vocab
-from .continuation import continued_model
+from . import continuation
 
 
 class InitialModel(NamedTuple):
@@ -48,7 +48,7 @@ def initial_model(config: Any, contexts: List[mx.Context]) -> InitialModel:
         If the architecture is unknown, or the weights are not in the model store.
     """
     if config.init_from:
-        model, record, remark = continued_model(config, _task(config), contexts)
+        model, record, remark = continuation.continued_model(config, _task(config), contexts)
         _require_length(config, model.settings.backbone, model.settings.hparams)
         return InitialModel(model, record, remark)
     labels = config.schema.labels
@@ -83,14 +83,26 @@ def initial_model(config: Any, contexts: List[mx.Context]) -> InitialModel:
     return InitialModel(Model(net, vocab, settings, spiece))
 
 
-def backbone_of(backbone: Optional[str], dataset_name: Optional[str]) -> str:
-    """The architecture that these settings of a run mean.
+def settings_with_model(given: Dict[str, Any]) -> Dict[str, Any]:
+    """The settings of a run, and where nothing is given those that follow from its model.
+
+    Of a fine-tuned model, these are what :func:`.continuation.settings_with_model` says; of any other, the head.
 
     Raises
     ------
     UsageError
-        If the store has several under that name.
+        If the store has several architectures under the name that is given, or a setting contradicts the model.
+    CheckpointError
+        If the fine-tuned model is missing or damaged.
     """
+    if given.get("init_from"):
+        return continuation.settings_with_model(given)
+    backbone = _backbone_named(given.get("backbone"), given.get("dataset_name"))
+    return {**given, "head": default_head(backbone)}
+
+
+def _backbone_named(backbone: Optional[str], dataset_name: Optional[str]) -> str:
+    """The architecture that these settings mean."""
     if backbone:
         return backbone
     return store.only_backbone(dataset_name) if dataset_name else "bert_2_256_4"
@@ -111,7 +123,7 @@ def _task(config: Any) -> str:
 
 def _backbone(config: Any) -> Tuple[Any, ...]:
     """Name, vocabulary (if it comes with the run), SentencePiece model and hyper-parameters of the backbone."""
-    backbone = backbone_of(config.backbone, config.dataset_name)
+    backbone = _backbone_named(config.backbone, config.dataset_name)
     if config.dataset_name:
         hparams = hparams_of(backbone)
         store.require(backbone, config.dataset_name)

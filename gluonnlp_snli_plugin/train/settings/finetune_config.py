@@ -123,17 +123,11 @@ class FinetuneConfig(RunConfig):
     @classmethod
     def of(cls, **options: Any) -> "RunConfig":
         given = cls._settings(options)
-        if given.get("init_from"):
-            cls.check_values(**options)  # before the model is read
-            from ..continuation import settings_with_model
+        if given.get("init_from") or given.get("head") is None:
+            cls.check_values(**options)  # before the model, or the store, is read
+            from ..initial_model import settings_with_model
 
             given = settings_with_model(given)
-        elif given.get("head") is None:
-            cls.check_values(**options)  # before the store is read
-            from ...model.family import default_head
-            from ..initial_model import backbone_of
-
-            given["head"] = default_head(backbone_of(given.get("backbone"), given.get("dataset_name")))
         return cls(**given)
 
     @classmethod
