@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -38,3 +38,29 @@ class OutputFolder(Format):
 
     def check(self, job: Job, folder: Path) -> Tuple[np.ndarray, Dict[str, str]]:
         return logits_of(load_model(folder).net, job.encoded), {}
+
+
+def scores_in(config: Mapping[str, Any], summary: Mapping[str, Any]) -> Iterator[Tuple[str, str, float]]:
+    """The scores of a run: accuracy, and what the metric of its task measures besides.
+
+    Parameters
+    ----------
+    config, summary : dict
+        What ``config.json`` and ``summary.json`` of the run hold.
+
+    Yields
+    ------
+    name : str
+        What the run was scored on, such as 'dev' or 'test_hans'.
+    figure : str
+        What was measured, such as 'accuracy'.
+    value : float
+    """
+    data = config.get("data")
+    names = [name for name in data if name.split()[0] != "train"] if isinstance(data, dict) else []  # 'train 1', ...
+    for name in names:
+        longer = tuple(f"{other}_" for other in names if other.startswith(f"{name}_"))
+        for key, value in summary.items():
+            is_its = key.startswith(f"{name}_") and not key.startswith(longer) and key != f"{name}_pairs_per_second"
+            if is_its and isinstance(value, float):
+                yield name, key[len(name) + 1 :], value

@@ -125,6 +125,16 @@ def test_the_card_tells_of_the_run(tiny_name, pairs_file, tmp_path):
     assert "DeBERTa" in card
 
 
+def test_the_card_names_figures_as_the_run_recorded_them(make_model, pairs_file, tmp_path):
+    out = make_model("pooled")
+    (out / "config.json").write_text(json.dumps({"data": {"train": {"pairs": 9}, "dev": {"pairs": 3}}}))
+    figures = {"dev_accuracy": 0.5, "dev_balanced_accuracy": 0.25, "other_accuracy": 0.75, "dev_pairs_per_second": 9.0}
+    (out / "summary.json").write_text(json.dumps(figures))
+    export(out, "huggingface", tmp_path / "to", pairs_file)
+    card = (tmp_path / "to" / "README.md").read_text()
+    assert "- accuracy on the dev pairs: 0.5000\n- balanced accuracy on the dev pairs: 0.2500\n\n" in card
+
+
 def test_a_model_without_a_run_has_a_card_too(make_model, pairs_file, tmp_path):
     export(make_model("pooled") / "model", "huggingface", tmp_path / "to", pairs_file)
     card = (tmp_path / "to" / "README.md").read_text()

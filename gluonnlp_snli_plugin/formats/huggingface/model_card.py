@@ -2,12 +2,12 @@
 
 import json
 import os
-import re
 from typing import Any, Dict, Sequence
 
 from ...model.family import family_of
 from ...tasks.snli import LABELS
 from ..job import Job
+from ..output_folder import scores_in
 
 _CARD = """---
 library_name: transformers
@@ -69,7 +69,6 @@ _SETTINGS = (
     "optimizer schedule warmup_ratio weight_decay clip dtype seed"
 ).split()
 _VERSIONS = "gluonnlp_snli_plugin mxnet gluonnlp numpy python".split()
-_ACCURACY = re.compile(r"(\w+)_accuracy")
 _UNKNOWN = "Not known: there is no record of a run beside the model."
 _TRUNCATIONS = {"longest_first": "longest_first", "only_first": "only_first", "only_second": "only_second"}
 
@@ -111,10 +110,8 @@ def _data(run: Dict[str, Any], summary: Dict[str, Any]) -> str:
             facts = {**facts, "source": ", ".join(source.rsplit("/", 1)[-1] for source in sources)}
             facts.pop("remark", None)  # names the file
             lines.append(f"- {segment}: " + ", ".join(f"{name} {_plain(value)}" for name, value in facts.items()))
-    for name, value in summary.items():
-        match = _ACCURACY.fullmatch(name)
-        if match and isinstance(value, float):
-            lines.append(f"- accuracy on the {match[1]} pairs: {value:.4f}")
+    for name, figure, value in scores_in(run, summary):
+        lines.append(f"- {figure.replace('_', ' ')} on the {name} pairs: {value:.4f}")
     return "\n".join(lines) or _UNKNOWN
 
 
