@@ -53,8 +53,10 @@ class Model:
     def encoder(self) -> PairEncoder:
         """The ``PairEncoder`` that makes this model's inputs."""
         tokenizer = bert_tokenizer(self.vocab, self.settings.tokenizer, self.spiece)
-        settings, layout = self.settings, family_of(self.settings.backbone).layout
-        return PairEncoder(tokenizer, self.vocab, settings.max_len, settings.truncation, settings.labels, layout)
+        settings = self.settings
+        return PairEncoder(
+            tokenizer, self.vocab, settings.max_len, settings.truncation, settings.labels, settings.layout
+        )
 
 
 def save_model(model: Model, folder: PathLike, arrays: Optional[Dict[str, mx.nd.NDArray]] = None) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
+from ..data.layout import PairLayout
 from ..data.schema import is_class_name
 from ..data.truncation import list_truncations
 from ..errors import CheckpointError
@@ -40,6 +41,9 @@ class ModelSettings:
         Names of the classes, in the order of the logits.
     task : str
         Name of the task that the model was made for.
+    one_separator : bool
+        Whether one special token is between the sentences of a pair, where the family has several there: GluonNLP's
+        script has one for a RoBERTa too.
     """
 
     backbone: str
@@ -52,6 +56,13 @@ class ModelSettings:
     truncation: str
     labels: Tuple[str, ...] = LABELS
     task: str = "SNLI"
+    one_separator: bool = False
+
+    @property
+    def layout(self) -> PairLayout:
+        """How a pair is laid out in tokens."""
+        layout = family_of(self.backbone).layout
+        return layout._replace(between=layout.between[:1]) if self.one_separator else layout
 
 
 def _settings(content: Dict[str, Any]) -> ModelSettings:
@@ -100,7 +111,7 @@ def problem_of(settings: ModelSettings) -> Optional[str]:
     """
     TokenizerSettings.from_json(dataclasses.asdict(settings.tokenizer))
     family = family_of(settings.backbone)
-    least, most = family.layout.num_special + 2, settings.hparams["max_length"]
+    least, most = settings.layout.num_special + 2, settings.hparams["max_length"]
     trouble: Optional[str] = f"there is no head {settings.head!r}"
     if settings.head in head_names():
         trouble = problem_with_head(settings.backbone, head_named(settings.head))
@@ -121,5 +132,6 @@ def problem_of(settings: ModelSettings) -> Optional[str]:
         or len(set(settings.labels)) < len(settings.labels)
         or not all(map(is_class_name, settings.labels)),
         f"its task is {settings.task!r}": type(settings.task) is not str,
+        f"its one_separator is {settings.one_separator!r}": type(settings.one_separator) is not bool,
     }
     return next((what for what, is_one in problems.items() if is_one), None)

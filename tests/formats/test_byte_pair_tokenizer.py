@@ -148,7 +148,7 @@ def test_special_tokens_may_have_other_names(folder):
     (folder / "vocab.json").write_text(json.dumps({names.get(token, token): i for token, i in index.items()}))
     keys = {"cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]", "bos_token": "[CLS]"}
     edit(folder, "tokenizer_config.json", **keys, eos_token="[SEP]")
-    vocab, settings, _, _ = establish(folder)
+    vocab, settings, *_ = establish(folder)
     assert (vocab.bos_token, vocab.eos_token, vocab.mask_token) == ("[CLS]", "[SEP]", "[MASK]")
     assert bert_tokenizer(vocab, settings)("a [MASK]") == ["a", "[MASK]"]
 

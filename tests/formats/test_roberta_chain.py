@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gluonnlp.data.bert.glue import concat_sequences, truncate_seqs_equal
 
 from gluonnlp_snli_plugin import Predictor, evaluate, finetune, import_bert
 from gluonnlp_snli_plugin.errors import CheckpointError, UsageError
 from gluonnlp_snli_plugin.formats import export
 from gluonnlp_snli_plugin.formats.importing import import_classifier
 from gluonnlp_snli_plugin.formats.job import logits_of
+from gluonnlp_snli_plugin.formats.model_folder import load_settings
 from gluonnlp_snli_plugin.formats.reading import load_finetuned
 from gluonnlp_snli_plugin.tasks.snli import SNLI
 from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
@@ -76,11 +78,57 @@ def test_gluonnlps_own_file_comes_back_with_the_vocabulary_beside_it(run, pairs,
     checkpoint = import_bert(file, "again_cased", **given)
     assert checkpoint.tokenizer == Predictor.load(run[0]).encoder.tokenizer.settings
     model = load_finetuned(file, dataset_name="again_cased")
-    settings = dataclasses.replace(model.settings, max_len=64, truncation="longest_first")
+    settings = dataclasses.replace(model.settings, max_len=64, truncation="longest_first", one_separator=False)
     found = logits_of(model.net, dataclasses.replace(model, settings=settings).encoder().encode(*zip(*pairs)))
     np.testing.assert_allclose(found, logits(run[0], pairs), atol=1e-5)
     with pytest.raises(UsageError, match="byte-level BPE does not lower-case text: --name must end in _cased"):
         import_bert(file, "again_uncased", **given)
+
+
+@pytest.fixture
+def scripts_file(run, pairs_file, tmp_path):
+    """The file of a RoBERTaClassifier, as GluonNLP's script writes it, of the vocabulary 'chain_cased'."""
+    export(run[0], "gluonnlp", tmp_path / "script", pairs_file)
+    return next((tmp_path / "script").glob("*.params"))
+
+
+def test_a_file_of_gluonnlps_script_answers_for_pairs_as_the_script_lays_them_out(scripts_file, pairs):
+    model = load_finetuned(scripts_file, dataset_name="chain_cased")
+    encoder, vocab = model.encoder(), model.vocab
+    longest = " ".join("a man is not sleeping" for _ in range(30))
+    for pair in [*pairs[:3], (longest, "a man"), (longest, longest)]:
+        # As convert_examples_to_features of finetune_classifier.py
+        tokens = truncate_seqs_equal([encoder.tokenizer(text) for text in pair], model.settings.max_len - 3)
+        tokens[0] = [vocab.bos_token] + tokens[0]
+        expected, _, _ = concat_sequences(tokens, [[vocab.eos_token]] * 2)
+        assert encoder.encode(*([text] for text in pair))[0][0].tolist() == vocab[expected]
+
+
+@pytest.mark.parametrize("format", ["model", "onnx", "huggingface"])
+def test_the_layout_of_a_script_goes_with_the_model(scripts_file, pairs, pairs_file, tmp_path, format):
+    if format == "onnx":
+        pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    expected = Predictor.load(scripts_file, dataset_name="chain_cased", native=False)
+    export(scripts_file, format, tmp_path / "to", pairs_file, dataset_name="chain_cased")
+    back = Predictor.load(tmp_path / "to", native=False)
+    encoded = [predictor.encoder.encode(*zip(*pairs)) for predictor in (back, expected)]
+    np.testing.assert_array_equal(encoded[0].input_ids, encoded[1].input_ids)
+    np.testing.assert_allclose(back.logits(encoded[0]), expected.logits(encoded[1]), atol=1e-5)
+    if format == "huggingface":
+        import tokenizers
+
+        theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "to" / "tokenizer.json"))
+        assert theirs.encode("a man", "A dog").ids == encoded_ids(back, "a man", "A dog")
+
+
+def test_fine_tuning_continues_with_the_layout_of_a_script(scripts_file, pairs_file, tmp_path):
+    files = {"train_file": str(pairs_file), "dev_file": str(pairs_file), "output_dir": str(tmp_path / "out")}
+    finetune(init_from=str(scripts_file), dataset_name="chain_cased", epochs=1, max_len=32, **files)
+    assert load_settings(tmp_path / "out").one_separator
+
+
+def encoded_ids(predictor, premise, hypothesis):
+    return predictor.encoder.encode([premise], [hypothesis])[0][0].tolist()
 
 
 def test_the_onnx_example_needs_neither_mxnet_nor_the_plugin(run, pairs, pairs_file, tmp_path):

@@ -57,6 +57,7 @@ def read_classifier(
         tokenizer=tokenizer,
         max_len=min(_MAX_LEN, hparams["max_length"]),
         truncation="equal",
+        one_separator=len(family.layout.between) > 1,
     )
     parameters = {f"bert.{name}": array for name, array in parameters.items()}
     parameters.update(_head(path, host, head, hparams["units"]))

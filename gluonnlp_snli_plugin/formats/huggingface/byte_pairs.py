@@ -74,7 +74,8 @@ def establish(folder: Path, config: Dict[str, Any], size: Optional[int], uncased
         if token.content != token.content.strip():  # in some texts the package `tokenizers` ends in a panic
             refuse(folder, f"the added token {token.content!r} begins or ends with white space")
     settings = TokenizerSettings.byte_pairs(added, _add_prefix_space(folder, config, pipeline))
-    return Tokenizer(vocab_of_byte_pairs(file, index, merges, size, special), settings, file, {})
+    one_separator = pipeline is not None and pipeline.one_separator
+    return Tokenizer(vocab_of_byte_pairs(file, index, merges, size, special), settings, file, {}, one_separator)
 
 
 def _is_token(value: Any) -> bool:

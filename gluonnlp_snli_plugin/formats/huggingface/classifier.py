@@ -93,6 +93,7 @@ def read_classifier(source: PathLike, labels: Optional[Sequence[str]] = None, ct
         tokenizer=tokenizer.settings,
         max_len=_max_len(folder, hparams["max_length"]),
         truncation="longest_first",
+        one_separator=tokenizer.one_separator,
         labels=names,
     )
     ctx = mx.cpu() if ctx is None else ctx

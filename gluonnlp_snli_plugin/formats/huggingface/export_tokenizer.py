@@ -102,13 +102,15 @@ def _byte_pairs(model: Model, for_pairs: bool) -> Dict[str, Any]:
     """What ``tokenizers`` does to text of byte-level BPE."""
     vocab, add_prefix_space = model.vocab, model.settings.tokenizer.add_prefix_space
     level = {"type": "ByteLevel", "add_prefix_space": add_prefix_space, "trim_offsets": True, "use_regex": True}
-    pair = {
+    pair: Dict[str, Any] = {
         "type": "RobertaProcessing",
         "sep": [vocab.eos_token, vocab[vocab.eos_token]],
         "cls": [vocab.bos_token, vocab[vocab.bos_token]],
         "trim_offsets": True,
         "add_prefix_space": add_prefix_space,
     }
+    if model.settings.one_separator:
+        pair = _pair(vocab.bos_token, vocab.eos_token, vocab, second_segment=0)
     return {
         "normalizer": None,
         "pre_tokenizer": level,
@@ -141,7 +143,7 @@ def _added(token: AddedToken, vocab: Vocab) -> Dict[str, Any]:
     }
 
 
-def _pair(cls: str, sep: str, vocab: Vocab) -> Dict[str, Any]:
+def _pair(cls: str, sep: str, vocab: Vocab, second_segment: int = 1) -> Dict[str, Any]:
     """``[CLS] premise [SEP] hypothesis [SEP]`` in the terms of ``tokenizers``."""
 
     def special(name: str, segment: int) -> Dict[str, Any]:
@@ -154,6 +156,6 @@ def _pair(cls: str, sep: str, vocab: Vocab) -> Dict[str, Any]:
     return {
         "type": "TemplateProcessing",
         "single": single,
-        "pair": [*single, sequence("B", 1), special(sep, 1)],
+        "pair": [*single, sequence("B", second_segment), special(sep, second_segment)],
         "special_tokens": {name: {"id": name, "ids": [vocab[name]], "tokens": [name]} for name in (cls, sep)},
     }

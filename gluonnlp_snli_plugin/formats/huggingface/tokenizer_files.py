@@ -44,6 +44,7 @@ class Tokenizer(NamedTuple):
     settings: TokenizerSettings
     file: Path  #: of the vocabulary
     special_tokens: Dict[str, str]  #: what ``BERTVocab.from_sentencepiece`` must be told
+    one_separator: bool = False  #: whether a RoBERTa's pairs have one token between the sentences, not two
 
     @property
     def spiece(self) -> Optional[Path]:

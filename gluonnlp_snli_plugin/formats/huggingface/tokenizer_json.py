@@ -19,9 +19,13 @@ _ROBERTAS: _Layout = (
     ("single", [("cls", 0), ("A", 0), ("sep", 0)]),
     ("pair", [("cls", 0), ("A", 0), ("sep", 0), ("sep", 0), ("B", 0), ("sep", 0)]),
 )
-_ENDS: Dict[str, Tuple[_Layout, str]] = {  # by the type of the processor that says them alone
-    "BertProcessing": (_LAYOUT, "[CLS] premise [SEP] hypothesis [SEP]"),
-    "RobertaProcessing": (_ROBERTAS, "<s> premise </s></s> hypothesis </s>"),
+_ONE_SEPARATOR: _Layout = (  # as export writes it of a model that GluonNLP's script trained
+    ("single", [("cls", 0), ("A", 0), ("sep", 0)]),
+    ("pair", [("cls", 0), ("A", 0), ("sep", 0), ("B", 0), ("sep", 0)]),
+)
+_ENDS: Dict[str, Tuple[Sequence[_Layout], str]] = {  # by the type of the processor that has the first layout
+    "BertProcessing": ([_LAYOUT], "[CLS] premise [SEP] hypothesis [SEP]"),
+    "RobertaProcessing": ([_ROBERTAS, _ONE_SEPARATOR], "<s> premise </s></s> hypothesis </s>"),
 }
 
 
@@ -47,6 +51,7 @@ class BytePairPipeline(NamedTuple):
     add_prefix_space: bool
     unknown: Optional[str]
     ends: Dict[str, str]  #: what the tokens 'cls_token' and 'sep_token' are called, where it says so
+    one_separator: bool  #: whether the sentences of a pair have one token between them, not two
 
 
 def read_byte_pair_pipeline(path: Path) -> BytePairPipeline:
@@ -76,13 +81,16 @@ def read_byte_pair_pipeline(path: Path) -> BytePairPipeline:
     added = _added(path, content)
     ids = {**index, **{token.content: i for token, i in added}}
     unknown = model.get("unk_token")
+    processor = content.get("post_processor")
+    ends = _ends(path, processor, ids, "RobertaProcessing")
     return BytePairPipeline(
         index,
         merges,
         added,
         flags["add_prefix_space"],
         unknown if isinstance(unknown, str) else None,
-        _ends(path, content.get("post_processor"), ids, "RobertaProcessing"),
+        ends,
+        one_separator=isinstance(processor, dict) and len(processor.get("pair", ())) == len(_ONE_SEPARATOR[1][1]),
     )
 
 
@@ -202,12 +210,13 @@ def _ends(path: Path, processor: Any, index: Dict[str, int], kind: str) -> Dict[
     """
     if processor is None:
         return {}
-    layout, words = _ENDS[kind]
+    layouts, words = _ENDS[kind]
     try:
         if processor["type"] == kind:
             numbered = {key: processor[key] for key in ("cls", "sep")}
         else:
-            numbered = _of_template(processor, layout)
+            lengths = [len(layout[1][1]) for layout in layouts]
+            numbered = _of_template(processor, layouts[lengths.index(len(processor["pair"]))])
         found = {f"{key}_token": str(name) for key, (name, i) in numbered.items() if index.get(name) == i}
     except (TypeError, KeyError, ValueError, AttributeError, IndexError):
         found = {}
