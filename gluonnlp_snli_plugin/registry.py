@@ -118,6 +118,7 @@ _CATALOGUES = (dataset, task, model, truncation, head, format)
 _patterns: Dict[Pattern[str], Callable[[str], Callable[..., Any]]] = {}
 _replacements: Dict[Tuple[str, str], Factory] = {}  # (module, dotted attribute) -> what makes the new one of the old
 _at_activation: List[Callable[[], None]] = []
+_extended: Optional[Factory] = None  # what the model store makes of a function that builds backbones
 
 
 def models_matching(pattern: Pattern[str]) -> Callable[[Thing], Thing]:
@@ -146,6 +147,21 @@ def replacement(module: str, attribute: str) -> Callable[[Factory], Factory]:
         return factory
 
     return enter
+
+
+def extends_builders(factory: Factory) -> Factory:
+    """Make :func:`builder` return what the decorated factory makes of functions that have no replacement."""
+    global _extended
+    _extended = factory
+    return factory
+
+
+def builder(module: str, attribute: str) -> Callable[..., Any]:
+    """A function that builds backbones by name, which the model store extends while the plugin is active."""
+    function: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    if _changes is None or _extended is None or (module, attribute) in _replacements:
+        return function
+    return _extended(function)
 
 
 def at_activation(function: Callable[[], None]) -> Callable[[], None]:

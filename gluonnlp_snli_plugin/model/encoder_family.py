@@ -1,6 +1,5 @@
 """What the families of GluonNLP's ``BERTModel`` have in common: names by shape, sizes, parameters, ``config.json``."""
 
-import importlib
 import re
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, TypeVar
 
@@ -146,8 +145,7 @@ class EncoderFamily:
 
         def build(dataset_name: Any = None, vocab: Any = None, **kwargs: Any) -> Any:
             registry.add_backbone(backbone, self.hparams(backbone))
-            module, attribute = self.builder
-            builder = getattr(importlib.import_module(module), attribute)  # which the store has replaced meanwhile
+            builder = registry.builder(*self.builder)
             return builder(backbone, dataset_name=dataset_name, vocab=vocab, **kwargs)
 
         build.__name__ = backbone

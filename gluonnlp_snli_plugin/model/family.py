@@ -64,8 +64,7 @@ class Family(Protocol):
     def builder(self) -> Tuple[str, str]:
         """The function that builds its nets by name, as module and attribute.
 
-        The model store extends the builders of this package's families when it is imported. A family of another program
-        names one of these to have its checkpoints and vocabularies in the store.
+        It takes the arguments of ``gluonnlp.model.bert.get_bert_model``. The model store extends it.
         """
 
     def knows(self, backbone: str) -> bool:
@@ -193,6 +192,11 @@ def family_of(backbone: str) -> Family:
             return family
     forms = "; or ".join(family.form for family in families())
     raise UsageError(f"no architecture {backbone!r}; a name is {forms}")
+
+
+def has_family(backbone: str) -> bool:
+    """Whether an architecture has the form of any family's names; the family of another program may be missing."""
+    return any(family.knows(backbone) for family in families())
 
 
 def parts_of(backbone: str) -> Tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional, Union
 from gluonnlp.base import get_home_dir
 
 from ..errors import CheckpointError, UsageError
-from ..model.family import family_of
+from ..model.family import family_of, has_family
 from ..system.files import is_utf8, write_json
 from ..system.reading import read_json, reading
 from ..text.tokenizer_settings import TokenizerSettings
@@ -21,6 +21,7 @@ from ..text.tokenizer_settings import TokenizerSettings
 INDEX = "gluonnlp_snli_plugin.json"
 _SHA1 = re.compile("[0-9a-f]{40}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*_(un)?cased")  # of weights and vocabulary
+_BACKBONE = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # part of the names of files, too
 
 
 @dataclasses.dataclass(frozen=True)
@@ -248,11 +249,13 @@ def require_sound(entry: Union[Checkpoint, Vocabulary]) -> None:
         "case": vocabulary.tokenizer.lower != vocabulary.name.endswith("_uncased"),
     }
     if isinstance(entry, Checkpoint):
-        family = family_of(entry.backbone)
-        hparams = {**family.hparams(entry.backbone), **entry.hparams}
-        problems["hyper-parameters"] = not family.are_hparams(entry.backbone, hparams)
+        problems["architecture"] = not _BACKBONE.fullmatch(entry.backbone)
         problems["sha1 of the weights"] = not _SHA1.fullmatch(entry.weights_sha1)
-        problems["parts"] = not set(entry.parts) <= set(family.parts)
+        if has_family(entry.backbone):  # else its family is one that another program has
+            family = family_of(entry.backbone)
+            hparams = {**family.hparams(entry.backbone), **entry.hparams}
+            problems["hyper-parameters"] = not family.are_hparams(entry.backbone, hparams)
+            problems["parts"] = not set(entry.parts) <= set(family.parts)
     for what, is_one in problems.items():
         if is_one:
             raise ValueError(f"invalid {what}")

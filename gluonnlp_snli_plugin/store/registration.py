@@ -10,7 +10,7 @@ from gluonnlp.vocab import Vocab
 from .. import registry
 from ..errors import CheckpointError
 from ..model.encoder_family import OPEN_TO_CALLERS
-from ..model.family import families, family_of, hparams_of
+from ..model.family import families, family_of, has_family, hparams_of
 from ..system.params_layout import read_layout
 from ..text.vocabulary import read_vocabulary
 from . import gpt2_tokenizer
@@ -38,13 +38,15 @@ def _register_all() -> None:
     try:
         index = read_index()
         for checkpoint in index.checkpoints.values():
-            register(checkpoint)
+            if has_family(checkpoint.backbone):
+                register(checkpoint)
         for vocabulary in index.alone.values():
             register_vocabulary(vocabulary)
     except CheckpointError as error:
         logging.getLogger("gluonnlp_snli_plugin").warning("%s", error)
 
 
+@registry.extends_builders
 def _with_store(original: Callable[..., Any]) -> Callable[..., Any]:
     """A function that builds backbones by name, told what an imported checkpoint needs beyond its architecture."""
 
