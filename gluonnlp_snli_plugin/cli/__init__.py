@@ -116,7 +116,7 @@ def _run(arguments: List[str]) -> int:
     except KeyboardInterrupt:
         _say("interrupted")
         return 128 + signal.SIGINT
-    except BrokenPipeError:  # the reader of standard output has had enough
+    except BrokenPipeError:  # the reader of standard output has closed it
         return 0
 
 

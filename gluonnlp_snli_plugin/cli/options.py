@@ -12,7 +12,7 @@ from ..system.follow import LAUNCHER, follow_parent
 if TYPE_CHECKING:
     from ..evaluate.predictor import Predictor
 
-# What evaluate/predictor.py has: parsers are made without importing what computes.
+# Those of evaluate/predictor.py, which takes seconds to import.
 DTYPES = ("float32", "bfloat16", "int8", "tfloat32", "float16")
 
 
@@ -32,7 +32,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, several: bool = False) 
     parser.add_argument(
         "--dataset-name", metavar="NAME", help="name in the model store whose vocabulary a .params file uses"
     )
-    parser.add_argument("--backbone", metavar="B", help="its architecture, where that name has several")
+    parser.add_argument("--backbone", metavar="B", help="its architecture, if that name has several")
 
 
 def add_device_arguments(parser: argparse.ArgumentParser, batch_size: int = 64) -> None:
@@ -87,10 +87,10 @@ def add_naming_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--columns",
         metavar="C",
-        help="names of columns that are not found by themselves: premise=NAME,hypothesis=NAME,label=NAME",
+        help="names of columns that are not recognized: premise=NAME,hypothesis=NAME,label=NAME",
     )
     parser.add_argument(
-        "--labels", metavar="L", help="what labels mean that are not known, such as numbers: SPELLING=CLASS,..."
+        "--labels", metavar="L", help="the meaning of unknown labels, such as numbers: SPELLING=CLASS,..."
     )
 
 
@@ -156,7 +156,7 @@ def run_on_ranks(
     from ..parallel.place import known_rank, launched_backend
 
     if LAUNCHER in os.environ or (launched_backend() and options.comm and not options.np):
-        if LAUNCHER not in os.environ:  # whose ranks follow it from their first moment on
+        if LAUNCHER not in os.environ:  # whose ranks follow it from their start
             follow_parent()
         with launch.alive(known_rank()):
             return run(options.comm or launched_backend())

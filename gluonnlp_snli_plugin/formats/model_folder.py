@@ -210,7 +210,7 @@ def _read_settings(folder: Path) -> Tuple[ModelSettings, Dict[str, Tuple[Path, A
         if "format" not in content and "versions" in content:  # the settings of a run, not of a model
             raise CheckpointError(f"{folder} holds no model yet: its run ended before the first evaluation")
         if "format" not in content and "model_type" in content:
-            raise CheckpointError(f"{folder} is in Hugging Face's layout: gluonnlp-snli import-bert brings it in")
+            raise CheckpointError(f"{folder} is in Hugging Face's layout: import it with gluonnlp-snli import-bert")
         if content["format"] in _FORMATS_OF_8_BITS:
             raise CheckpointError(
                 f"{folder} is an 8-bit export of an older version, which this one cannot read: use the model that it "

@@ -124,7 +124,7 @@ def stored_bert(backbone: str, dataset_name: str, contexts: Any, **hparams: Any)
     """
     checkpoint = store.checkpoints().get(f"{backbone}_{dataset_name}")
     if checkpoint is None:
-        raise UsageError(f"{dataset_name} is not one of the store's own: bring it in with import-bert")
+        raise UsageError(f"{dataset_name} is not in the model store: import it with import-bert")
     bert, _ = nlp.model.get_model(
         backbone, dataset_name=dataset_name, ctx=contexts, pretrained_allow_missing=True, **hparams
     )

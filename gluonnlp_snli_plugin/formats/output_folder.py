@@ -16,7 +16,7 @@ from .model_folder import Model, load_model, save_model
 class OutputFolder(Format):
     """The folder that ``finetune`` writes: what it exports can be moved to a machine without a model store."""
 
-    description = "a folder as finetune's, for all commands"
+    description = "a folder like finetune's, for all commands"
     tolerance = 1e-6
 
     def can_read(self, path: Path) -> bool:

@@ -112,7 +112,7 @@ def get_distilbert_model(
 
 @registry.replacement("gluonnlp.model", _GLUONNLPS)
 def _distilbert_6_768_12(original: Callable[..., Any]) -> Callable[..., Any]:
-    """GluonNLP's own function, with the local store; its default `dataset_name` is the name of no vocabulary."""
+    """GluonNLP's own function, with the local store; its default `dataset_name` does not name a vocabulary."""
 
     @functools.wraps(original)
     def distilbert_6_768_12(dataset_name: Any = None, vocab: Any = None, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What parameters are called here, in GluonNLP's classifiers and at Hugging Face; the shapes of single layers'."""
+"""Names of parameters here, in GluonNLP's classifiers and in Hugging Face's; shapes of single layers."""
 
 from typing import Iterator, Mapping, NamedTuple, Tuple
 

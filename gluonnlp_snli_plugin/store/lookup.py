@@ -204,7 +204,7 @@ def only_backbone(dataset_name: str, root: Optional[Union[str, "os.PathLike[str]
 
 
 def require(backbone: str, dataset_name: str, root: Optional[Union[str, "os.PathLike[str]"]] = None) -> None:
-    """Make sure that weights are there before GluonNLP looks for them, for it would turn to a host that is gone.
+    """Make sure that weights are there before GluonNLP looks for them, which would ask a host that is gone.
 
     Raises
     ------
@@ -222,7 +222,7 @@ def require(backbone: str, dataset_name: str, root: Optional[Union[str, "os.Path
     if sha1 is None or not os.path.isfile(store_root(root) / f"{key}-{sha1[:8]}.params"):
         raise UsageError(
             f"no weights of {backbone} under the name {dataset_name!r} in {store_root(root)} ({inventory(root)}); "
-            "bring some with: gluonnlp-snli import-bert DIR --name NAME"
+            "import some with: gluonnlp-snli import-bert DIR --name NAME"
         )
 
 
@@ -242,9 +242,9 @@ def check_files(
 
 
 def check_file(name: str, sha1: str, source: str, root: Optional[Union[str, "os.PathLike[str]"]]) -> None:
-    """Make sure that a file of the store is whole; `source` is where it can be brought in from again."""
+    """Make sure that a file of the store is whole; `source` is where to import it from again."""
     path = store_root(root) / name
-    remedy = f"bring it in again from {source or 'where it came from'}"
+    remedy = f"import it again from {source or 'where it came from'}"
     with reading(path, CheckpointError, missing=f"{path} is missing: {remedy}"):
         if digest(path, "sha1") != sha1:
             raise CheckpointError(f"{path} is damaged: {remedy}")

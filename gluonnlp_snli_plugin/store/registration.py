@@ -1,4 +1,4 @@
-"""Tells GluonNLP's tables what the store has: architectures, weights and vocabularies."""
+"""Enters the store's architectures, weights and vocabularies into GluonNLP's tables."""
 
 import functools
 import logging
@@ -17,7 +17,7 @@ from . import gpt2_tokenizer
 from .index import INDEX, Checkpoint, Vocabulary, read_index, store_root
 from .lookup import check_file, check_files, require
 
-_registered: Set[str] = set()  # keys of all checkpoints that GluonNLP's tables have from here
+_registered: Set[str] = set()  # keys of the checkpoints entered into GluonNLP's tables
 
 
 def register(checkpoint: Checkpoint) -> None:
@@ -48,7 +48,7 @@ def _register_all() -> None:
 
 @registry.extends_builders
 def _with_store(original: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that builds backbones by name, told what an imported checkpoint needs beyond its architecture."""
+    """A function that builds backbones by name, which also follows what the store records of a checkpoint."""
 
     @functools.wraps(original)
     def get_model(model_name: Any = None, dataset_name: Any = None, **kwargs: Any) -> Any:

@@ -112,7 +112,7 @@ class FineTuning:
         ranks.share(self._net.collect_params().values())
         self._corpus = load_corpus(config, self._model.encoder(), tells=ranks.rank == 0)
         # What is scored at the end is scored by the saved model, with the whole vocabulary. The first test set has rows
-        # all the same: the checkpoints of runs that earlier versions have begun hold them.
+        # nevertheless: the checkpoints of runs that earlier versions began hold them.
         encoded = {name: self._corpus[name].encoded for name in _IN_TABLE if name in self._corpus}
         self._rows = None
         if config.optimizer == "bertadam" or not config.weight_decay:  # Adam's decay moves unused rows in its own way

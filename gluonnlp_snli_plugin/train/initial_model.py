@@ -26,7 +26,7 @@ class InitialModel(NamedTuple):
 
     @property
     def is_finetuned(self) -> bool:
-        """Whether its answers mean something already: backbone and head are trained for the classes of the run."""
+        """Whether backbone and head are already trained for the classes of the run."""
         return self.record is not None and self.remark is None
 
 

@@ -1,4 +1,4 @@
-"""A BERT that GluonNLP saved, brought in on the command line."""
+"""Importing on the command line: a BERT that GluonNLP saved, and what a tokenizer needs."""
 
 import importlib.util
 import shutil

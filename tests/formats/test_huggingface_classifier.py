@@ -199,7 +199,7 @@ def test_labels_must_name_each_class_once(folder, labels):
 @pytest.mark.parametrize(
     "arguments, complaint",
     [
-        ([], "give --name NAME for a backbone to fine-tune, or --output-dir OUT for a classifier that is"),
+        ([], "give --name NAME for a backbone to fine-tune, or --output-dir OUT for a fine-tuned classifier"),
         (["--name", "a_uncased", "--output-dir", "out"], "give --name NAME for a backbone"),
         (["--name", "a_uncased", "--labels", "a,b,c"], "--labels goes with --output-dir"),
         (["--output-dir", "out", "--vocab", "v"], "--vocab goes with --name"),
@@ -248,5 +248,5 @@ def test_the_predictor_reads_a_folder_of_hugging_faces_as_it_is(folder, tmp_path
 
 
 def test_a_folder_of_hugging_faces_is_not_a_model_folder(folder):
-    with pytest.raises(CheckpointError, match="is in Hugging Face's layout: gluonnlp-snli import-bert brings it in"):
+    with pytest.raises(CheckpointError, match="is in Hugging Face's layout: import it with gluonnlp-snli import-bert"):
         load_model(folder)

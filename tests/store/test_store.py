@@ -62,7 +62,7 @@ def test_a_new_process_finds_them_by_name_and_notices_damage(tiny_bert, tmp_path
         file.write(b"\xff\xff\xff")
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=600)
     complaint = done.stderr.decode().splitlines()[-1]
-    assert done.returncode == 1 and f"{checkpoint.weights_file} is damaged: bring it in again" in complaint
+    assert done.returncode == 1 and f"{checkpoint.weights_file} is damaged: import it again" in complaint
 
 
 def test_the_vocabulary_keeps_the_numbers_of_vocab_txt(tiny_bert, tiny_name):
@@ -94,7 +94,7 @@ def test_a_part_that_the_weights_lack_is_named(tiny_name):
 def test_a_file_that_is_gone_is_named_before_anything_is_downloaded(tiny_bert, tmp_path):
     checkpoint = import_bert(tiny_bert, "gone_uncased", root=tmp_path)
     (tmp_path / checkpoint.vocab_file).unlink()
-    with pytest.raises(CheckpointError, match=f"{checkpoint.vocab_file} is missing: bring it in again"):
+    with pytest.raises(CheckpointError, match=f"{checkpoint.vocab_file} is missing: import it again"):
         nlp.model.get_model("bert_2_16_2", dataset_name="gone_uncased", root=str(tmp_path), pretrained=False)
     with pytest.raises(CheckpointError, match="is missing"):
         store.require("bert_2_16_2", "gone_uncased", tmp_path)
@@ -167,7 +167,7 @@ def test_a_vocabulary_needs_no_weights(add_vocabulary, tmp_path):
             "bert_2_256_4", dataset_name="alone_uncased", root=str(tmp_path), pretrained=False, use_decoder=False
         ),
     ):
-        with pytest.raises(CheckpointError, match=f"{vocabulary.file} is damaged: bring it in again from a test"):
+        with pytest.raises(CheckpointError, match=f"{vocabulary.file} is damaged: import it again from a test"):
             ask()
 
 

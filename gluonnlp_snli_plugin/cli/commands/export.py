@@ -11,7 +11,7 @@ FORMATS = {
     "huggingface": "a folder for transformers' AutoModelForSequenceClassification",
     "symbol": "MXNet's -symbol.json and -0000.params",
     "gluonnlp": "a .params file for --model_parameters of GluonNLP's script",
-    "model": "a folder as finetune's, for all commands",
+    "model": "a folder like finetune's, for all commands",
 }
 
 

@@ -1,4 +1,4 @@
-"""Bring a pretrained BERT into the local model store, or a fine-tuned classifier of Hugging Face's into a folder."""
+"""Import a pretrained BERT into the local model store, or a fine-tuned classifier of Hugging Face's into a folder."""
 
 import argparse
 
@@ -12,12 +12,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder with config.json, model.safetensors (or its parts) and a vocabulary, or a name on the Hugging "
         "Face hub; or a .params file that GluonNLP saved, as its run_pretraining.py does",
     )
-    parser.add_argument("--name", help="name to give it in the store, ending in _cased or _uncased")
+    parser.add_argument("--name", help="its name in the store, ending in _cased or _uncased")
     parser.add_argument("--output-dir", metavar="OUT", help="for a fine-tuned classifier: the folder to write")
     parser.add_argument(
         "--labels",
         metavar="NAME0,NAME1,...",
-        help="its labels in the order of the logits, where config.json does not name the three of SNLI",
+        help="its labels in the order of the logits, if config.json does not name the three of SNLI",
     )
     parser.add_argument("--vocab", metavar="V", help="of a .params file: vocabulary file, or a name in the store")
     parser.add_argument(
@@ -29,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def check(options: argparse.Namespace) -> None:
     if (options.name is None) == (options.output_dir is None):
-        raise UsageError("give --name NAME for a backbone to fine-tune, or --output-dir OUT for a classifier that is")
+        raise UsageError(
+            "give --name NAME for a backbone to fine-tune, or --output-dir OUT for a fine-tuned classifier"
+        )
     if options.output_dir is None and options.labels is not None:
         raise UsageError("--labels goes with --output-dir: a backbone has no classes")
     for option in ("vocab", "backbone", "root") if options.output_dir is not None else ():

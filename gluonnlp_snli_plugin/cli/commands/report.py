@@ -1,4 +1,4 @@
-"""Make the page of a run again, or one that compares runs."""
+"""Write the page of a run again, or one that compares runs."""
 
 import argparse
 

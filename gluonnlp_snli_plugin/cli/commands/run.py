@@ -23,11 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of the task's corpus (default: its own in $MXNET_HOME/datasets)",
     )
     parser.add_argument("--glue-root", metavar="D", help="folder of GLUE, for the tasks of GLUE: RTE, MRPC, STS-B, ...")
-    parser.add_argument("--truncation", metavar="NAME", help="what gives way in a longer pair; see list truncations")
+    parser.add_argument(
+        "--truncation", metavar="NAME", help="which sentence is cut in a pair that is too long; see list truncations"
+    )
     parser.add_argument(
         "--exact-tokenizer",
         action="store_true",
-        help="divide text as the model store says of the vocabulary, not as GluonNLP's own tokenizer does",
+        help="use the tokenizer that the model store has for the vocabulary, not GluonNLP's own",
     )
     add_rank_arguments(parser)
     parser.add_argument("--no-native", action="store_true", help="use MXNet's own operators on CPU, not the C++ ones")

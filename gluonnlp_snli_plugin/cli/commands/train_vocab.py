@@ -10,7 +10,7 @@ MODEL_TYPES = ("unigram", "bpe")  # of .text.subwords, which imports MXNet
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--corpus", nargs="+", required=True, metavar="F", help="text files")
-    parser.add_argument("--name", required=True, help="name to give it in the store, ending in _cased or _uncased")
+    parser.add_argument("--name", required=True, help="its name in the store, ending in _cased or _uncased")
     parser.add_argument("--size", type=int, default=8000, metavar="N", help="pieces (default: %(default)s)")
     parser.add_argument("--model-type", choices=MODEL_TYPES, default="unigram", help="default: %(default)s")
     parser.add_argument("--corpus-format", choices=CORPUS_FORMATS, default="auto", help="default: %(default)s")

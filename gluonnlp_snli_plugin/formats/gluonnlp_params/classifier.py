@@ -1,4 +1,4 @@
-"""Reads a fine-tuned model from the lone file of GluonNLP's own fine-tuning script."""
+"""Reads a fine-tuned model from the file of GluonNLP's own fine-tuning script."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Reads a fine-tuned classifier in Hugging Face's layout: ``BertForSequenceClassification`` and its kin."""
+"""Reads a fine-tuned classifier in Hugging Face's layout: ``BertForSequenceClassification`` and the like."""
 
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple

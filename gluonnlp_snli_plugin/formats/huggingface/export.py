@@ -23,8 +23,8 @@ def write(job: Job, folder: Path) -> None:
     settings, units = job.model.settings, job.model.settings.hparams["units"]
     if job.model.spiece:
         raise UsageError(
-            "the vocabulary is a SentencePiece model, and transformers' BERT tokenizers know WordPiece alone: "
-            "--format onnx brings an example that divides text as this model does"
+            "the vocabulary is a SentencePiece model, and transformers' BERT tokenizers support only WordPiece: "
+            "--format onnx writes an example that divides text as this model does"
         )
     hidden, _ = _dense_layers(job.model)
     if hidden.units > units:

@@ -84,7 +84,7 @@ def model_card(job: Job, is_relu: bool) -> str:
     """
     settings, run, summary = job.model.settings, job.record("config.json"), job.record("summary.json")
     given, versions = (run[name] if isinstance(run.get(name), dict) else {} for name in ("settings", "versions"))
-    if isinstance(given.get("init_from"), str):  # its name, not where it lay
+    if isinstance(given.get("init_from"), str):  # its name, without its path
         given = {**given, "init_from": os.path.basename(given["init_from"].rstrip("/"))}
     name = family_of(settings.backbone).huggingface.classifier.partition("For")[0]
     name = name.replace("Bert", "BERT").replace("berta", "BERTa")
@@ -105,7 +105,7 @@ def model_card(job: Job, is_relu: bool) -> str:
 def _data(run: Dict[str, Any], summary: Dict[str, Any]) -> str:
     lines = []
     for segment, facts in run["data"].items() if isinstance(run.get("data"), dict) else ():
-        if isinstance(facts, dict):  # of the files, their names and not where they lay
+        if isinstance(facts, dict):  # names of the files, without their paths
             sources = str(facts.get("source", "")).split(", ")
             facts = {**facts, "source": ", ".join(source.rsplit("/", 1)[-1] for source in sources)}
             facts.pop("remark", None)  # names the file

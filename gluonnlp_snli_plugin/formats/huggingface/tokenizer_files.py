@@ -38,7 +38,7 @@ class Pipeline(Protocol):
 
 
 class Tokenizer(NamedTuple):
-    """What divides text for a checkpoint."""
+    """The tokenizer of a checkpoint."""
 
     vocab: Vocab
     settings: TokenizerSettings
@@ -75,7 +75,7 @@ def require_same_ids(folder: Path, pipeline: Pipeline, index: Mapping[str, int],
     inside, outside = {**pipeline.ids, **added}, {**added, **index}
     for token in {**inside, **outside}:
         ids = [where.get(token, "missing") for where in (outside, inside)]
-        if token and ids[0] != ids[1]:  # a blank line of vocab.txt is no token, and no text makes an empty one
+        if token and ids[0] != ids[1]:  # a blank line of vocab.txt is not a token
             raise contradiction(folder, f"the id of {token!r} is {ids[0]} in {file} and {ids[1]} in {JSON}")
 
 

@@ -1,4 +1,4 @@
-"""Writes an ONNX folder: the graph, what makes its inputs of text, and an example that needs neither MXNet nor us."""
+"""Writes an ONNX folder: the graph, what makes its inputs of text, and an example without MXNet and this package."""
 
 import dataclasses
 from pathlib import Path

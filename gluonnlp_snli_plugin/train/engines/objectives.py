@@ -27,7 +27,7 @@ class Objective(Protocol):
         """The figures of a batch by MXNet, each an NDArray of shape (1,) on the device, and the counts."""
 
     def xla_net(self, dtype: str, remat: bool) -> Any:
-        """What computes the figures through XLA: :class:`.xla.classifier.Classifier` and its like."""
+        """What computes the figures through XLA: :class:`.xla.classifier.Classifier` or the like."""
 
 
 class Classification:

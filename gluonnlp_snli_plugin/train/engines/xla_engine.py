@@ -282,13 +282,13 @@ def _divided(figures: Dict[str, Any], number: int) -> Dict[str, Any]:
 
 
 def advice(config: RunConfig, share: Optional[float]) -> str:
-    """What to do where memory does not suffice.
+    """What to do if the memory is too small.
 
     Parameters
     ----------
     config : RunConfig
     share : float or None
-        Of the memory that a batch needs, what there is for it, in [0, 1), if that is known.
+        The available part of the memory that a batch needs, in [0, 1); None if it is not known.
 
     Returns
     -------

@@ -82,13 +82,12 @@ class FinetuneConfig(RunConfig):
     )
     columns: Union[str, Mapping[str, str], None] = option(
         None,
-        "names of columns that are not found by themselves: premise=NAME,hypothesis=NAME,label=NAME",
+        "names of columns that are not recognized: premise=NAME,hypothesis=NAME,label=NAME",
         metavar="C",
     )
     labels: Union[str, Mapping[str, str], Sequence[str], None] = option(
         None,
-        "classes of your own: NAME,NAME,...; or what labels mean that are not known, such as numbers: "
-        "SPELLING=CLASS,...",
+        "classes of your own: NAME,NAME,...; or the meaning of unknown labels, such as numbers: SPELLING=CLASS,...",
         metavar="L",
     )
     classes: Union[str, Sequence[str], None] = option(
@@ -106,7 +105,7 @@ class FinetuneConfig(RunConfig):
     vocab: Optional[str] = option(
         None, "train from scratch with this vocabulary: a file, or a name in the store", metavar="V"
     )
-    cased: bool = option(False, "the vocabulary in the file given with --vocab is a cased one")
+    cased: bool = option(False, "the vocabulary file given with --vocab is cased")
     head: Optional[str] = option(
         None,
         "mlp: two layers on the encoding of the first token, with ReLU between them; roberta: the same with tanh; "
@@ -115,7 +114,9 @@ class FinetuneConfig(RunConfig):
         metavar="NAME",
     )
     hidden_units: int = option(256, "units of the mlp head's first layer")
-    truncation: str = option("longest_first", "what gives way in a longer pair; see list truncations", metavar="NAME")
+    truncation: str = option(
+        "longest_first", "which sentence is cut in a pair that is too long; see list truncations", metavar="NAME"
+    )
 
     epochs: int = option(3, "passes over the training pairs")
     early_stop: int = option(0, "stop after this many evaluations without a better score; 0 for never")
