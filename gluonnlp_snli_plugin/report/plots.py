@@ -73,7 +73,7 @@ def curves(
 
 
 def shares_and_accuracy(name: str, description: str, groups: Sequence[Group], x_label: str, overall: float) -> Markup:
-    """For groups of pairs, how many they are (bars) and how many of the answers are right (dots with intervals).
+    """For groups of pairs, their share (bars) and their accuracy (dots with intervals).
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-_SIZE = (4.9, 3.4)  # inches of 72 units each, of which a page shows each about as large as one of its pixels
+_SIZE = (4.9, 3.4)  # inches of 72 units; on a page, a unit is about a pixel
 _FONT_SIZE = 11.5
 
 # Colours to draw with, each of which becomes one of the page's.
@@ -67,7 +67,7 @@ def plot(name: str, description: str, draw: Callable[[Axes], None]) -> Markup:
     """
     # "default": whatever the user's own settings of matplotlib are.
     with matplotlib.style.context(["default", {**_STYLE, "svg.hashsalt": name}]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # that its font lacks, which the page will not use
+        warnings.filterwarnings("ignore", "Glyph")  # missing in its font, which the page does not use
         figure = Figure(figsize=_SIZE, constrained_layout=True)
         draw(figure.add_subplot())
         content = io.BytesIO()
@@ -80,7 +80,7 @@ def _cleaned(content: bytes, name: str, description: str) -> str:
     elements = [_without_namespace(element) for element in drawing.iter()]
     for parent in elements:
         for child in list(parent):
-            # Who made it when; and styles, which would hold for the whole page.
+            # Its author and date; and styles, which would apply to the whole page.
             if child.tag in ("{http://www.w3.org/2000/svg}metadata", "metadata", "style"):
                 parent.remove(child)
     used = set()

@@ -3,7 +3,7 @@
 import unicodedata
 from typing import Any
 
-# Marks that turn the text around them, or end its lines.
+# Characters that change the direction of text, or end lines.
 _MARKS = frozenset("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 
 

@@ -157,7 +157,7 @@ class Run:
         meter: Meter,
         evaluated: Optional[EncodedPairs] = None,
     ) -> Engine:
-        """What computes this run, as its devices want it.
+        """The engine that computes this run on its devices.
 
         Parameters
         ----------

@@ -143,7 +143,7 @@ def test_a_model_without_a_run_has_a_card_too(make_model, pairs_file, tmp_path):
 
 
 def test_what_it_cannot_hold_is_one_line(make_model, spiece, pairs_file, tmp_path):
-    with pytest.raises(UsageError, match="SentencePiece model, and transformers' BERT tokenizers know WordPiece alone"):
+    with pytest.raises(UsageError, match="and transformers' BERT tokenizers support only WordPiece"):
         export(make_model("pooled", spiece), "huggingface", tmp_path / "to", pairs_file)
     heads = "'mlp' or 'pooled' or 'roberta'"
     with pytest.raises(UsageError, match=f"no class of bert_3_24_4 with the head 'mean', only with {heads}: --format"):

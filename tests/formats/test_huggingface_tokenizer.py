@@ -133,7 +133,7 @@ def test_settings_are_those_of_the_files(write, files, settings):
         ({"do_basic_tokenize": False}, "do_basic_tokenize is False"),
         ({"wordpieces_prefix": ""}, "wordpieces_prefix is ''"),
         ({"clean_text": False}, "clean_text is False"),
-        ({"auto_map": {"AutoTokenizer": ["a.B", None]}}, "a program of its own"),
+        ({"auto_map": {"AutoTokenizer": ["a.B", None]}}, "code of its own"),
     ],
 )
 def test_another_tokenizer_is_refused_with_the_remedy(write, config, told):

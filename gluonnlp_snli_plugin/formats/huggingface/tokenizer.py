@@ -133,7 +133,7 @@ def _require_known(folder: Path, config: Dict[str, Any]) -> Optional[str]:
         if config.get(key) not in (None, only):
             refuse(folder / CONFIG, f"{key} is {config[key]!r}")
     if isinstance(config.get("auto_map"), dict) and "AutoTokenizer" in config["auto_map"]:
-        refuse(folder / CONFIG, "the tokenizer is a program of its own (auto_map)")
+        refuse(folder / CONFIG, "the tokenizer has code of its own (auto_map)")
     if config.get("never_split"):
         _log.warning("%s: never_split is ignored, as by BertTokenizerFast", folder / CONFIG)
     return kind

@@ -31,10 +31,10 @@ class Engine(Protocol):
 
     @property
     def decay(self) -> float:
-        """What all updates so far, by weight decay alone, have left of a word embedding without gradient."""
+        """What weight decay alone has left of a word embedding without gradient: a factor."""
 
     def step(self, group: Group) -> None:
-        """Make one update from the batches of a group, and tell the meter; does not wait for the devices."""
+        """Make one update from the batches of a group, and count it in the meter; does not wait for the devices."""
 
     def require_sound_gradients(self) -> None:
         """Raise a PluginError if the last gradients were not finite."""
@@ -46,7 +46,7 @@ class Engine(Protocol):
         """The figures of batches by the net as it is, without dropout, added up; those of this rank's share."""
 
     def update_net(self) -> None:
-        """Have the parameters of the net be what the updates have made of them."""
+        """Copy the updated parameters into the net."""
 
     def state(self) -> Tuple[Dict[str, Any], Dict[str, Any]]:
         """Everything that the next updates depend on.
@@ -69,7 +69,7 @@ class Engine(Protocol):
         """
 
     def close(self) -> Dict[str, float]:
-        """End what works in the background; returns figures for ``summary.json``."""
+        """Stop the work in the background; returns figures for ``summary.json``."""
 
 
 def names_of(net: mx.gluon.Block) -> List[Tuple[mx.gluon.Parameter, List[str]]]:

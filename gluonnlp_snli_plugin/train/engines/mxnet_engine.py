@@ -92,7 +92,7 @@ class MXNetEngine:
         self._optimizer.update()
 
     def _reserve_memory(self, longest: Any) -> None:
-        """Have MXNet allocate the memory that training needs, by the losses of the longest batch; drop its gradients.
+        """Make MXNet allocate the memory for training: compute the longest batch, and drop its gradients.
 
         Otherwise each batch that is longer than all before it allocates new memory and wastes part of the old: memory
         grows for thousands of updates.

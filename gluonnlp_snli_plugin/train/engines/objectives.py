@@ -1,4 +1,4 @@
-"""What training minimizes: the losses of a batch, and the figures that tell how it goes."""
+"""What training minimizes: the losses of a batch, and the figures to watch."""
 
 from typing import Any, Dict, Mapping, Protocol
 

@@ -102,7 +102,7 @@ class XLAEngine:
         if evaluated is not None:
             rows = min(_PAIRS_EVALUATED, -(-len(evaluated) // ranks.num_ranks))
             longest = -np.sort(-evaluated.valid_length)[:: rows * ranks.num_ranks]
-            few = choose_lengths(longest, int(longest[0]), most=2)  # answers are soon computed, but long compiled
+            few = choose_lengths(longest, int(longest[0]), most=2)  # answers are fast to compute, slow to compile
             self._inference = Inference(self._xla_net, self._mesh, self._programs, [rows], few)
         tell(f"compiling for pairs filled up to {', '.join(map(str, self._lengths))} tokens")
         self._compile_ahead(lengths, evaluated)
