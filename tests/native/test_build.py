@@ -234,7 +234,7 @@ def test_a_damaged_library_without_a_compiler_to_build_it_anew_is_not_loaded(cac
     (library,) = cache.glob("*.so")
     _damage(library, "a bit flipped")
     monkeypatch.setattr(build, "_build", refuse)
-    assert operators._loaded.__wrapped__() is None
+    assert operators.loaded.__wrapped__() is None
     assert not library.exists() and "no compiling here" in caplog.text
 
 
@@ -341,7 +341,7 @@ def complaint(empty_cache, caplog):
 
     def ask():
         caplog.clear()
-        assert operators._loaded.__wrapped__() is None
+        assert operators.loaded.__wrapped__() is None
         (record,) = caplog.records
         assert record.name == "gluonnlp_snli_plugin" and record.levelno == logging.WARNING
         assert "\n" not in record.getMessage() and "using MXNet's own operators" in record.getMessage()

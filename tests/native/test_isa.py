@@ -63,7 +63,7 @@ def test_the_variable_names_the_newest_to_use(cpuinfo, monkeypatch, cap, newest)
 
 def test_an_unknown_name_gets_one_line(monkeypatch, capsys, tiny_run, pairs_file):
     monkeypatch.setenv(isa.VARIABLE, "avx3")
-    monkeypatch.setattr(operators, "loaded", operators._loaded.__wrapped__)  # as in a new process
+    monkeypatch.setattr(operators, "loaded", operators.loaded.__wrapped__)  # as in a new process
     assert main(["evaluate", str(tiny_run), "--file", str(pairs_file)]) == 2
     complaint = f"{isa.VARIABLE} is 'avx3'; it can be {', '.join(isa.INSTRUCTIONS)}"
     assert capsys.readouterr().err == f"gluonnlp-snli: error: {complaint}\n"
