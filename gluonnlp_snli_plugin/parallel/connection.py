@@ -138,11 +138,32 @@ def _pass_on(source: socket.socket, target: socket.socket, hangs_up: bool) -> No
             target.shutdown(socket.SHUT_RDWR)
 
 
-def free_port() -> int:
-    """A port of the loopback interface that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+def hold_port(port: int = 0) -> socket.socket:
+    """Hold a port of the loopback interface: no other process that asks for a free one gets it.
+
+    Parameters
+    ----------
+    port : int
+        0 for any that is free.
+
+    Returns
+    -------
+    socket
+        Bound, but not listening: a process that is told the number can listen there, if it sets SO_REUSEADDR.
+
+    Raises
+    ------
+    OSError, OverflowError
+        If the port is in use, or is not a port.
+    """
+    held = socket.socket()
+    try:
+        held.bind((LOOPBACK, port))
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # not before: it would share a port in use
+    except (OSError, OverflowError):
+        held.close()
+        raise
+    return held
 
 
 def reason_of(error: Exception) -> str:

@@ -20,7 +20,7 @@ from typing import Dict, List
 from ..errors import TIME_IS_UP, PluginError
 from ..system.follow import LAUNCHER
 from .cluster import TIMEOUT, timeout
-from .connection import LOOPBACK, Connection, connect_soon, connect_streams, free_port, listen, reason_of
+from .connection import LOOPBACK, Connection, connect_soon, connect_streams, hold_port, listen, reason_of
 
 _HELLO = struct.Struct("!16sBII")  # _PROTOCOL, purpose of the connection, rank, number of ranks
 _PROTOCOL = b"gluonnlp-snli 1\n"
@@ -67,8 +67,9 @@ class Hub:
         self._leaving = threading.Event()
         self._ending = threading.Lock()
         if rank == 0:
-            self.service_port = free_port()
             self._listen()
+            self._held = hold_port()  # JAX listens there only after all ranks have come
+            self.service_port = int(self._held.getsockname()[1])
             self._await_all()
         else:
             self._join()
@@ -237,6 +238,7 @@ class Hub:
         self._leaving.set()
         if self._rank == 0:
             self._stop_listening()
+            self._held.close()
         for connection in list(self._connections.values()):
             with contextlib.suppress(OSError):
                 connection.send(_LEAVES, _LOSS.pack(self._rank, status), patience=1.0)

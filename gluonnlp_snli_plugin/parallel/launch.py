@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from ..errors import TIME_IS_UP, PluginError, Stopped, UsageError
 from ..system.temporary import temporary_folder
+from .connection import LOOPBACK, hold_port
 from .horovod_run import start_horovod
 from .place import COORDINATOR, HAS_SAID_WHY, NUM_RANKS, NUMBER, RANK, require_jax
 from .processes import ALIVE, FOLLOW, Failure, end, no_process_left, rank_environment, start, wait
@@ -127,13 +128,14 @@ def _how(status: Optional[int]) -> str:
 
 
 def _start_parameter_server(command: List[str], num_ranks: int, port: Optional[int], folder: Path) -> "_Processes":
+    held = _hold_port(port)
     environment = {
         **rank_environment(num_ranks),
-        "DMLC_PS_ROOT_URI": "127.0.0.1",
-        "DMLC_PS_ROOT_PORT": str(_free_port(port)),
+        "DMLC_PS_ROOT_URI": LOOPBACK,
+        "DMLC_PS_ROOT_PORT": str(held.getsockname()[1]),
         "DMLC_NUM_WORKER": str(num_ranks),
         "DMLC_NUM_SERVER": "1",
-        "DMLC_NODE_HOST": "127.0.0.1",
+        "DMLC_NODE_HOST": LOOPBACK,
     }
     helpers = []
     for role in ("scheduler", "server"):
@@ -141,18 +143,19 @@ def _start_parameter_server(command: List[str], num_ranks: int, port: Optional[i
             # Importing MXNet as scheduler or server serves until the ranks are done.
             helpers.append(start(_COMMAND, {**environment, "DMLC_ROLE": role}, output, output))
     ranks = [{**environment, "DMLC_ROLE": "worker", RANK: str(rank)} for rank in range(num_ranks)]
-    return _Processes(_start_ranks(command, ranks, folder), helpers, folder)
+    return _Processes(_start_ranks(command, ranks, folder), helpers, folder, held)
 
 
 def _start_jax(command: List[str], num_ranks: int, port: Optional[int], folder: Path) -> "_Processes":
     require_jax("--comm jax")
+    held = _hold_port(port)
     environment = {
         **rank_environment(num_ranks),
-        COORDINATOR: f"127.0.0.1:{_free_port(port)}",
+        COORDINATOR: f"{LOOPBACK}:{held.getsockname()[1]}",
         NUM_RANKS: str(num_ranks),
     }
     ranks = [{**environment, NUMBER: str(rank), RANK: str(rank)} for rank in range(num_ranks)]
-    return _Processes(_start_ranks(command, ranks, folder), [], folder)
+    return _Processes(_start_ranks(command, ranks, folder), [], folder, held)
 
 
 def _start_ranks(command: List[str], environments: List[Dict[str, str]], folder: Path) -> List[Any]:
@@ -164,21 +167,22 @@ def _start_ranks(command: List[str], environments: List[Dict[str, str]], folder:
     return ranks
 
 
-def _free_port(port: Optional[int]) -> int:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port or 0))
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UsageError(f"--port {port}: {reason}; give another, or none for any that is free") from None
-        return probe.getsockname()[1]
+def _hold_port(port: Optional[int]) -> socket.socket:
+    """Hold the port that the user has named, or any that is free, until a rank or the scheduler listens there."""
+    try:
+        return hold_port(port or 0)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"--port {port}: {reason}; give another, or none for any that is free") from None
 
 
 class _Processes:
     """Ranks that are children of this process."""
 
-    def __init__(self, ranks: List[Any], helpers: List[Any], folder: Path) -> None:
-        self._ranks, self._helpers, self._folder = ranks, helpers, folder
+    def __init__(
+        self, ranks: List[Any], helpers: List[Any], folder: Path, held: Optional[socket.socket] = None
+    ) -> None:
+        self._ranks, self._helpers, self._folder, self._held = ranks, helpers, folder, held
 
     def ranks(self) -> List[int]:
         """The numbers of the ranks' processes."""
@@ -215,3 +219,5 @@ class _Processes:
         if all(process.poll() == 0 for process in self._ranks):  # the servers are about to end by themselves
             wait(running)
         end(running)
+        if self._held:
+            self._held.close()

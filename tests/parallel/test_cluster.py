@@ -13,21 +13,15 @@ from gluonnlp_snli_plugin.parallel import cluster
 from gluonnlp_snli_plugin.system.follow import LAUNCHER
 
 
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture
-def variables(monkeypatch):
+def variables(monkeypatch, port):
     """Sets the variables of a cluster of two ranks and a server, as others give them."""
     for name in list(os.environ):
         if name.startswith("DMLC_") or name in (LAUNCHER, cluster.TIMEOUT):
             monkeypatch.delenv(name)
 
     def set_variables(**more):
-        values = {"URI": "localhost", "PORT": str(_free_port())}
+        values = {"URI": "localhost", "PORT": str(port)}
         values = {f"DMLC_PS_ROOT_{name}": value for name, value in values.items()}
         for name, value in {**values, "DMLC_NUM_WORKER": "2", "DMLC_NUM_SERVER": "1", **more}.items():
             if value is None:

@@ -27,11 +27,6 @@ def environment(monkeypatch):
 
 
 @pytest.fixture
-def port():
-    return connection.free_port()
-
-
-@pytest.fixture
 def ranks(port, tmp_path):
     """Runs a function in forked processes, with the hub of each; returns how each ended and what it said."""
     processes = []

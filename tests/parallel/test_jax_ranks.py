@@ -18,7 +18,7 @@ from gluonnlp_snli_plugin.parallel import jax_ranks, launch
 from gluonnlp_snli_plugin.parallel import place as places
 from gluonnlp_snli_plugin.parallel.backends import join_ranks
 from gluonnlp_snli_plugin.parallel.cluster import TIMEOUT
-from gluonnlp_snli_plugin.parallel.connection import free_port
+from gluonnlp_snli_plugin.parallel.connection import hold_port
 from gluonnlp_snli_plugin.parallel.place import COORDINATOR, NUM_RANKS, NUMBER, RANK, STAND_INS
 from gluonnlp_snli_plugin.system.follow import LAUNCHER
 
@@ -68,7 +68,8 @@ class _Started:
 
     def __init__(self, fork, program, num_ranks, output):
         self._fork, self._output, self.num_ranks, self.statuses = fork, output, num_ranks, None
-        address = f"localhost:{free_port()}"
+        self._held = hold_port()  # so that no other process gets it before rank 0 listens there
+        address = f"localhost:{self._held.getsockname()[1]}"
         environments = [{COORDINATOR: address, NUM_RANKS: str(num_ranks), NUMBER: str(i)} for i in range(num_ranks)]
         fork.stdin.write(json.dumps([program, environments, str(output)]) + "\n")
         fork.stdin.flush()
@@ -87,6 +88,7 @@ class _Started:
     def end(self):
         """Their exit statuses, once they have ended."""
         self.statuses = json.loads(self._fork.stdout.readline())
+        self._held.close()
         return self.statuses
 
 
@@ -294,8 +296,7 @@ def test_a_rank_learns_its_place_from_jaxs_variables_or_from_slurm_and_mpi(varia
 
 
 @pytest.mark.jax
-def test_a_rank_0_that_never_comes_is_named(variables, monkeypatch):
-    port = free_port()
+def test_a_rank_0_that_never_comes_is_named(variables, port):
     variables(**{COORDINATOR: f"localhost:{port}", NUM_RANKS: 2, NUMBER: 1, TIMEOUT: 0.3})
     with pytest.raises(PluginError, match=rf"^no rank 0 at localhost:{port}: Connection refused \(0\.3 s, {TIMEOUT}\)"):
         join_ranks("jax")

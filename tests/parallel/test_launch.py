@@ -44,23 +44,34 @@ def test_a_signal_without_a_name_has_a_number():
 
 
 def test_a_port_is_found_where_none_is_asked_for():
-    port = launch._free_port(None)
-    assert port > 0 and launch._free_port(port) == port
+    with launch._hold_port(None) as held:
+        port = held.getsockname()[1]
+    assert port > 0
+    with launch._hold_port(port) as held:
+        assert held.getsockname()[1] == port
 
 
-def test_a_port_in_use_is_named():
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        port = other.getsockname()[1]
-        with pytest.raises(UsageError, match=f"^--port {port}: Address already in use; give another") as refused:
-            launch._free_port(port)
+def test_a_port_that_is_held_is_for_those_who_are_told_its_number(port):
+    with socket.socket() as other, pytest.raises(OSError, match="Address already in use"):
+        other.bind(("127.0.0.1", port))
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+    with socket.create_server(("127.0.0.1", port)) as listener, socket.create_connection(("127.0.0.1", port)) as client:
+        accepted, _ = listener.accept()
+        assert accepted.getpeername() == client.getsockname()
+        accepted.close()
+
+
+def test_a_port_in_use_is_named(port):
+    with pytest.raises(UsageError, match=f"^--port {port}: Address already in use; give another") as refused:
+        launch._hold_port(port)
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("port", [65536, -1, 10**20])
 def test_what_is_no_port_is_named(port):
     with pytest.raises(UsageError, match=f"^--port {port}: ") as refused:
-        launch._free_port(port)
+        launch._hold_port(port)
     assert "\n" not in str(refused.value)
 
 
@@ -175,7 +186,8 @@ with open(f"{sys.argv[1]}/{rank}", "w") as file:
 
 def test_every_rank_gets_the_command_and_its_place(start, tmp_path, monkeypatch):
     monkeypatch.setattr(threads, "cores", lambda: 7)
-    port = launch._free_port(None)
+    with launch._hold_port(None) as held:
+        port = held.getsockname()[1]
     assert start(_TELL, tmp_path, "--flag", "two words", num_ranks=3, port=port) == 0
     told = [json.loads((tmp_path / str(rank)).read_text()) for rank in range(3)]
     assert [arguments for arguments, _ in told] == [["--flag", "two words"]] * 3
@@ -189,7 +201,8 @@ def test_every_rank_gets_the_command_and_its_place(start, tmp_path, monkeypatch)
 def test_ranks_of_jax_get_its_variables(start, tmp_path, monkeypatch):
     monkeypatch.setattr(launch, "require_jax", lambda what: None)
     monkeypatch.setattr(threads, "cores", lambda: 7)
-    port = launch._free_port(None)
+    with launch._hold_port(None) as held:
+        port = held.getsockname()[1]
     assert start(_TELL, tmp_path, "--flag", num_ranks=3, port=port, backend="jax") == 0
     told = [json.loads((tmp_path / str(rank)).read_text()) for rank in range(3)]
     assert [arguments for arguments, _ in told] == [["--flag"]] * 3
