@@ -21,6 +21,7 @@ from ..errors import TIME_IS_UP, PluginError
 from ..system.follow import LAUNCHER
 from .cluster import TIMEOUT, timeout
 from .connection import LOOPBACK, Connection, connect_soon, connect_streams, hold_port, listen, reason_of
+from .place import HAS_LOST_ANOTHER
 
 _HELLO = struct.Struct("!16sBII")  # _PROTOCOL, purpose of the connection, rank, number of ranks
 _PROTOCOL = b"gluonnlp-snli 1\n"
@@ -260,11 +261,13 @@ class Hub:
 
     def _end(self, rank: int, status: int) -> None:
         """End this process because a rank has ended, unless it ends by itself."""
-        for other, connection in list(self._connections.items() if self._rank == 0 else ()):
-            if other != rank:
-                with contextlib.suppress(OSError):
-                    connection.send(_LOST, _LOSS.pack(rank, status), patience=1.0)
-        with self._ending:
+        with self._ending:  # before others are told, whose ends follow from it
+            if self._leaving.is_set():
+                return
+            for other, connection in list(self._connections.items() if self._rank == 0 else ()):
+                if other != rank:
+                    with contextlib.suppress(OSError):
+                        connection.send(_LOST, _LOSS.pack(rank, status), patience=1.0)
             self.lost.set()
             patience = 0.0
             if status != _UNKNOWN:
@@ -274,7 +277,7 @@ class Hub:
             if self._leaving.wait(max(patience, _LAUNCHERS_TIME) if is_launched else patience):
                 return
             if is_launched:
-                os._exit(1)
+                os._exit(HAS_LOST_ANOTHER)
             with contextlib.suppress(OSError):
                 sys.stderr.write(f"gluonnlp-snli: error: rank {self._rank}: {self._loss(rank, status)}\n")
                 sys.stderr.flush()

@@ -12,9 +12,10 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from ..errors import TIME_IS_UP, PluginError, Stopped, UsageError
 from ..system.temporary import temporary_folder
+from . import processes
 from .connection import LOOPBACK, hold_port
 from .horovod_run import start_horovod
-from .place import COORDINATOR, HAS_SAID_WHY, NUM_RANKS, NUMBER, RANK, require_jax
+from .place import COORDINATOR, HAS_LOST_ANOTHER, HAS_SAID_WHY, NUM_RANKS, NUMBER, RANK, require_jax
 from .processes import ALIVE, FOLLOW, Failure, end, no_process_left, rank_environment, start, wait
 
 _COMMAND = [*FOLLOW, "-"]  # the command line of this program
@@ -121,6 +122,8 @@ class _Signals:
 def _how(status: Optional[int]) -> str:
     if status is None:
         return "died"
+    if status == HAS_LOST_ANOTHER:
+        return "has lost the connection to another"
     if status < 0:
         names = {number.value: f" ({number.name})" for number in signal.Signals}
         return f"was killed by signal {-status}{names.get(-status, '')}"
@@ -202,11 +205,17 @@ class _Processes:
 
     def _failure(self) -> Failure:
         """The first rank that failed, once those that fail with it have had the time to."""
-        deadline = time.monotonic() + _GRACE
-        while any(process.poll() is None for process in self._ranks) and time.monotonic() < deadline:
+        begin = time.monotonic()
+        while True:
+            all_ended = all(process.poll() is not None for process in self._ranks)
+            failed = {rank: process.returncode for rank, process in enumerate(self._ranks) if process.poll()}
+            is_caused = set(failed.values()) == {HAS_LOST_ANOTHER}  # by one that is about to end
+            patience = processes.PATIENCE if is_caused else _GRACE
+            if all_ended or time.monotonic() > begin + patience:
+                break
             time.sleep(0.05)
-        failed = {rank: process.returncode for rank, process in enumerate(self._ranks) if process.poll()}
-        rank = min(failed, key=lambda rank: (failed[rank] > 0, rank))  # one that was killed, before others that gave up
+        # One that was killed, before others that gave up; those that have lost another last of all.
+        rank = min(failed, key=lambda rank: (failed[rank] > 0, failed[rank] == HAS_LOST_ANOTHER, rank))
         output = "" if rank == 0 else (self._folder / f"rank-{rank}").read_text(errors="replace")
         return Failure(rank, self._ranks[rank].returncode, output)
 

@@ -23,8 +23,9 @@ STAND_INS = {
     NUMBER: ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"),
 }
 
-# Exit status of a rank that has reported its error itself, so that this program's launcher adds nothing.
-HAS_SAID_WHY = 120
+# Exit statuses of ranks, for this program's launcher: of one that has reported its error itself, so that the launcher
+# adds nothing; and of one that ends because another has, which is the one to be named.
+HAS_SAID_WHY, HAS_LOST_ANOTHER = 120, 121
 
 _number_given: Optional[int] = None  # by the parameter server
 _place_given: Optional[Tuple[int, int]] = None  # by the ranks, once they have connected

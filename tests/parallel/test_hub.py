@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import sys
@@ -14,6 +15,7 @@ from gluonnlp_snli_plugin.errors import TIME_IS_UP, PluginError
 from gluonnlp_snli_plugin.parallel import connection, hub
 from gluonnlp_snli_plugin.parallel.cluster import TIMEOUT
 from gluonnlp_snli_plugin.parallel.hub import Hub
+from gluonnlp_snli_plugin.parallel.place import HAS_LOST_ANOTHER
 from gluonnlp_snli_plugin.system.follow import LAUNCHER
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -140,6 +142,32 @@ def test_a_rank_that_fails_ends_the_others_which_name_its_status(ranks):
         assert said[rank].endswith(expected) and said[rank].count("\n") == 1
 
 
+def test_a_rank_that_ends_because_another_has_is_not_named_by_rank_0_however_slow_that_is(ranks, monkeypatch):
+    send = connection.Connection.send
+
+    def send_and_wait_for_the_end(self, kind, *rest, **options):
+        send(self, kind, *rest, **options)
+        if kind == hub._LOST:
+            # It has been told, and ends before this process does anything else.
+            ended = select.poll()
+            ended.register(self._socket, select.POLLRDHUP | select.POLLHUP)
+            ended.poll()
+            time.sleep(0.1)  # in which another thread of this process may notice it
+
+    monkeypatch.setattr(connection.Connection, "send", send_and_wait_for_the_end)
+
+    def act(hub, rank):
+        _meet(hub)
+        if rank == 1:
+            hub.leave(3)
+            return 3
+        time.sleep(600)
+
+    statuses, said = ranks(act, 3)
+    assert statuses == [1, 3, 1], said
+    assert said[0].endswith("rank 0: rank 1 of 3 has ended with exit status 3; its own output says why\n"), said
+
+
 @pytest.mark.parametrize("status", [128 + signal.SIGTERM, TIME_IS_UP])
 def test_ranks_that_stop_together_have_time_to(ranks, status):
     def act(hub, rank):
@@ -167,9 +195,9 @@ def test_the_launcher_says_which_rank_is_lost(ranks, monkeypatch):
     def act(hub, rank):
         if rank == 1:
             os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(60)
+        time.sleep(600)
 
-    assert ranks(act) == ([1, -9], ["", ""])
+    assert ranks(act) == ([HAS_LOST_ANOTHER, -9], ["", ""])
 
 
 def test_a_machine_that_falls_silent_is_lost_within_half_a_minute():

@@ -7,12 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from gluonnlp_snli_plugin.errors import PluginError, Stopped, UsageError
 from gluonnlp_snli_plugin.parallel import horovod_run, launch, processes
-from gluonnlp_snli_plugin.parallel.place import HAS_SAID_WHY, RANK
+from gluonnlp_snli_plugin.parallel.place import HAS_LOST_ANOTHER, HAS_SAID_WHY, RANK
 from gluonnlp_snli_plugin.system import threads
 
 # What is said --------------------------------------------------------------------------------------------------------
@@ -148,6 +149,24 @@ def test_of_ranks_that_fail_together_the_first_is_named(follow, monkeypatch):
     followed = follow(["import time; time.sleep(0.4); raise SystemExit(4)", "raise SystemExit(5)"])
     assert (followed.wait().rank, [rank.returncode for rank in followed._ranks]) == (0, [4, 5])
     followed.stop()
+
+
+def test_the_rank_that_failed_is_named_and_not_one_that_has_lost_it_whichever_ends_first(follow, monkeypatch, tmp_path):
+    monkeypatch.setattr(launch, "_GRACE", 0.1)
+    monkeypatch.setattr(processes, "PATIENCE", 600)
+    (tmp_path / "rank-1").write_text("why")
+    lost = f"raise SystemExit({HAS_LOST_ANOTHER})"
+    os.mkfifo(tmp_path / "fifo")
+    followed = follow([lost, f"open({str(tmp_path / 'fifo')!r}).read(); raise SystemExit(3)"])
+    followed._ranks[0].wait()
+    threading.Timer(0.5, (tmp_path / "fifo").write_text, [""]).start()  # later than ranks that fail together may
+    failure = followed.wait()
+    assert (failure.rank, failure.status, failure.output) == (1, 3, "why")
+    followed.stop()
+
+
+def test_ranks_that_have_all_lost_another_say_so():
+    assert launch._how(HAS_LOST_ANOTHER) == "has lost the connection to another"
 
 
 @pytest.mark.parametrize("said, reason", [("one\nthe last line\n\n", "the last line"), ("", "it said nothing")])
