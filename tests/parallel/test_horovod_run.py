@@ -10,7 +10,7 @@ import pytest
 from gluonnlp_snli_plugin.errors import PluginError, UsageError
 from gluonnlp_snli_plugin.parallel import horovod_run, launch, processes
 
-_SLEEP = "import time; time.sleep(60)"
+_SLEEP = "import time; time.sleep(600)"
 _VERDICT = (
     "RuntimeError: Horovod detected that one or more processes exited with non-zero status, thus causing the job to be "
     "terminated. The first process to do so was:\nProcess name: {}\nExit code: {}\n"

@@ -211,7 +211,7 @@ def test_a_rank_that_is_killed_ends_the_others_with_one_line_each(start):
     started.await_ready()
     begin = time.monotonic()
     os.kill(started.processes[0], signal.SIGKILL)  # with it dies the service without which JAX's own client aborts
-    assert started.end() == [-signal.SIGKILL, 1, 1] and time.monotonic() - begin < 30
+    assert started.end() == [-signal.SIGKILL, 1, 1] and time.monotonic() - begin < 300
     for rank in (1, 2):
         line = f"gluonnlp-snli: error: rank {rank}: rank 0 of 3 was killed, or its machine cannot be reached\n"
         assert started.said(rank) == ("ready\n", line)

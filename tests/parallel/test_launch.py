@@ -109,7 +109,7 @@ def follow(start_python, tmp_path):
     return start
 
 
-_SLEEP = "import time; time.sleep(60)"
+_SLEEP = "import time; time.sleep(600)"
 
 
 def test_ranks_that_succeed_are_no_failure(follow, monkeypatch):
@@ -234,7 +234,7 @@ def test_ranks_of_jax_get_its_variables(start, tmp_path, monkeypatch):
 def test_a_rank_of_jax_that_fails_ends_the_run_and_is_heard(start, capfd, monkeypatch):
     monkeypatch.setattr(launch, "require_jax", lambda what: None)
     with pytest.raises(PluginError, match="^rank 1 of 2 failed with exit status 3; the run has been stopped$"):
-        start("if rank == 1: print('why', file=sys.stderr); sys.exit(3)\ntime.sleep(60)", backend="jax")
+        start("if rank == 1: print('why', file=sys.stderr); sys.exit(3)\ntime.sleep(600)", backend="jax")
     assert capfd.readouterr() == ("", "why\n")
 
 
@@ -252,19 +252,19 @@ def test_rank_0_is_heard_and_the_others_are_not(start, capfd):
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_rank_that_fails_ends_the_run_and_is_heard(start, capfd, rank):
     with pytest.raises(PluginError, match=f"^rank {rank} of 2 failed with exit status 3; the run has been stopped$"):
-        start(f"if rank == {rank}: print('why', file=sys.stderr); sys.exit(3)\ntime.sleep(60)")
+        start(f"if rank == {rank}: print('why', file=sys.stderr); sys.exit(3)\ntime.sleep(600)")
     assert capfd.readouterr() == ("", "why\n")
 
 
 @pytest.mark.parametrize("status, own", [(2, 2), (HAS_SAID_WHY, 1)])
 def test_a_rank_that_has_said_why_says_it_all(start, capfd, status, own):
-    assert start(f"if rank == 1: print('why', file=sys.stderr); sys.exit({status})\ntime.sleep(60)") == own
+    assert start(f"if rank == 1: print('why', file=sys.stderr); sys.exit({status})\ntime.sleep(600)") == own
     assert capfd.readouterr() == ("", "why\n")
 
 
 def test_a_rank_that_was_killed_is_named_with_the_signal(start):
     with pytest.raises(PluginError, match=r"^rank 1 of 2 was killed by signal 9 \(SIGKILL\); "):
-        start("if rank == 1: os.kill(os.getpid(), 9)\ntime.sleep(60)")
+        start("if rank == 1: os.kill(os.getpid(), 9)\ntime.sleep(600)")
 
 
 def test_nothing_is_left_of_a_run(start, runs, tmp_path):
@@ -272,12 +272,12 @@ def test_nothing_is_left_of_a_run(start, runs, tmp_path):
     with pytest.raises(PluginError, match="rank 1"):
         start(
             "import subprocess\n"
-            "child = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+            "child = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
             "open(f'{sys.argv[1]}/new-{rank}', 'w').write(str(child.pid))\n"
             "os.rename(f'{sys.argv[1]}/new-{rank}', f'{sys.argv[1]}/{rank}')\n"
             "while not os.path.exists(f'{sys.argv[1]}/0'): time.sleep(0.02)\n"
             "if rank == 1: os._exit(1)\n"
-            "time.sleep(60)\n",
+            "time.sleep(600)\n",
             tmp_path,
         )
     assert not any(runs(int((tmp_path / rank).read_text())) for rank in "01")

@@ -20,13 +20,13 @@ if daemon:
     print(daemon, flush=True)
     os._exit(0)
 os.close(1)
-os.execvp("sleep", ["sleep", "60"])
+os.execvp("sleep", ["sleep", "600"])
 """
 
 
 def test_descendants_are_children_and_theirs():
     with processes.no_process_left():
-        child = subprocess.Popen(["sh", "-c", "sleep 60 & echo $!; wait"], stdout=subprocess.PIPE)
+        child = subprocess.Popen(["sh", "-c", "sleep 600 & echo $!; wait"], stdout=subprocess.PIPE)
         grandchild = int(child.stdout.readline())
         found = processes.descendants()
         assert {child.pid, grandchild} <= found and os.getpid() not in found and os.getppid() not in found
@@ -48,7 +48,7 @@ def test_no_process_is_left_not_even_an_orphan_of_another_session(start_python, 
 
 def test_no_process_is_left_by_what_fails(runs):
     with pytest.raises(KeyError), processes.no_process_left():
-        process = subprocess.Popen(["sh", "-c", "trap '' TERM INT HUP; echo; sleep 60 & wait"], stdout=subprocess.PIPE)
+        process = subprocess.Popen(["sh", "-c", "trap '' TERM INT HUP; echo; sleep 600 & wait"], stdout=subprocess.PIPE)
         process.stdout.readline()
         raise KeyError
     process.stdout.close()
@@ -77,10 +77,10 @@ def test_no_process_is_left_that_starts_while_others_are_ended(start_python, run
 
 
 def test_who_was_there_before_stays_and_orphans_are_nobodys_again(runs):
-    before = subprocess.Popen(["sleep", "60"])
+    before = subprocess.Popen(["sleep", "600"])
     try:
         with processes.no_process_left():
-            subprocess.Popen(["sleep", "60"])
+            subprocess.Popen(["sleep", "600"])
         assert runs(before.pid)
         is_subreaper = ctypes.c_int(-1)
         ctypes.CDLL(None).prctl(37, ctypes.byref(is_subreaper))
