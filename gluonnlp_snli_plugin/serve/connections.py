@@ -59,6 +59,11 @@ class Server(uvicorn.Server):
         self._bound, self._max_connections = bound, max_connections
         # In the order in which they began to wait for the request that they now wait for or answer.
         self._open: Dict[_Connection, None] = {}
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """Finish requests in flight and end; may be called before the server runs, which then starts first."""
+        self._is_stopped = True
 
     async def startup(self, sockets: Optional[List[socket.socket]] = None) -> None:
         await super().startup(sockets=[])
@@ -122,7 +127,7 @@ class Server(uvicorn.Server):
         now = asyncio.get_running_loop().time()
         for connection in [one for one in self._open if one.is_overdue(now)]:
             connection.transport.abort()
-        return await super().on_tick(counter)
+        return await super().on_tick(counter) or self._is_stopped
 
 
 class _Connection(H11Protocol):

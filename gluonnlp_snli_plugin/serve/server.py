@@ -106,11 +106,13 @@ def run(app: Callable[..., Any], bound: socket.socket, limits: Limits, what: str
     handler.addFilter(Sparing())
     for name in ("uvicorn", "asyncio"):
         logging.getLogger(name).addHandler(handler)
-    # uvicorn raises the signal that has stopped it again: SIGTERM is a normal end, Ctrl-C a KeyboardInterrupt.
-    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    server = Server(config, bound, connections)
+    # Until uvicorn handles signals itself, and at the end, when it raises again the one that has stopped it: SIGTERM is
+    # a normal end, Ctrl-C a KeyboardInterrupt.
+    before = signal.signal(signal.SIGTERM, lambda *_: server.stop())
     try:
         _log.info("%s is served at http://%s:%d/ (Ctrl-C stops)", what, shown, port)
-        Server(config, bound, connections).run()
+        server.run()
     finally:
         signal.signal(signal.SIGTERM, before)
         bound.close()

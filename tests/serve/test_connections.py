@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import logging
+import os
 import resource
+import signal
 import socket
 import threading
 import time
@@ -16,8 +18,9 @@ pytest.importorskip("uvicorn")
 import uvicorn
 
 from gluonnlp_snli_plugin.errors import PluginError
-from gluonnlp_snli_plugin.serve import connections
+from gluonnlp_snli_plugin.serve import connections, server
 from gluonnlp_snli_plugin.serve.connections import Server, Sparing, possible_connections
+from gluonnlp_snli_plugin.serve.request import Limits
 
 HEAD = b"POST / HTTP/1.1\r\nHost: a\r\n"
 REQUEST = HEAD + b"Content-Length: 1\r\n\r\n1"
@@ -56,7 +59,7 @@ def serve():
             thread = threading.Thread(target=server.run)
             thread.start()
             stack.callback(thread.join)
-            stack.callback(setattr, server, "should_exit", True)
+            stack.callback(server.stop)
             return bound.getsockname()[1], app
 
         yield run
@@ -109,8 +112,8 @@ def test_a_head_that_does_not_come_to_its_end_is_given_up_however_it_trickles(se
     port, _ = serve(9)
     answered = connect(port, REQUEST)
     assert _is_answered(answered)
-    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
     silent, trickling = connect(port), connect(port, HEAD)
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
     with contextlib.suppress(ConnectionError):
         while True:
             trickling.sendall(b"x")
@@ -139,6 +142,34 @@ def _read(connection):
         for block in iter(lambda: connection.recv(1 << 20), b""):
             size += len(block)
     return size
+
+
+def test_a_signal_that_comes_as_soon_as_the_service_says_where_it_is_stops_it(caplog):
+    told, events = signal.getsignal(signal.SIGTERM), []
+
+    class Hasty(logging.Filter):
+        def filter(self, record):
+            if "is served at" in record.getMessage():
+                os.kill(os.getpid(), signal.SIGTERM)
+            return True
+
+    async def app(scope, receive, send):
+        for _ in range(2):
+            events.append((await receive())["type"])
+            await send({"type": f"{events[-1]}.complete"})
+
+    caplog.set_level(logging.INFO, "gluonnlp_snli_plugin")
+    caplog.handler.addFilter(Hasty())
+    limits = Limits(connections=9, waiting=9, seconds=30, pairs=9, explained_pairs=9, characters=9, body_bytes=9)
+    guard = threading.Timer(600, os.kill, [os.getpid(), signal.SIGINT])
+    guard.start()
+    try:
+        server.run(app, server.bind("127.0.0.1", 0), limits, "a model")
+    except KeyboardInterrupt:
+        pytest.fail("the signal was lost")
+    finally:
+        guard.cancel()
+    assert events == ["lifespan.startup", "lifespan.shutdown"] and signal.getsignal(signal.SIGTERM) is told
 
 
 def test_the_limit_on_open_files_leaves_room_for_so_many(monkeypatch, caplog):
