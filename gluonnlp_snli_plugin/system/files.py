@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import stat
@@ -98,20 +99,12 @@ def new_folder(path: _Path, mark: str, overwrite: bool = False) -> Iterator[Path
     Raises
     ------
     UsageError
-        If something else is at `path`, or such a folder without `overwrite`.
+        If something else is at `path`, or such a folder without `overwrite`, or comes there meanwhile.
     """
     with naming(path):
         path = Path(os.path.realpath(path))
-        is_there = os.path.exists(path)
-    if is_there and not path.is_dir():
-        raise UsageError(f"{path} exists and is not a folder")
-    if is_there and any(path.iterdir()):
-        if not (path / mark).is_file():
-            raise UsageError(f"{path} holds other files, and no {mark}: give another folder")
-        if not overwrite:
-            raise UsageError(f"{path} exists already: give another folder, or --overwrite")
-    with naming(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    _require_room(path, mark, overwrite)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(path.parent) as workspace:
         folder = workspace / "new"
         folder.mkdir()
@@ -119,9 +112,41 @@ def new_folder(path: _Path, mark: str, overwrite: bool = False) -> Iterator[Path
         for file in filter(Path.is_file, folder.rglob("*")):
             with open(file, "rb") as written:
                 os.fsync(written.fileno())
-        if path.is_dir():
-            path.rename(workspace / "old")
-        folder.rename(path)
+        for number in itertools.count():
+            try:
+                folder.rename(path)  # which replaces an empty folder, and nothing else
+                return
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                    raise
+            _require_room(path, mark, overwrite)
+            with contextlib.suppress(FileNotFoundError):  # another process has replaced it
+                path.rename(workspace / f"old-{number}")
+
+
+def _require_room(path: Path, mark: str, overwrite: bool) -> None:
+    """Raise a UsageError if there is something that a new folder must not replace."""
+    while True:
+        try:
+            with naming(path):
+                descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            return
+        except NotADirectoryError:
+            if not os.path.exists(path):  # there is a file in the place of a folder above
+                return
+            raise UsageError(f"{path} exists and is not a folder") from None
+        try:
+            found = os.listdir(descriptor)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                    break  # else another process has replaced it, and is removing what is in it
+        finally:
+            os.close(descriptor)
+    if found and mark not in found:
+        raise UsageError(f"{path} holds other files, and no {mark}: give another folder")
+    if found and not overwrite:
+        raise UsageError(f"{path} exists already: give another folder, or --overwrite")
 
 
 def _umask() -> int:

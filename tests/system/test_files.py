@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -92,6 +93,48 @@ def test_a_new_folder_replaces_its_own_kind_only(tmp_path):
     for path, mark, overwrite in (("full", "mark", False), ("full", "other", True), ("full/mark", "mark", True)):
         with pytest.raises(UsageError), new_folder(tmp_path / path, mark, overwrite):
             pass
+
+
+def test_a_folder_that_another_process_makes_meanwhile_is_not_replaced_unless_that_is_wanted(tmp_path):
+    path = tmp_path / "both"
+    refused = pytest.raises(UsageError, match="both exists already: give another folder, or --overwrite")
+    with refused, new_folder(path, "mark") as slow:
+        (slow / "mark").write_text("slow")
+        with new_folder(path, "mark") as quick:
+            (quick / "mark").write_text("quick")
+    assert (path / "mark").read_text() == "quick"
+    with new_folder(path, "mark", overwrite=True) as slow:
+        (slow / "mark").write_text("slow")
+        with new_folder(path, "mark", overwrite=True) as quick:
+            (quick / "mark").write_text("quick")
+    assert (path / "mark").read_text() == "slow" and os.listdir(tmp_path) == ["both"]
+
+
+def test_a_file_that_another_process_makes_meanwhile_is_not_replaced_by_a_folder(tmp_path):
+    with pytest.raises(UsageError, match="path exists and is not a folder"), new_folder(tmp_path / "path", "mark"):
+        (tmp_path / "path").write_text("mine")
+    assert (tmp_path / "path").read_text() == "mine"
+
+
+def test_several_who_replace_a_folder_at_once_all_do(tmp_path):
+    failures = []
+
+    def work(name):
+        try:
+            for _ in range(15):
+                with new_folder(tmp_path / "all", "mark", overwrite=True) as folder:
+                    for file in ("a", "mark", "z"):
+                        (folder / file).write_text(name)
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(str(i),)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures and os.listdir(tmp_path) == ["all"]
+    assert len({(tmp_path / "all" / file).read_text() for file in ("a", "mark", "z")}) == 1
 
 
 def test_a_lock_or_a_log_is_a_regular_file_too(tmp_path):
