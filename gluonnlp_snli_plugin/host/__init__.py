@@ -10,7 +10,7 @@ from .. import registry
 from ..parallel import backends
 from ..parallel.devices import Devices
 from ..parallel.place import known_rank
-from ..system.temporary import temporary_folder
+from ..system.files import workspace
 from ..tasks.snli import SNLITask
 from .data import count_truncated, read_from, read_glue_from, task_of, truncate_by, use_recorded_tokenizers
 from .dataset_workers import keep_datasets
@@ -111,7 +111,7 @@ def run_script(
             use_native_operators(changes)
         ranked = None
         if backend:
-            copies = stack.enter_context(temporary_folder())
+            copies = stack.enter_context(workspace())
             ranked = RankedScript(script, backend, changes, devices is not None, copies, ranks, gpus)
         status = script.run(list(arguments), ranked.fail) if ranked else script.run(list(arguments))
         if ranked and status == 0:

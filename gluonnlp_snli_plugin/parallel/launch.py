@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from ..errors import TIME_IS_UP, PluginError, Stopped, UsageError
-from ..system.temporary import temporary_folder
+from ..system.files import workspace
 from . import processes
 from .connection import LOOPBACK, hold_port
 from .horovod_run import start_horovod
@@ -55,7 +55,7 @@ def launch(arguments: List[str], num_ranks: int, backend: str, port: Optional[in
         "jax": _start_jax,
     }
     command = [*_COMMAND, *arguments]
-    with _Signals() as signals, no_process_left(), temporary_folder() as folder:
+    with _Signals() as signals, no_process_left(), workspace() as folder:
         followed = signals.followed = starts[backend](command, num_ranks, port, folder)
         try:
             failure = followed.wait()

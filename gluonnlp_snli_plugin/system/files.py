@@ -149,6 +149,25 @@ def _require_room(path: Path, mark: str, overwrite: bool) -> None:
         raise UsageError(f"{path} exists already: give another folder, or --overwrite")
 
 
+@contextlib.contextmanager
+def workspace() -> Iterator[Path]:
+    """Make a folder among the system's temporary files; removed at the end, with all that is in it.
+
+    Yields
+    ------
+    Path
+
+    Raises
+    ------
+    PluginError
+        If there is no place for it.
+    """
+    with contextlib.ExitStack() as stack:
+        with writing("the system's folder for temporary files (TMPDIR)"):
+            folder = stack.enter_context(temporary_folder())
+        yield folder
+
+
 def _umask() -> int:
     """The process's umask, which os.umask() can only tell by changing it, for all threads."""
     with open("/proc/self/status", encoding="ascii", errors="replace") as status:

@@ -1,5 +1,7 @@
 """What a script on a rank may be, and what it may not."""
 
+import tempfile
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -59,6 +61,16 @@ def test_what_is_wrong_with_the_data_is_said_by_the_rank_that_finds_it(rank, pai
     assert main(["finetune", *map(str, [*settings, "--backbone", "bert_1_8_2", *files])]) == HAS_SAID_WHY
     errors = capfd.readouterr().err
     assert errors.count("\n") == 1 and f"{tmp_path / 'pairs.jsonl'}, line 1" in errors
+
+
+def test_a_rank_without_a_place_for_temporary_files_says_so(rank, tmp_path, capfd, monkeypatch):
+    (tmp_path / "script.py").touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+        assert main(["run", "--comm", "dist_sync", str(tmp_path / "script.py")]) == HAS_SAID_WHY
+    said = capfd.readouterr().err
+    assert said.startswith("gluonnlp-snli: error: cannot write to the system's folder for temporary files (TMPDIR): ")
+    assert said.count("\n") == 1
 
 
 def test_more_ranks_than_pairs_are_refused():

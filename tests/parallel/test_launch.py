@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 
 import pytest
@@ -289,6 +290,12 @@ def test_a_run_that_cannot_start_says_so(start):
         other.bind(("127.0.0.1", 0))
         with pytest.raises(UsageError, match="Address already in use"):
             start("", port=other.getsockname()[1])
+
+
+def test_a_run_without_a_place_for_temporary_files_says_so(start, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(PluginError, match="^cannot write to the system's folder for temporary files"):
+        start("")
 
 
 def test_a_rank_is_alive_until_it_leaves(tmp_path, monkeypatch):

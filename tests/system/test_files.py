@@ -6,12 +6,22 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 
 import pytest
 
 from gluonnlp_snli_plugin.errors import CheckpointError, PluginError, UsageError
-from gluonnlp_snli_plugin.system.files import digest, is_utf8, locked, new_folder, replacing, write_json, writing
+from gluonnlp_snli_plugin.system.files import (
+    digest,
+    is_utf8,
+    locked,
+    new_folder,
+    replacing,
+    workspace,
+    write_json,
+    writing,
+)
 
 
 def test_a_file_takes_its_place_only_when_complete(tmp_path):
@@ -165,3 +175,16 @@ def test_what_goes_wrong_in_writing_is_one_line_that_names_the_file(tmp_path):
         raise OSError
     with pytest.raises(BrokenPipeError), writing("OUT"):
         raise BrokenPipeError
+
+
+def test_a_folder_for_temporary_files_that_cannot_be_made_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(KeyError), workspace() as folder:
+        (folder / "file").touch()
+        assert list(tmp_path.iterdir()) == [folder]
+        raise KeyError
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    where = r"the system's folder for temporary files \(TMPDIR\)"
+    with pytest.raises(PluginError, match=f"^cannot write to {where}: No such file or directory$"), workspace():
+        pass
