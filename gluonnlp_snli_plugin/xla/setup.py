@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import functools
 import hashlib
 import importlib.util
 import os
@@ -13,7 +14,7 @@ import jax
 import mxnet as mx
 
 from ..errors import PluginError, UsageError
-from ..system.files import cache_folder
+from ..system.files import cache_folder, replacing
 
 DRIVER_NEEDED = {"jax_cuda12_plugin": 525, "jax_cuda13_plugin": 580}  # the oldest for each of JAX's plugins
 _MEMORY_SHARES = ("XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_CLIENT_MEM_FRACTION")  # JAX complains if both are set
@@ -66,6 +67,37 @@ def configure(contexts: Sequence[mx.Context], memory_share: float = 0.0) -> None
             jax.config.update("jax_compilation_cache_dir", str(cache_folder("xla") / _machine(contexts[0].device_type)))
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    _keep_whole_programs()
+
+
+class _CacheFolder(type(Path())):  # type: ignore[misc]  # PosixPath, which Python 3.8 lets nobody name as a base
+    """The folder of JAX's cache, or a file in it, which is written atomically."""
+
+    def write_bytes(self, data: Any) -> int:
+        with replacing(self) as temporary:
+            return temporary.write_bytes(data)
+
+
+@functools.lru_cache(maxsize=None)
+def _keep_whole_programs() -> None:
+    """Let JAX write its cache of compiled programs atomically.
+
+    By itself it writes in place: another process that reads warns of an error, and what a killed process has left is
+    never replaced.
+    """
+    with contextlib.suppress(ImportError, AttributeError):  # another JAX
+        from jax._src import lru_cache
+
+        cache: Any = lru_cache.LRUCache
+        original = cache.__init__
+
+        @functools.wraps(original)
+        def init(self: Any, *args: Any, **kwargs: Any) -> None:
+            original(self, *args, **kwargs)
+            if isinstance(self.path, Path):  # not in a cloud
+                self.path = _CacheFolder(self.path)
+
+        cache.__init__ = init
 
 
 def chosen(contexts: Sequence[mx.Context], local: Sequence[Any], visible: Sequence[int] = _visible) -> List[Any]:

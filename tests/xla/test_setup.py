@@ -12,6 +12,7 @@ from gluonnlp_snli_plugin.cli import main
 from gluonnlp_snli_plugin.errors import PluginError, UsageError
 from gluonnlp_snli_plugin.parallel import devices as parallel_devices
 from gluonnlp_snli_plugin.parallel import place
+from gluonnlp_snli_plugin.system import files
 
 jax = pytest.importorskip("jax", reason="JAX is not installed: pip install jax (Python 3.10 or newer)")
 from gluonnlp_snli_plugin.xla import setup  # noqa: E402
@@ -165,3 +166,15 @@ def test_a_process_has_the_devices_it_asks_for_and_a_cache_of_programs(tmp_path)
     number, cache, platform = said.stdout.split()
     assert (number, platform) == ("2", "cpu"), said.stderr
     assert cache.startswith(f"{tmp_path}/gluonnlp_snli_plugin/xla/cpu-")
+
+
+def test_a_program_in_the_cache_is_whole_whenever_another_process_reads_it(tmp_path, monkeypatch):
+    from jax._src.lru_cache import LRUCache
+
+    setup.configure([mx.cpu()])
+    cache, read = LRUCache(str(tmp_path), max_size=-1), []
+    publish = files.publish
+    monkeypatch.setattr(files, "publish", lambda *paths: (read.append(cache.get("key")), publish(*paths)))
+    cache.put("key", b"a program")
+    assert read == [None] and cache.get("key") == b"a program"
+    assert [path.name for path in tmp_path.iterdir()] == ["key-cache"]
