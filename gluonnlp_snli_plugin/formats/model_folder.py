@@ -149,7 +149,17 @@ def load_model(folder: PathLike, ctx: Any = None) -> Model:
         If there is no model, or a file of it is missing or changed.
     """
     folder = _model_folder(folder)
-    settings, hashes = _read_settings(folder)
+    while True:
+        named = _read_settings(folder)
+        try:
+            return _load(folder, *named, ctx)
+        except (CheckpointError, OSError, mx.MXNetError):
+            if _read_settings(folder) == named:
+                raise
+            # A run has saved a better model, and removed the files of this one.
+
+
+def _load(folder: Path, settings: ModelSettings, hashes: Dict[str, Tuple[Path, Any]], ctx: Any) -> Model:
     files = _verified_files(folder, hashes)
     vocab, _ = read_vocabulary(files["vocab"])
     spiece = files["vocab"] if files["vocab"].suffix in (".spiece", ".model") else None

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gluonnlp_snli_plugin.errors import CheckpointError
+from gluonnlp_snli_plugin.formats import model_folder
 from gluonnlp_snli_plugin.formats.model_folder import Model, load_model, save_model
 from gluonnlp_snli_plugin.formats.model_settings import ModelSettings
 from gluonnlp_snli_plugin.text.tokenizer_settings import TokenizerSettings
@@ -63,6 +64,22 @@ def test_saving_again_leaves_one_set_of_weights(tiny_name, folder):
     save_model(_model(tiny_name, seed=1), folder / "model")
     assert len(list((folder / "model").glob("weights*"))) == 1
     load_model(folder)
+
+
+@pytest.mark.parametrize("step", ["_verified_files", "_check_weights", "build_net"])
+def test_a_model_that_a_run_replaces_while_it_is_read_is_read_again(tiny_name, folder, monkeypatch, step):
+    better, original, calls = _model(tiny_name, seed=1), getattr(model_folder, step), []
+
+    def replace_first(*arguments):
+        calls.append(arguments)
+        if len(calls) == 1:
+            save_model(better, folder / "model")
+        return original(*arguments)
+
+    monkeypatch.setattr(model_folder, step, replace_first)
+    found = load_model(folder)
+    assert len(calls) == 2
+    np.testing.assert_array_equal(found.net(*INPUTS).asnumpy(), better.net(*INPUTS).asnumpy())
 
 
 def test_a_save_that_dies_before_the_settings_leaves_the_old_model(tiny_name, folder, monkeypatch):
