@@ -109,8 +109,12 @@ class OutputFolder:
         last = self._last_line()
         if last and last[2] == "replaces" and "config.json" not in found:
             return False
-        begun = {"config.json", _METRICS}
-        return not found <= begun or (_METRICS in found and (self.path / _METRICS).stat().st_size > 0)
+        if not found <= {"config.json", _METRICS}:
+            return True
+        try:
+            return os.path.getsize(self.path / _METRICS) > 0
+        except FileNotFoundError:  # or just removed by a run that replaces this one
+            return False
 
     def _last_line(self) -> "Optional[re.Match[str]]":
         """What the process that wrote last says in the lock file: a match of ``_LINE``, or None."""

@@ -113,6 +113,15 @@ def test_a_run_that_comes_and_goes_while_another_prepares_is_not_lost(tmp_path):
     assert (tmp_path / "metrics.jsonl").read_text()
 
 
+def test_a_run_that_is_being_replaced_while_another_looks_is_no_run(tmp_path, monkeypatch):
+    with OutputFolder(tmp_path, overwrite=False) as output:
+        output.write_metrics("train", 1, 1, loss=1.0)
+    found = list(tmp_path.iterdir())
+    (tmp_path / "metrics.jsonl").unlink()
+    monkeypatch.setattr(Path, "iterdir", lambda _: found)  # as they were just before
+    OutputFolder(tmp_path, overwrite=False)
+
+
 @pytest.mark.parametrize("writes_more", [True, False])
 @pytest.mark.parametrize("what", ["folder", "folder, made again", "metrics.jsonl"])
 def test_what_is_removed_under_a_run_is_missed(tmp_path, what, writes_more):
