@@ -19,7 +19,25 @@ from gluonnlp_snli_plugin import finetune, store
 from gluonnlp_snli_plugin.errors import PluginError
 from gluonnlp_snli_plugin.train.settings.config import option_name
 
-PROGRAM = [sys.executable, "-m", "gluonnlp_snli_plugin"]
+PROGRAM = [sys.executable, "-m", "gluonnlp_snli_plugin", "finetune"]
+# The same, but struck by a signal once it has come to an update; by itself, so that it is not through before, however
+# busy the machine is.
+STRUCK = """
+import signal, sys
+from gluonnlp_snli_plugin.cli import main
+from gluonnlp_snli_plugin.train.recovery.checkpoint import Checkpoints
+
+strike, at_update, write = eval(sys.argv[1]), int(sys.argv[2]), Checkpoints.write
+
+def write_and_be_struck(checkpoints, update, *rest):
+    write(checkpoints, update, *rest)
+    if update >= at_update:
+        Checkpoints.write = write
+        strike(update > at_update)
+
+Checkpoints.write = write_and_be_struck
+sys.exit(main(["finetune", *sys.argv[3:]]))
+"""
 KILLS = int(os.environ.get("KILLS", 2))
 
 
@@ -36,9 +54,9 @@ def arguments(settings):
     return [part for name, value in settings.items() for part in (option_name(name), str(value))]
 
 
-def start(*arguments, **settings):
+def start(*arguments, program=PROGRAM, **settings):
     return subprocess.Popen(
-        [*PROGRAM, "finetune", *map(str, arguments)],
+        [*program, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -71,15 +89,16 @@ def assert_same(folder, other):
     assert content(folder) == content(other)
 
 
-def wait_for_update(folder, update, process):
-    """Until the run has come so far."""
-    deadline = time.monotonic() + 600
-    while process.poll() is None:
-        assert time.monotonic() < deadline
-        found = [path.name for path in (folder / "checkpoints").glob("*")] if (folder / "checkpoints").is_dir() else []
-        if any(int(name.partition(".")[0]) >= update for name in found):
-            return
-        time.sleep(0.002)
+def killed_at(update, seconds_later):
+    """A program that is ended at once, as by SIGKILL; without those seconds if it begins after the update."""
+    # An alarm is the kernel's, which does not wait for its turn as a process does.
+    strike = f"lambda is_late: signal.setitimer(signal.ITIMER_REAL, 1e-6 if is_late else {seconds_later})"
+    return [sys.executable, "-c", STRUCK, strike, str(update)]
+
+
+def told_at(update, number):
+    """A program that gets a signal."""
+    return [sys.executable, "-c", STRUCK, f"lambda _: signal.raise_signal({int(number)})", str(update)]
 
 
 def limited(size):
@@ -95,15 +114,12 @@ def limited(size):
 def test_a_run_to_which_everything_happens_ends_as_one_to_which_nothing_does(arguments, expected, tmp_path):
     """It is killed, finds the disk full, and gets each signal, one after the other; and is resumed each time."""
     dice, folder = random.Random(0), tmp_path / "out"
-    process = start(*arguments, "--output-dir", folder)
     for kill in range(KILLS):
-        wait_for_update(folder, 1 + 24 * kill // KILLS, process)
-        time.sleep(dice.random() / 50)  # now a checkpoint is being written, now an update is being made
-        process.kill()
+        # Now a checkpoint is being written, now an update is being made.
+        program = killed_at(1 + 24 * kill // KILLS, dice.random() / 50)
+        process = start(*(["--resume", folder] if kill else [*arguments, "--output-dir", folder]), program=program)
         _, errors = finish(process)
-        assert process.returncode == -signal.SIGKILL, errors
-        if kill < KILLS - 1:
-            process = start("--resume", folder)
+        assert process.returncode == -signal.SIGALRM, errors
 
     # Less than the weights; a few lines more than there are.
     enough = (folder / "metrics.jsonl").stat().st_size + 200
@@ -116,11 +132,9 @@ def test_a_run_to_which_everything_happens_ends_as_one_to_which_nothing_does(arg
         assert f"cannot write {place}: File too large" in errors.splitlines()[-1]
 
     for number, update in ((signal.SIGTERM, 30), (signal.SIGINT, 40)):
-        process = start("--resume", folder)
-        wait_for_update(folder, update, process)
-        process.send_signal(number)
+        process = start("--resume", folder, program=told_at(update, number))
         _, errors = finish(process)
-        assert process.returncode == 128 + number
+        assert process.returncode == 128 + number, errors
         assert f"stopped by {number.name} after update" in errors.splitlines()[-1]
         assert errors.splitlines()[-1].endswith(f"resume with: gluonnlp-snli finetune --resume {folder}")
 
