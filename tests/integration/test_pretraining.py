@@ -1,11 +1,9 @@
 """From raw text to a classifier by the commands and the recipe, on ranks, and through a death."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -88,19 +86,34 @@ def test_ranks_train_one_bert(command, text, vocabulary, home, tmp_path, backend
     assert checkpoint.dataset_name == "ranks_uncased"
 
 
+# The command, which kills itself once its first checkpoint is written: another process that looks for that may be late.
+KILLED = """
+import os, signal, sys
+from gluonnlp_snli_plugin.cli import main
+from gluonnlp_snli_plugin.train.recovery.checkpoint import Checkpoints
+
+write = Checkpoints.write
+
+def write_and_die(checkpoints, *state):
+    write(checkpoints, *state)
+    checkpoints.wait()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+Checkpoints.write = write_and_die
+main()
+"""
+
+
 @pytest.mark.slow
 def test_a_run_that_was_killed_ends_as_one_that_was_not(command, text, vocabulary, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     done = command(*_settings(text, vocabulary, whole))
     assert done.returncode == 0, done.stderr
     arguments = [*map(str, _settings(text, vocabulary, killed)), "--checkpoint-steps", "5"]
-    process = subprocess.Popen([sys.executable, "-m", "gluonnlp_snli_plugin", *arguments], stderr=subprocess.DEVNULL)
-    while process.poll() is None and not list((killed / "checkpoints").glob("*[0-9]")):
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    done = subprocess.run([sys.executable, "-c", KILLED, *arguments], stderr=subprocess.PIPE, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
     done = command("pretrain", "--resume", killed)
-    assert done.returncode == 0 and "resumed after update" in done.stderr, done.stderr
+    assert done.returncode == 0 and "resumed after update 5" in done.stderr, done.stderr
     expected, found = _arrays(whole), _arrays(killed)
     assert set(expected) == set(found)
     for name, array in expected.items():
