@@ -132,6 +132,15 @@ repairs["repair_numpy_when_mxnet_is_imported"]()
 
 
 @pytest.fixture
+def port():
+    """A port that no other process gets while the test runs; one that is told it can listen there."""
+    from gluonnlp_snli_plugin.parallel.connection import hold_port
+
+    with hold_port() as held:
+        yield held.getsockname()[1]
+
+
+@pytest.fixture
 def empty_figures(monkeypatch):
     """Pages of runs that this process makes have empty figures: to draw them takes most of a tiny run's time."""
     from markupsafe import Markup

@@ -15,7 +15,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -388,8 +387,10 @@ class _Runner:
 
     def _serve(self, command):
         """Run the service, meanwhile a command that asks it; then stop it."""
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = free.getsockname()[1]
+        from gluonnlp_snli_plugin.parallel.connection import hold_port
+
+        held = hold_port()  # no other process gets it before the service listens there
+        self._port = held.getsockname()[1]
         answers = []
 
         def ask():
@@ -415,6 +416,7 @@ class _Runner:
             self._run_ours(f"gluonnlp-snli serve out --port {self._port}", 0)
         finally:
             connections.Server.startup = startup
+            held.close()
         (answer,) = answers
         assert answer == "ready" or "predictions" in answer or "label" in answer
 

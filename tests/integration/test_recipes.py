@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,13 +19,10 @@ RECIPES = Path(__file__).parents[2] / "scripts" / "distributed"
 UNCHOSEN = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
 
 
-def test_machines_that_share_no_disk(write_pairs, tiny_name, tmp_path):
+def test_machines_that_share_no_disk(write_pairs, tiny_name, tmp_path, port):
     pairs = write_pairs(tmp_path / "pairs.jsonl", 33)
     command = [RECIPES / "parameter_server", "run", "--train-file", pairs, "--dev-file", pairs, SCRIPT]
     command += ["--task_name", "SNLI", "--bert_model", "bert_2_16_2", "--bert_dataset", tiny_name, "--epochs", "2"]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "MACHINES": "2", "ROOT": "localhost", "PORT": str(port)}
     machines = []
@@ -57,12 +53,11 @@ def test_the_recipe_for_horovod(write_pairs, tiny_name, tmp_path):
 
 @pytest.mark.jax
 @pytest.mark.long
-def test_the_page_on_ranks_says_how_to_start_them_through_jax_and_resume(write_pairs, tiny_name, tmp_path):
+def test_the_page_on_ranks_says_how_to_start_them_through_jax_and_resume(write_pairs, tiny_name, tmp_path, port):
     page = (Path(__file__).parents[2] / "docs" / "distributed.md").read_text(encoding="utf-8")
     export, *ranks = re.search("```sh\n(export JAX_.*?)```", page, re.DOTALL)[1].splitlines()
     assert len(ranks) == 2 and export.count("alpha:9000") == 1
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        export = export.replace("alpha:9000", f"localhost:{probe.getsockname()[1]}")
+    export = export.replace("alpha:9000", f"localhost:{port}")
     pairs, out = write_pairs(tmp_path / "pairs.jsonl", 160, LABELS), tmp_path / "out"
     settings = (
         f"--engine xla --dataset-name {tiny_name} --train-file {pairs} --dev-file {pairs} --max-len 24 --epochs 300"

@@ -8,14 +8,6 @@ from pathlib import Path
 import pytest
 
 from gluonnlp_snli_plugin.parallel import launch, processes
-from gluonnlp_snli_plugin.parallel.connection import hold_port
-
-
-@pytest.fixture
-def port():
-    """A port that no other process gets while the test runs; one that is told it can listen there."""
-    with hold_port() as held:
-        yield held.getsockname()[1]
 
 
 @pytest.fixture(scope="session")
