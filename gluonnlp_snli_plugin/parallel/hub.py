@@ -100,7 +100,7 @@ class Hub:
         """Read what a new connection is for; close any that is not from this program."""
         connection = Connection(connected)
         try:
-            connected.settimeout(_CONNECT_TIMEOUT)
+            connected.settimeout(timeout())  # on a busy machine a rank may take long from connecting to its first word
             protocol, purpose, rank, num_ranks = _HELLO.unpack(connection.read(_HELLO.size))
             connected.settimeout(None)
             if protocol != _PROTOCOL:

@@ -340,6 +340,20 @@ def test_a_stranger_at_the_port_is_ignored(ranks, port):
     assert ranks(act) == ([0, 0], ["", ""])
 
 
+def test_a_rank_may_take_long_from_connecting_to_its_first_word(ranks, monkeypatch):
+    monkeypatch.setattr(hub, "_CONNECT_TIMEOUT", 0.1)
+    monkeypatch.setenv(TIMEOUT, "60")
+    connect = connection.connect_soon
+
+    def connect_and_pause(host, port, limit):
+        connected = connect(host, port, limit)
+        time.sleep(0.5)
+        return connected
+
+    monkeypatch.setattr(hub, "connect_soon", connect_and_pause)
+    assert ranks(lambda hub, rank: hub.leave()) == ([0, 0], ["", ""])
+
+
 # The way to JAX's coordination service --------------------------------------------------------------------------------
 
 
