@@ -22,7 +22,7 @@ import numpy as np
 import safetensors.numpy
 
 from ...errors import CheckpointError, PluginError
-from ...system.files import digest
+from ...system.files import digest, writing
 from ...system.reading import read_json, reading
 from .array_file import ArrayFile
 
@@ -130,11 +130,18 @@ class Checkpoints:
         return 0, {}
 
     def tidy(self) -> None:
-        """Remove old checkpoints, and those that a killed process left half written or half removed."""
-        for leftover in self._folder.glob(f"*{_TEMPORARY}"):
-            shutil.rmtree(leftover)
-        for old in self._found()[: -self._keep]:
-            shutil.rmtree(old)
+        """Remove old checkpoints, and those that a killed process left half written or half removed.
+
+        Raises
+        ------
+        PluginError
+            If one cannot be removed.
+        """
+        with writing(self._folder):
+            for leftover in self._folder.glob(f"*{_TEMPORARY}"):
+                shutil.rmtree(leftover)
+            for old in self._found()[: -self._keep]:
+                shutil.rmtree(old)
 
     def _found(self) -> List[Path]:
         with reading(self._folder, PluginError):

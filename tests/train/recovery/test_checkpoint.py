@@ -8,6 +8,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from gluonnlp_snli_plugin.errors import PluginError
 from gluonnlp_snli_plugin.train.recovery.checkpoint import Checkpoints
 
 
@@ -45,3 +46,9 @@ def test_what_is_written_is_what_is_read(folder, size):
     assert found.update == 3 and found.state == {"text": "é"} and found.arrays["update"].tolist() == [3]
     np.testing.assert_array_equal(found.arrays["a"], expected)
     assert sorted(os.listdir(os.path.join(folder, "checkpoints"))) == ["000000002", "000000003"]
+
+
+def test_a_checkpoint_that_cannot_be_removed_is_one_line(tmp_path):
+    (tmp_path / "000000001.new").write_text("not a folder")
+    with pytest.raises(PluginError, match=f"^cannot write to {tmp_path}/000000001.new: Not a directory$"):
+        Checkpoints(tmp_path, keep=1).tidy()
