@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Tuple, Union
 
 import mxnet as mx
+import numpy as np
 from gluonnlp.vocab import BERTVocab
 
 from ..data.encoding import PairEncoder
@@ -167,6 +168,9 @@ def _load(folder: Path, settings: ModelSettings, hashes: Dict[str, Tuple[Path, A
     _check_weights(settings, len(vocab), files["weights"])
     net = build_net(settings, vocab)
     net.load_parameters(str(files["weights"]), ctx=ctx)
+    for name, parameter in net._collect_params_with_prefix().items():
+        if not np.isfinite(parameter.list_data()[0].asnumpy()).all():  # a ReLU makes an answer like any other of it
+            raise CheckpointError(f"{files['weights']}: {name} holds numbers that are not finite")
     return Model(net, vocab, settings, spiece)
 
 

@@ -61,7 +61,7 @@ inline void activate(Activation activation, float* numbers, int64_t count) {
     for (int64_t j = 0; j < count; ++j) numbers[j] = approximate_gelu(numbers[j]);
   } else if (activation == Activation::kRelu) {
 #pragma omp simd
-    for (int64_t j = 0; j < count; ++j) numbers[j] = numbers[j] > 0.0f ? numbers[j] : 0.0f;
+    for (int64_t j = 0; j < count; ++j) numbers[j] = numbers[j] < 0.0f ? 0.0f : numbers[j];
   } else if (activation == Activation::kTanh) {
     for (int64_t j = 0; j < count; ++j) numbers[j] = std::tanh(numbers[j]);
   }
