@@ -7,7 +7,7 @@ from typing import Any, Dict, Optional, Tuple
 from ..data.layout import PairLayout
 from ..data.schema import is_class_name
 from ..data.truncation import list_truncations
-from ..errors import CheckpointError
+from ..errors import CheckpointError, UsageError
 from ..model.encoder_family import is_dropout
 from ..model.family import family_of, problem_with_head
 from ..model.heads import head_named, head_names
@@ -95,6 +95,8 @@ def settings_from_json(content: Any, path: Path) -> ModelSettings:
     try:
         settings = _settings(content)
         problem = problem_of(settings)
+    except UsageError as error:
+        raise CheckpointError(f"{path}: {error}") from None
     except (ValueError, TypeError, KeyError, AttributeError):
         raise CheckpointError(f"{path} is damaged") from None
     if isinstance(settings.head, str) and settings.head not in head_names():

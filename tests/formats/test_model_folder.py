@@ -153,6 +153,23 @@ def test_a_setting_that_cannot_be_is_refused(folder, change):
         load_model(folder)
 
 
+def test_an_architecture_that_nobody_has_registered_is_named(folder):
+    path = folder / "model" / "config.json"
+    path.write_text(path.read_text().replace('"bert_2_16_2"', '"slim_2_16_2"'))
+    with pytest.raises(CheckpointError, match="config.json: no architecture 'slim_2_16_2'; a name is bert_LAYERS_"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_named(folder, number):
+    """A ReLU after them makes an answer like any other."""
+    model = load_model(folder)
+    model.net.bert.encoder.transformer_cells[0].ffn.ffn_1.weight.data()[0, 0] = number
+    save_model(model, folder / "model")
+    with pytest.raises(CheckpointError, match=r"params: bert\S*ffn_1.weight holds numbers that are not finite"):
+        load_model(folder)
+
+
 @pytest.mark.parametrize("change", [{"hidden_units": 9}, {"hparams": {"hidden_size": 33}}, {"head": "pooled"}], ids=str)
 def test_weights_that_are_not_what_the_settings_say_are_named(folder, change):
     path = folder / "model" / "config.json"
