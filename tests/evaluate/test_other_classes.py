@@ -272,6 +272,14 @@ def test_a_file_of_predictions_is_scored_by_the_columns_in_it(ask, hans, tmp_pat
     assert figures["by"]["subcase"] == expected["by"]["subcase"]
 
 
+def test_columns_that_are_called_as_those_of_predictions_are_the_datas(ask, tmp_path):
+    texts = [{"sentence1": f"a {i}", "sentence2": "b", "gold_label": E, "label": f"L{i % 2}"} for i in range(6)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in texts))
+    expected, _ = ask("--file", tmp_path / "a.jsonl", "--by", "label", "--predictions", tmp_path / "p.jsonl", "--json")
+    found, _ = ask("--file", tmp_path / "p.jsonl", "--by", "label", "--json")
+    assert found["by"] == expected["by"] and set(found["by"]["label"]) == {"L0", "L1"}
+
+
 def test_the_report_keeps_the_columns_that_the_same_pairs_were_scored_by(tiny_run, hans, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(str(tiny_run), str(run))

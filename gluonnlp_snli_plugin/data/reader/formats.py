@@ -107,7 +107,7 @@ class JsonLines:
         inner = row.get(SCORED_BY) if isinstance(row, dict) else None
         if not isinstance(inner, dict):
             return row
-        return {**{name: inner[name] for name in self._columns.called_as_others(inner)}, **row}
+        return {**row, **{name: inner[name] for name in self._columns.called_as_others(inner)}}
 
     def _is_read(self, row: Any) -> bool:
         """Whether a row has the values that rows must have to be read."""
