@@ -179,6 +179,8 @@ class RunConfig:
     @classmethod
     def require_moved(cls, name: str, then: Any, now: Any) -> None:
         """Raise a UsageError if a setting in `DATA_FILES` differs in more than where the files are."""
+        if name == "init_from" and not then:
+            raise UsageError("the run was begun without --init-from: omit it")
 
     def command_line(self, num_ranks: int = 1, comm: Optional[str] = None) -> List[str]:
         """The command that makes a run with these settings.

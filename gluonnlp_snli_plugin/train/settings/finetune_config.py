@@ -172,6 +172,7 @@ class FinetuneConfig(RunConfig):
 
     @classmethod
     def require_moved(cls, name: str, then: Any, now: Any) -> None:
+        super().require_moved(name, then, now)
         if name == "train_file":
             require_moved(option_name(name), then, now, training_file_of)
         if name in _OF_EVALUATION:

@@ -264,6 +264,11 @@ def test_a_complete_run_says_that_it_reads_no_other_file(whole, pairs_file, tmp_
     assert told in caplog.text and (folder / "config.json").read_bytes() == before
 
 
+def test_a_run_that_began_without_a_model_takes_none(broken, tiny_run):
+    with pytest.raises(UsageError, match="^the run was begun without --init-from: omit it$"):
+        finetune(resume=str(broken()), init_from=str(tiny_run))
+
+
 def test_a_run_goes_on_with_files_that_have_moved_and_knows_where_they_are(broken, whole, pairs_file, tmp_path):
     old, new, other = (tmp_path / name for name in ("old.jsonl", "new.jsonl", "other.jsonl"))
     shutil.copyfile(str(pairs_file), str(old))
