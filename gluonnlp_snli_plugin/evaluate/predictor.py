@@ -45,6 +45,7 @@ class Predictor:
     Parameters
     ----------
     model : Model
+        As it is now: where its weights may change later, make another predictor then.
     contexts : list of Context or None
         The devices that hold the model, default CPU.
     batch_size : int, default 64

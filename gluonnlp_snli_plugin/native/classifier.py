@@ -1,6 +1,6 @@
 """Inference on CPU with a whole classifier in one call of C++, without MXNet's engine.
 
-Weights are packed once, at the cost of memory: the net keeps its own too, which explanations need. Pairs need no
+Weights are copied and packed once, at the cost of memory: the net keeps its own, which explanations need. Pairs need no
 padding, and a pair's answer has the same bits in any batch and for any number of threads.
 
 With 8-bit integers, weights are quantized once, with a scale for each unit. A layer's inputs are quantized dynamically,
@@ -10,10 +10,9 @@ few of the 256 steps to all other values.
 """
 
 import ctypes
-from typing import Any, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Iterable, List, Optional, Sequence
 
 import numpy as np
-from mxnet.base import _LIB, check_call
 
 from ..data.encoding import EncodedPairs
 from ..errors import PluginError
@@ -115,7 +114,8 @@ class NativeClassifier:
     Parameters
     ----------
     net : SNLIBertClassifier
-        Float32 and on CPU, accelerated or not (:func:`gluonnlp_snli_plugin.native.accelerate`). It is not changed.
+        Float32 and on CPU, accelerated or not (:func:`gluonnlp_snli_plugin.native.accelerate`). It is not changed, and
+        its weights are copied: what is done to them later has no effect on the answers.
     dtype : {'float32', 'int8'}, default 'float32'
         'int8': products of 8-bit integers in all dense layers of 16 units or more; the few units that make the logits,
         embeddings, attention and layer normalization remain in float32. It needs a processor with VNNI instructions or
@@ -160,9 +160,9 @@ class NativeClassifier:
         if net.has_segments:
             tables["segments"] = "token_type_embed.0.weight"
         for name, parameter in tables.items():
-            address, shape = self._in_memory(f"bert.{parameter}")
-            setattr(self._classifier, name, address)
-            setattr(self._classifier, f"num_{name}", shape[0])
+            table = self._copied(f"bert.{parameter}")
+            setattr(self._classifier, name, table.ctypes.data)
+            setattr(self._classifier, f"num_{name}", len(table))
 
     def logits(self, encoded: EncodedPairs) -> np.ndarray:
         """Logits of encoded pairs; ndarray of float32, shape (n, classes)."""
@@ -194,24 +194,23 @@ class NativeClassifier:
     def _dense(self, names: Sequence[str], activation: Optional[str] = None) -> _Dense:
         """The structure of layers of the same data, side by side."""
         weight, bias = (
-            np.concatenate([self._parameters[f"{name}.{kind}"].list_data()[0].asnumpy() for name in names])
-            for kind in ("weight", "bias")
+            np.concatenate([self._value(f"{name}.{kind}") for name in names]) for kind in ("weight", "bias")
         )
         layer = DenseLayer(weight, bias, activation, self._dtype if len(weight) >= _FEWEST_UNITS else "float32")
         self._kept.append(layer)
         return layer.structure
 
     def _norm(self, name: str) -> _Norm:
-        gamma, beta = (self._in_memory(f"{name}.{kind}")[0] for kind in ("gamma", "beta"))
+        gamma, beta = (self._copied(f"{name}.{kind}").ctypes.data for kind in ("gamma", "beta"))
         return _Norm(gamma, beta, self._hparams["layer_norm_eps"])
 
-    def _in_memory(self, name: str) -> Tuple[int, Tuple[int, ...]]:
-        """The address and the shape of a parameter, which is not copied."""
-        array, address = self._parameters[name].list_data()[0], ctypes.c_void_p()
-        array.wait_to_read()
-        check_call(_LIB.MXNDArrayGetData(array.handle, ctypes.byref(address)))
-        self._kept.append(array)
-        return address.value or 0, array.shape
+    def _copied(self, name: str) -> np.ndarray:
+        """A copy of a parameter, which is kept."""
+        self._kept.append(self._value(name))
+        return self._kept[-1]
+
+    def _value(self, name: str) -> np.ndarray:
+        return self._parameters[name].list_data()[0].asnumpy()
 
     def _array(self, kind: Any, structures: Iterable[Any]) -> int:
         """The address of an array of structures."""

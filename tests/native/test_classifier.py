@@ -107,6 +107,15 @@ def test_the_net_itself_stays_as_it_is(make_net):
     np.testing.assert_array_equal(logits(net, pairs, [mx.cpu()]), before)
 
 
+def test_what_is_done_to_the_net_later_has_no_effect(make_net):
+    net, pairs = make_net(), random_pairs()
+    classifier = NativeClassifier(net)
+    before = classifier.logits(pairs)
+    for parameter in net.collect_params().values():
+        parameter.set_data(parameter.data() * 0)
+    np.testing.assert_array_equal(classifier.logits(pairs), before)
+
+
 def test_no_pairs_have_no_logits(make_net):
     empty = EncodedPairs(np.zeros(0, np.int32), np.zeros(1, np.int64), *2 * [np.zeros(0, np.int32)], None, 0)
     assert NativeClassifier(make_net()).logits(empty).shape == (0, 3)
