@@ -194,6 +194,17 @@ def test_growth_is_written_beside_the_comparison(benchmark, tmp_path):
     assert firsts == [["100", "1,000"], ["8", "32"], ["2", "16"]]
 
 
+@pytest.mark.slow
+@pytest.mark.whole_benchmarks
+def test_a_profile_accounts_for_a_whole_step(benchmark, tmp_path):
+    page = tmp_path / "page.md"
+    done = benchmark("step_profile.py", "--rounds", 1, "--steps", 3, "--warmup", 2, "--output", page)
+    assert done.returncode == 0, done.stderr
+    shares = [float(row["share"].rstrip("%")) for row in rows_of(page.read_text().split("| product |")[0])]
+    assert sum(shares) == pytest.approx(100, abs=1) and all(0 <= share < 100 for share in shares)
+    assert not (tmp_path / "profile.json").exists()
+
+
 def unheaded_rows_of(page):
     """The rows of a table whose first column has no heading, as lists."""
     lines = page.read_text().splitlines()

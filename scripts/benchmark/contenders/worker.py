@@ -105,9 +105,14 @@ class Worker:
         self._obey()
         raise SystemExit("asked to train after the last epoch")
 
+    def seconds(self):
+        """How long this turn of training has taken so far."""
+        return time.perf_counter() - self._since
+
     def _report(self):
         self._wait()
-        self._answer(seconds=time.perf_counter() - self._since, parts=self._parts, **self._done)
+        processor_seconds = time.process_time() - self._processor_since
+        self._answer(seconds=self.seconds(), processor_seconds=processor_seconds, parts=self._parts, **self._done)
 
     def _obey(self):
         for line in iter(sys.stdin.readline, ""):
@@ -120,7 +125,7 @@ class Worker:
                 self._steps_left = int(arguments[0])
                 self._done.clear()
                 self._parts.clear()
-                self._since = begin
+                self._since, self._processor_since = begin, time.process_time()
                 return
             if command == "evaluate":
                 pairs, accuracy = self._evaluate()
