@@ -102,7 +102,7 @@ MXReturnValue backward(const Attributes& attributes, Tensors* inputs, Tensors* o
           if (in.dropout.is_on) {
             const uint32_t first_weight = static_cast<uint32_t>(row * in.keys);
 #pragma omp simd
-            for (int j = 0; j < length; ++j) mask[j] = in.dropout(first_weight + j);
+            for (int j = 0; j < in.padded_keys; ++j) mask[j] = in.dropout(first_weight + j);
           }
           softmax_backward(weights + i * in.padded_keys, d_weights + i * in.padded_keys, mask, length, in.padded_keys,
                            in.scale, normalizers[row]);

@@ -67,7 +67,7 @@ class Matrices {
     for (int row = 0; row < rows_; ++row, from += step) {
       for (int head = 0; head < part_.heads; ++head) {
         float* to = (*this)[head] + row * padded;
-        std::memcpy(to, from + head * size, size * sizeof(float));
+        copy(from + head * size, size, to);
         std::fill(to + size, to + padded, 0.0f);
       }
     }
@@ -81,12 +81,19 @@ class Matrices {
     to += problem_.head(part_.n, part_.first);
     for (int row = 0; row < rows_; ++row, to += step) {
       for (int head = 0; head < part_.heads; ++head) {
-        std::memcpy(to + head * size, (*this)[head] + row * problem_.padded_size, size * sizeof(float));
+        copy((*this)[head] + row * problem_.padded_size, size, to + head * size);
       }
     }
   }
 
  private:
+  // Without a call of memcpy: the vectors are short, and there are many.
+  static void copy(const float* from, int size, float* to) {
+    int j = 0;
+    for (; j + kLanes <= size; j += kLanes) store(to + j, load(from + j));
+    for (; j < size; ++j) to[j] = from[j];
+  }
+
   const Problem& problem_;
   const Part& part_;
   int rows_;
@@ -156,8 +163,9 @@ inline void attend(const Problem& in, const Part& part, float* out, int64_t out_
         if (normalizers) normalizers[row] = normalizer;
         if (in.dropout.is_on) {
           const uint32_t first_weight = static_cast<uint32_t>(row * in.keys);
+          // Of the padding, too, whose weights are zero: whole vectors.
 #pragma omp simd
-          for (int j = 0; j < length; ++j) s[j] *= in.dropout(first_weight + j);
+          for (int j = 0; j < in.padded_keys; ++j) s[j] *= in.dropout(first_weight + j);
         }
       }
       multiply(scores, in.padded_keys, 1, values[h], context[h] + first, rows, in.padded_size, in.keys);
