@@ -12,7 +12,7 @@ from ..data.encoding import EncodedPairs
 from ..data.reader import PairReader
 from ..errors import CheckpointError, DataError, UsageError
 from ..model.family import family_of
-from ..native.accelerate import restore
+from ..native.layers import restore
 from ..tasks.sample import sample_pairs
 from ..tasks.task import schema_of
 from .format import PathLike, content_of

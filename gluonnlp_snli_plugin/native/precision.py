@@ -7,7 +7,8 @@ import mxnet as mx
 
 from ..errors import UsageError
 from . import operators
-from .accelerate import accelerate, adds_gradients_in_place, restore
+from .accelerate import accelerate, adds_gradients_in_place
+from .layers import restore
 
 _log = logging.getLogger("gluonnlp_snli_plugin")
 _INSTRUCTIONS = {"bfloat16": "AMX", "int8": "VNNI"}
