@@ -6,7 +6,7 @@ A layer is changed by giving it one of these classes: it keeps its parameters, i
 from typing import Any, Iterator, List, Optional, Tuple
 
 import mxnet as mx
-from gluonnlp.model.bert import BERTEncoderCell, DotProductSelfAttentionCell
+from gluonnlp.model.bert import BERTEncoder, BERTEncoderCell, DotProductSelfAttentionCell
 from gluonnlp.model.block import GELU
 from gluonnlp.model.transformer import PositionwiseFFN
 from mxnet.gluon import nn
@@ -167,6 +167,31 @@ class _FeedForward(Native, PositionwiseFFN):
         return self.layer_norm(self.ffn_2(outputs), inputs)
 
 
+class _Encoder(Native, BERTEncoder):
+    @classmethod
+    def fits(cls, block: Any) -> bool:
+        return not block._output_all_encodings and not block._output_attention
+
+    def prepare(self) -> None:
+        self.layer_norm._rate_before = self._dropout
+
+    def hybrid_forward(
+        self, F: Any, inputs: Any, states: Any = None, valid_length: Any = None, position_weight: Any = None
+    ) -> Tuple[Any, List[Any]]:
+        steps = F.contrib.arange_like(inputs, axis=0)
+        lengths = None  # for each element of the batch and position
+        if valid_length is not None:
+            zeros = F.zeros_like(steps).reshape(shape=(1, -1))
+            lengths = F.broadcast_add(valid_length.reshape(shape=(-1, 1)), zeros).astype("int32")
+        positions = F.Embedding(steps, position_weight, self._max_length, self._units)
+        outputs = self.layer_norm(operators.add_rows(inputs, positions))
+        for cell in self.transformer_cells:
+            outputs, _ = cell(outputs, lengths)
+        if valid_length is not None:
+            outputs = F.SequenceMask(outputs, sequence_length=valid_length, use_sequence_length=True, axis=0)
+        return outputs, []
+
+
 NATIVE = {
     nn.LayerNorm: _LayerNorm,
     nn.Dropout: _Dropout,
@@ -176,5 +201,6 @@ NATIVE = {
     BERTEncoderCell: _EncoderCell,
     FirstTokenCell: _FirstTokenCell,
     PositionwiseFFN: _FeedForward,
+    BERTEncoder: _Encoder,
 }
 STOCK = {Dense: nn.Dense, **{native: stock for stock, native in NATIVE.items()}}

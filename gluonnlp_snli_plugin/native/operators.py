@@ -102,6 +102,21 @@ def layer_norm(
     return _call("_snli_layer_norm", *arrays, eps=eps, p=p, **flags)[0]
 
 
+def add_rows(data: Any, rows: Any) -> Any:
+    """``data + rows`` with a row for each position; the gradient of `rows` takes MXNet's own sum many times as long.
+
+    Parameters
+    ----------
+    data : NDArray or Symbol of float32, shape (length, batch, C)
+    rows : of shape (length, C)
+
+    Returns
+    -------
+    NDArray or Symbol of float32, shape (length, batch, C)
+    """
+    return _call("_snli_add_rows", data, rows)
+
+
 def gelu(data: Any) -> Any:
     """``x * Phi(x)``, exact to 1e-7, of an array of float32 of any shape."""
     return _call("_snli_gelu", data)
