@@ -65,10 +65,12 @@ class _LayerNorm(Native, nn.LayerNorm):
     def fits(cls, block: Any) -> bool:
         return block._axis == -1 and block._center and block._scale
 
-    def hybrid_forward(self, F: Any, data: Any, residual: Any = None, gamma: Any = None, beta: Any = None) -> Any:
+    def hybrid_forward(
+        self, F: Any, data: Any, residual: Any = None, bias: Any = None, gamma: Any = None, beta: Any = None
+    ) -> Any:
         key = operators.dropout_key(F) if self._rate_before else None
         gamma, beta = F.identity(gamma), F.identity(beta)
-        return operators.layer_norm(data, gamma, beta, residual, key, self._epsilon, self._rate_before)
+        return operators.layer_norm(data, gamma, beta, residual, key, self._epsilon, self._rate_before, bias)
 
 
 class _GELU(Native, GELU):
@@ -76,8 +78,8 @@ class _GELU(Native, GELU):
     def fits(cls, block: Any) -> bool:
         return not block._approximate
 
-    def hybrid_forward(self, F: Any, x: Any) -> Any:
-        return operators.gelu(x)
+    def hybrid_forward(self, F: Any, x: Any, bias: Any = None) -> Any:
+        return operators.gelu(x, bias)
 
 
 class _Dropout(Native, nn.Dropout):
@@ -97,6 +99,27 @@ class Dense(Native, nn.Dense):
             x = F.flatten(x)
         outputs = _project(self, F, x, weight, bias, self._units, self._takes_over_gelu)
         return outputs if self.act is None else self.act(outputs)
+
+
+class _DenseWithoutBias(Native, nn.Dense):
+    """A dense layer that gives its bias beside its product, for the next operator to add.
+
+    MXNet adds biases, and adds up their gradients, in passes of their own over memory.
+    """
+
+    def hybrid_forward(self, F: Any, x: Any, weight: Any, bias: Any = None) -> Tuple[Any, Any]:
+        return project(F, x, weight, None, self._units), F.identity(bias)
+
+
+def _leave_bias(dense: Any) -> None:
+    """Make a dense layer a :class:`_DenseWithoutBias`, if it is MXNet's own with nothing but product and bias."""
+    if type(dense) is nn.Dense and dense.bias is not None and dense.act is None and not dense._flatten:
+        dense.__class__ = _DenseWithoutBias
+
+
+def _product_and_bias(outputs: Any) -> List[Any]:
+    """What a dense layer gave, with the bias if it has left it to the next operator."""
+    return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
 
 
 class _SelfAttention(Native, DotProductSelfAttentionCell):
@@ -136,19 +159,23 @@ class _EncoderCell(Native, BERTEncoderCell):
 
     def prepare(self) -> None:
         self.layer_norm._rate_before = self._dropout
+        _leave_bias(self.proj)
 
     def hybrid_forward(self, F: Any, inputs: Any, valid_len: Any = None) -> Tuple[Any, List[Any]]:
         outputs, _ = self.attention_cell(inputs, valid_len)
-        return self.ffn(self.layer_norm(self.proj(outputs), inputs)), []
+        outputs, *bias = _product_and_bias(self.proj(outputs))
+        return self.ffn(self.layer_norm(outputs, inputs, *bias)), []
 
 
 class _FirstTokenCell(Native, FirstTokenCell):
     def prepare(self) -> None:
         self.layer_norm._rate_before = self._dropout
+        _leave_bias(self.proj)
 
     def hybrid_forward(self, F: Any, inputs: Any, valid_len: Any = None) -> Tuple[Any, List[Any]]:
         outputs, _ = self.attention_cell(inputs, valid_len)
-        return self.ffn(self.layer_norm(self.proj(outputs), first(inputs, 0))), []
+        outputs, *bias = _product_and_bias(self.proj(outputs))
+        return self.ffn(self.layer_norm(outputs, first(inputs, 0), *bias)), []
 
 
 class _FeedForward(Native, PositionwiseFFN):
@@ -159,12 +186,16 @@ class _FeedForward(Native, PositionwiseFFN):
     def prepare(self) -> None:
         self.layer_norm._rate_before = self._dropout
         self.ffn_2._takes_over_gelu = bool(self._product_dtype) and isinstance(self.activation, _GELU)
+        _leave_bias(self.ffn_2)
+        if isinstance(self.activation, _GELU):
+            _leave_bias(self.ffn_1)
 
     def hybrid_forward(self, F: Any, inputs: Any) -> Any:
-        outputs = self.ffn_1(inputs)
+        outputs, *bias = _product_and_bias(self.ffn_1(inputs))
         if self.activation and not self.ffn_2._takes_over_gelu:
-            outputs = self.activation(outputs)
-        return self.layer_norm(self.ffn_2(outputs), inputs)
+            outputs = self.activation(outputs, *bias)
+        outputs, *bias = _product_and_bias(self.ffn_2(outputs))
+        return self.layer_norm(outputs, inputs, *bias)
 
 
 class _Encoder(Native, BERTEncoder):
@@ -203,4 +234,4 @@ NATIVE = {
     PositionwiseFFN: _FeedForward,
     BERTEncoder: _Encoder,
 }
-STOCK = {Dense: nn.Dense, **{native: stock for stock, native in NATIVE.items()}}
+STOCK = {Dense: nn.Dense, _DenseWithoutBias: nn.Dense, **{native: stock for stock, native in NATIVE.items()}}

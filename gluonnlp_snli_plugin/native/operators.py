@@ -77,9 +77,16 @@ def dropout(data: Any, key: Any, p: float) -> Any:
 
 
 def layer_norm(
-    data: Any, gamma: Any, beta: Any, residual: Any = None, key: Any = None, eps: float = 1e-5, p: float = 0.0
+    data: Any,
+    gamma: Any,
+    beta: Any,
+    residual: Any = None,
+    key: Any = None,
+    eps: float = 1e-5,
+    p: float = 0.0,
+    bias: Any = None,
 ) -> Any:
-    """``LayerNorm(dropout(data) + residual)`` over the last axis.
+    """``LayerNorm(dropout(data + bias) + residual)`` over the last axis.
 
     Parameters
     ----------
@@ -91,14 +98,15 @@ def layer_norm(
     eps : float, default 1e-5
     p : float, default 0
         Dropout rate.
+    bias : of shape (C,), or None
 
     Returns
     -------
     NDArray or Symbol of float32, shape (..., C)
     """
     key = key if p else None
-    arrays = [array for array in (data, gamma, beta, residual, key) if array is not None]
-    flags = {"residual": int(residual is not None), "dropout": int(key is not None)}
+    arrays = [array for array in (data, gamma, beta, residual, bias, key) if array is not None]
+    flags = {"residual": int(residual is not None), "use_bias": int(bias is not None), "dropout": int(key is not None)}
     return _call("_snli_layer_norm", *arrays, eps=eps, p=p, **flags)[0]
 
 
@@ -117,9 +125,9 @@ def add_rows(data: Any, rows: Any) -> Any:
     return _call("_snli_add_rows", data, rows)
 
 
-def gelu(data: Any) -> Any:
-    """``x * Phi(x)``, exact to 1e-7, of an array of float32 of any shape."""
-    return _call("_snli_gelu", data)
+def gelu(data: Any, bias: Any = None) -> Any:
+    """``x * Phi(x)``, exact to 1e-7, of an array of float32 of any shape, to whose last axis `bias` is added before."""
+    return _call("_snli_gelu", data) if bias is None else _call("_snli_gelu", data, bias, use_bias=1)
 
 
 def dense(data: Any, weight: Any, bias: Any, units: int, dtype: str = "float32", gelu: bool = False) -> Any:

@@ -19,6 +19,14 @@ def test_gelu_is_gluonnlps_own(run, assert_same, normal, shape, mode):
     assert_same(run(lambda F, x: operators.gelu(x), [x], head, mode), theirs)
 
 
+@pytest.mark.parametrize("shape", [(7,), (17, 3), (2, 1, 65), (31, 32, 130), (1, 1, 16)], ids=str)
+def test_a_bias_is_added_before(run, assert_same, normal, shape, mode):
+    arrays, head = [normal(*shape, scale=2), normal(shape[-1], seed=2)], normal(*shape, seed=1)
+    of_last_axis = (1,) * (len(shape) - 1) + (-1,)
+    theirs = run(lambda F, x, bias: GELU()(F.broadcast_add(x, bias.reshape(of_last_axis))), arrays, head)
+    assert_same(run(lambda F, x, bias: operators.gelu(x, bias), arrays, head, mode), theirs, 4e-6)
+
+
 def test_gelu_is_x_times_the_normal_distribution_function_to_1e6(run):
     x = np.linspace(-12, 12, 4801, dtype=np.float32)
     phi = np.array([0.5 * math.erfc(-value / math.sqrt(2)) for value in x.tolist()])

@@ -47,6 +47,21 @@ def test_layer_norm_is_over_the_last_axis_of_any_shape(run, assert_same, normal,
     assert_same(run(_our_layer_norm, arrays, head, mode), run(_mxnets_layer_norm, arrays, head), 4e-6)
 
 
+@pytest.mark.parametrize("has_residual", [False, True], ids=["plain", "residual"])
+@pytest.mark.parametrize("shape", [(1, 1, 16), (65, 2, 64), (20,)], ids=str)
+def test_a_bias_is_added_to_the_data(run, assert_same, normal, make_inputs, shape, has_residual, mode):
+    arrays, head = [*make_inputs(shape, has_residual), normal(shape[-1], seed=4)], normal(*shape, seed=3)
+
+    def ours(F, data, gamma, beta, *rest):
+        return operators.layer_norm(data, gamma, beta, rest[0] if has_residual else None, bias=rest[-1])
+
+    def theirs(F, data, gamma, beta, *rest):
+        data = F.broadcast_add(data, rest[-1].reshape((1,) * (len(shape) - 1) + (-1,)))
+        return _mxnets_layer_norm(F, data, gamma, beta, *rest[:-1])
+
+    assert_same(run(ours, arrays, head, mode), run(theirs, arrays, head), 4e-6)
+
+
 def test_layer_norm_sums_over_thousands_of_rows(run, assert_same, normal, make_inputs):
     arrays, head = make_inputs((5000, 31), True), normal(5000, 31, seed=3)
     assert_same(run(_our_layer_norm, arrays, head), run(_mxnets_layer_norm, arrays, head), 2e-5)

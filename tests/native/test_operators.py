@@ -26,6 +26,8 @@ def _zeros(*shape, dtype="float32"):
     "call, number",
     [
         (lambda wrong: operators.gelu(wrong(3, 4)), 0),
+        (lambda wrong: operators.gelu(_zeros(3, 4), wrong(4)), 1),
+        (lambda wrong: operators.add_rows(_zeros(3, 2, 4), wrong(3, 4)), 1),
         (lambda wrong: operators.dropout(wrong(3, 4), _zeros(64), 0.5), 0),
         (lambda wrong: operators.dense(wrong(3, 4), _zeros(5, 4), None, 5), 0),
         (lambda wrong: operators.layer_norm(wrong(3, 4), _zeros(4), _zeros(4)), 0),
@@ -49,6 +51,10 @@ def test_lengths_that_are_not_integers_are_named():
 @pytest.mark.parametrize(
     "call, complaint",
     [
+        (lambda: operators.gelu(_zeros(3, 4), _zeros(3)), "[Ss]hape"),
+        (lambda: operators.add_rows(_zeros(3, 2, 4), _zeros(2, 4)), "[Ss]hape"),
+        (lambda: operators.add_rows(_zeros(3, 4), _zeros(3, 4)), "positions, batch, width"),
+        (lambda: operators.layer_norm(_zeros(3, 4), _zeros(4), _zeros(4), bias=_zeros(3)), "[Ss]hape"),
         (lambda: operators.layer_norm(_zeros(3, 4), _zeros(3), _zeros(4)), "[Ss]hape"),
         (lambda: operators.layer_norm(_zeros(3, 4), _zeros(4), _zeros(5)), "[Ss]hape"),
         (lambda: operators.layer_norm(_zeros(3, 4), _zeros(4), _zeros(4), _zeros(4, 3)), "residual"),
@@ -105,19 +111,20 @@ mx.random.seed(3)
 result = hashlib.sha256()
 data = mx.nd.array(mx.np.arange(300 * 5 * 96).asnumpy() % 89 / 89 - 0.5).reshape((300, 5, 96))
 data.attach_grad()
-gamma, beta = data[0, 0].copy(), data[1, 0].copy()
-weight = data[2:98, 0].copy()
-weight.attach_grad()
-gamma.attach_grad()
-beta.attach_grad()
+gamma, beta, bias, other_bias = (data[i, 0].copy() for i in range(4))
+weight, rows = data[2:98, 0].copy(), data[:, 3].copy()
+parameters = [gamma, beta, bias, other_bias, weight, rows]
+for parameter in parameters:
+    parameter.attach_grad()
 for _ in range(3):
     with mx.autograd.record():
-        out = operators.layer_norm(data, gamma, beta, data * 2, operators.dropout_key(mx.nd), p=0.1)
+        out = operators.add_rows(data, rows)
+        out = operators.layer_norm(out, gamma, beta, data * 2, operators.dropout_key(mx.nd), p=0.1, bias=bias)
         out = operators.dense(out, weight, None, 96)
         out = operators.attention(out, out, out, None, operators.dropout_key(mx.nd), heads=4, p=0.1)
-        out = operators.dropout(operators.gelu(out), operators.dropout_key(mx.nd), 0.1)
+        out = operators.dropout(operators.gelu(out, other_bias), operators.dropout_key(mx.nd), 0.1)
     out.backward(out)
-    gradients = [array.grad for array in (data, gamma, beta, weight)]
+    gradients = [array.grad for array in (data, *parameters)]
     for array in (out, *gradients, operators.clip_factor(gradients, 1.0)):
         result.update(array.asnumpy().tobytes())
 print(result.hexdigest())

@@ -1,19 +1,18 @@
-// _snli_layer_norm: LayerNorm(dropout(data) + residual) over the last axis, in one pass over memory.
+// _snli_layer_norm: LayerNorm(dropout(data + bias) + residual) over the last axis, in one pass over memory.
 //
-// Inputs: data (..., C), gamma (C,), beta (C,), then residual (..., C) if attribute residual=1, then the dropout key if
-// dropout=1. Attributes: eps, p. Outputs: the result (..., C); mean and 1 / standard deviation of each row.
+// Inputs: data (..., C), gamma (C,), beta (C,), then residual (..., C) if attribute residual=1, bias (C,) if use_bias=1,
+// and the dropout key if dropout=1. Attributes: eps, p. Outputs: the result (..., C); mean and 1 / standard deviation of
+// each row.
 
+#include "group_sums.h"
 #include "layer_norm.h"
 #include "operator.h"
 
 namespace snli {
 namespace {
 
-// The sums over rows are made for so many groups of rows, in a fixed order: the same result for any number of threads.
-constexpr int kGroups = 32;
-
 struct Arrays {
-  const float *data, *gamma, *beta, *residual, *key;
+  const float *data, *gamma, *beta, *residual, *bias, *key;
 
   Arrays(const Attributes& attributes, Tensors& in, size_t offset) {
     data = in[offset].data<float>();
@@ -21,18 +20,22 @@ struct Arrays {
     beta = in[offset + 2].data<float>();
     size_t next = offset + 3;
     residual = integer(attributes, "residual", 0) ? in[next++].data<float>() : nullptr;
+    bias = integer(attributes, "use_bias", 0) ? in[next++].data<float>() : nullptr;
     key = integer(attributes, "dropout", 0) ? in[next].data<float>() : nullptr;
   }
 
-  // dropout(data) + residual of one row.
+  // dropout(data + bias) + residual of one row.
   void sum(int64_t row, int width, const Dropout& dropout, float* out) const {
     const float* x = data + row * width;
     const uint32_t start = static_cast<uint32_t>(row * width);
+    std::memcpy(out, x, width * sizeof(float));
+    if (bias) {
+#pragma omp simd
+      for (int j = 0; j < width; ++j) out[j] += bias[j];
+    }
     if (dropout.is_on) {
 #pragma omp simd
-      for (int j = 0; j < width; ++j) out[j] = x[j] * dropout(start + j);
-    } else {
-      std::memcpy(out, x, width * sizeof(float));
+      for (int j = 0; j < width; ++j) out[j] *= dropout(start + j);
     }
     if (residual) {
       const float* r = residual + row * width;
@@ -78,15 +81,15 @@ MXReturnValue backward(const Attributes& attributes, Tensors* inputs, Tensors* o
   float* d_data = (*outputs)[0].data<float>();
   float* d_residual = in.residual ? (*outputs)[3].data<float>() : nullptr;
 
-  std::vector<float> partial(2 * kGroups * width);  // of gamma and beta, for each group of rows
+  enum { kGamma, kBeta, kBias, kSums };
+  GroupSums sums(kSums, width);
 #pragma omp parallel
   {
     std::vector<float> buffer(width);
     float* h = buffer.data();
 #pragma omp for schedule(static)
     for (int group = 0; group < kGroups; ++group) {
-      float* d_gamma = partial.data() + 2 * group * width;
-      float* d_beta = d_gamma + width;
+      float *d_gamma = sums.part(group, kGamma), *d_beta = sums.part(group, kBeta), *d_bias = sums.part(group, kBias);
       for (int64_t row = rows * group / kGroups; row < rows * (group + 1) / kGroups; ++row) {
         in.sum(row, width, dropout, h);
         const float mean = statistics[2 * row], inverse = statistics[2 * row + 1];
@@ -112,24 +115,22 @@ MXReturnValue backward(const Attributes& attributes, Tensors* inputs, Tensors* o
 #pragma omp simd
           for (int j = 0; j < width; ++j) dx[j] *= dropout(start + j);
         }
+        if (in.bias) {
+#pragma omp simd
+          for (int j = 0; j < width; ++j) d_bias[j] += dx[j];
+        }
       }
     }
   }
-  for (int k = 0; k < 2; ++k) {
-    float* sum = (*outputs)[1 + k].data<float>();
-    std::memset(sum, 0, width * sizeof(float));
-    for (int group = 0; group < kGroups; ++group) {
-      const float* part = partial.data() + (2 * group + k) * width;
-#pragma omp simd
-      for (int j = 0; j < width; ++j) sum[j] += part[j];
-    }
-  }
+  sums.add_up(kGamma, (*outputs)[1].data<float>());
+  sums.add_up(kBeta, (*outputs)[2].data<float>());
+  if (in.bias) sums.add_up(kBias, (*outputs)[in.residual ? 4 : 3].data<float>());
   if (in.key) std::memset(outputs->back().data<float>(), 0, kKeySize * sizeof(float));
   return MX_SUCCESS;
 }
 
 MXReturnValue parse(const Attributes& attributes, int* num_in, int* num_out) {
-  *num_in = 3 + integer(attributes, "residual", 0) + integer(attributes, "dropout", 0);
+  *num_in = 3 + integer(attributes, "residual", 0) + integer(attributes, "use_bias", 0) + integer(attributes, "dropout", 0);
   *num_out = 2;
   return MX_SUCCESS;
 }
@@ -150,6 +151,7 @@ MXReturnValue shapes(const Attributes& attributes, Shapes* in, Shapes* out) {
     }
     ++next;
   }
+  if (integer(attributes, "use_bias", 0)) (*in)[next++] = {data.back()};
   if (integer(attributes, "dropout", 0)) (*in)[next] = {kKeySize};
   (*out)[0] = data;
   Shape statistics(data.begin(), data.end() - 1);
