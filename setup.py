@@ -18,8 +18,8 @@ DATA_FILES = {
     ".": "py.typed",
     "text": "bert_characters.json",
     "evaluate": "explanation.css",
-    "native/src": "amx.h attention.cc attention.h classifier.cc dense.cc dense_int8.cc dense_packed.cc dropout.cc"
-    " gelu.cc inference.h layer_norm.cc layer_norm.h library.cc operator.h optimizer.cc simd.h",
+    "native/src": "add_rows.cc amx.h attention.cc attention.h classifier.cc dense.cc dense_int8.cc dense_packed.cc"
+    " dropout.cc gelu.cc group_sums.h inference.h layer_norm.cc layer_norm.h library.cc operator.h optimizer.cc simd.h",
     "report/templates": "base.html comparison.html macros.html page.css run.html",
     "tasks": "sample.json.gz",
     "serve": "page.css page.html page.js",
