@@ -45,7 +45,7 @@ class Predictor:
     Parameters
     ----------
     model : Model
-        As it is now: where its weights may change later, make another predictor then.
+        Its weights are read once: if they change, make a new predictor.
     contexts : list of Context or None
         The devices that hold the model, default CPU.
     batch_size : int, default 64

@@ -161,21 +161,19 @@ class _EncoderCell(Native, BERTEncoderCell):
         self.layer_norm._rate_before = self._dropout
         _leave_bias(self.proj)
 
-    def hybrid_forward(self, F: Any, inputs: Any, valid_len: Any = None) -> Tuple[Any, List[Any]]:
-        outputs, _ = self.attention_cell(inputs, valid_len)
-        outputs, *bias = _product_and_bias(self.proj(outputs))
-        return self.ffn(self.layer_norm(outputs, inputs, *bias)), []
-
-
-class _FirstTokenCell(Native, FirstTokenCell):
-    def prepare(self) -> None:
-        self.layer_norm._rate_before = self._dropout
-        _leave_bias(self.proj)
+    def residual(self, inputs: Any) -> Any:
+        """What is added to the output of the attention."""
+        return inputs
 
     def hybrid_forward(self, F: Any, inputs: Any, valid_len: Any = None) -> Tuple[Any, List[Any]]:
         outputs, _ = self.attention_cell(inputs, valid_len)
         outputs, *bias = _product_and_bias(self.proj(outputs))
-        return self.ffn(self.layer_norm(outputs, first(inputs, 0), *bias)), []
+        return self.ffn(self.layer_norm(outputs, self.residual(inputs), *bias)), []
+
+
+class _FirstTokenCell(_EncoderCell, FirstTokenCell):
+    def residual(self, inputs: Any) -> Any:
+        return first(inputs, 0)
 
 
 class _FeedForward(Native, PositionwiseFFN):
