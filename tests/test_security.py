@@ -157,8 +157,9 @@ def _replace(path, kind):
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "sparse"])
 def test_what_is_not_a_file_is_one_line_wherever_a_file_is_expected(
-    tiny_run, tiny_bert, pairs_file, tmp_path, capsys, kind
+    tiny_run, tiny_bert, pairs_file, tmp_path, monkeypatch, capsys, kind
 ):
+    monkeypatch.setenv("MXNET_HOME", str(tmp_path / "home"))  # whatever other tests have in the store
     (weights,) = (tiny_run / "model").glob("weights-*")
     folder, pairs = tmp_path / "out", tmp_path / "pairs.jsonl"
     predict, report = ["predict", folder, "--premise=a", "--hypothesis=b"], ["report", folder]

@@ -115,9 +115,15 @@ def test_predict(data, damage, status_of, model, pairs_file):
     assert status_of(["predict", *given, *drawn(data, damage, "predict", known)])[0] in (0, 1, 2)
 
 
+@pytest.fixture
+def own_store(monkeypatch, tmp_path):
+    """The default store, for tests that may fill it with whatever they draw."""
+    monkeypatch.setenv("MXNET_HOME", str(tmp_path / "home"))
+
+
 @settings.get_profile("fuzz")
 @given(data=st.data())
-def test_import_bert(data, damage, status_of, tiny_bert, model):
+def test_import_bert(data, damage, status_of, tiny_bert, model, own_store):
     sources = [str(tiny_bert), str(model), str(next(model.glob("*.params"))), "x.params", "bert-base-uncased"]
     known = {"source": sources, "name": ["a_cased", "b_uncased"], "backbone": ["bert_2_16_2"], "vocab": ["a"]}
     known["root"] = ["~nobody-of-that-name/x", "/proc/nowhere", "/dev/null", "root"]
